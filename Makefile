@@ -1,0 +1,55 @@
+# Everything a person needs: `make demo` shows it, `make test` proves it. Each sets up .venv by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check format reference test-slow clean help
+
+demo: .venv/for-use ## train for two minutes on the first text that can be had
+	@$(BIN)/homespun train --minutes 2
+
+test: .venv/for-work ## all checks and tests
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -m "not slow"
+
+check: .venv/for-work ## format, lint, types, imports, README tree, CLI reference: what is quick
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest tests/house
+
+.PHONY: lint
+lint: .venv/for-work
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+test-slow: .venv/for-work ## the proofs that take minutes: the losses that the README names
+	@$(BIN)/python -m pytest -m slow
+
+format: .venv/for-work ## format the code, mend what ruff can mend
+	@$(BIN)/ruff check --fix -q . || true
+	@$(BIN)/ruff format .
+
+reference: .venv/for-work ## write docs/cli.md anew from the commands
+	@$(BIN)/python -m homespun.cli.reference
+
+clean: ## remove the virtual environment and what tools left behind (never runs/)
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# A stamp is newer than what it was made from, so the second time nothing is done.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "homespun needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
+	  echo "Name another one:  make demo PYTHON=python3.12"; exit 1; }
+	@echo "setting up .venv (once; PyTorch is large)"
+	@$(PYTHON) -m venv .venv || { \
+	  echo "Python's venv module is missing. On Debian and Ubuntu:  apt install python3-venv"; exit 1; }
+
+.venv/for-use: pyproject.toml constraints.txt | .venv/bin/pip
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/for-work: pyproject.toml constraints.txt | .venv/bin/pip
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@ .venv/for-use

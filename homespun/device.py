@@ -1,0 +1,169 @@
+"""What this machine can do: device, dtype, compiler, memory. Facts only; the decisions are the plan's.
+
+torch is imported inside the functions, so that the command line starts without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
+
+# float16 is not among them: its gradients would have to be rescaled all the time.
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Plain facts. Memory in bytes; `dtype` is what training would compute in."""
+
+    system: str
+    processor: str
+    cores: int
+    memory: int
+    memory_free: int
+    python: str
+    torch: str
+    device: str
+    accelerator: str | None
+    dtype: str
+    matrix_units: tuple[str, ...]
+    compiler: str | None
+
+
+def describe_machine(device: str = "auto") -> Machine:
+    import psutil
+    import torch
+
+    chosen = choose_device(device)
+    memory = psutil.virtual_memory()
+    return Machine(
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        processor=processor_name(),
+        cores=usable_cores(),
+        memory=memory.total,
+        memory_free=memory.available,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device=str(chosen),
+        accelerator=torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else None,
+        dtype=str(choose_dtype("auto", chosen)).removeprefix("torch."),
+        matrix_units=matrix_units(),
+        compiler=compiler(),
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: fewer than the machine's inside a container or under taskset."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" is a GPU where there is one that works, else the CPU.
+
+    Raises DeviceError where the name means nothing here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"There is no device {name!r}.", "Take --device auto, cpu, cuda, cuda:1 or mps."
+        ) from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"homespun does not run on {name!r}.", "Take --device auto, cpu, cuda, cuda:1 or mps.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            "PyTorch sees no CUDA GPU here.", "Take --device cpu, or --device auto to let us choose."
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"{name} is not there: this machine has {torch.cuda.device_count()} GPU(s), numbered from 0.",
+            "Take --device cuda:0, or --device auto to let us choose.",
+        )
+    if device.type == "mps" and not has_mps():
+        raise DeviceError("PyTorch cannot use Metal (mps) here.", "Take --device cpu.")
+    return device
+
+
+def has_mps() -> bool:
+    import torch
+
+    return torch.backends.mps.is_available()
+
+
+def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.dtype:
+    """What matrix products are computed in. Weights and their updates are float32 always.
+
+    "auto" is bfloat16 where the hardware multiplies in it. It halves the numbers to be
+    moved, but where it is emulated it is many times slower than float32.
+    """
+    import torch
+
+    if name != "auto":
+        if name not in DTYPES:
+            raise DeviceError(f"There is no dtype {name!r}.", f"The dtypes are: auto, {', '.join(DTYPES)}.")
+        return getattr(torch, name)
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if kind == "cpu":
+        return torch.bfloat16 if matrix_units() else torch.float32
+    return torch.float32
+
+
+def matrix_units() -> tuple[str, ...]:
+    """What this processor has for products in bfloat16: "amx_bf16", "avx512_bf16", "bf16" (Arm), or nothing."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        return ()
+    flags: set[str] = set()
+    for line in cpuinfo.read_text(errors="replace").splitlines():
+        if line.startswith(("flags", "Features")):
+            flags = set(line.split(":", 1)[1].split())
+            break
+    return tuple(unit for unit in ("amx_bf16", "avx512_bf16", "bf16") if unit in flags)
+
+
+def autocast(
+    device: torch.device | str, dtype: torch.dtype
+) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    """A maker of contexts in which matrix products run in `dtype`; in float32 they do nothing."""
+    import torch
+
+    if dtype == torch.float32:
+        return contextlib.nullcontext
+    kind = torch.device(device).type
+    return lambda: torch.autocast(kind, dtype=dtype)
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile would call on a CPU, or None."""
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        if name and (path := shutil.which(name)):
+            return path
+    return None

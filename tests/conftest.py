@@ -1,0 +1,31 @@
+"""What every test can lean on: a cache of its own, and tiny Shakespeare where it is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("HOMESPUN_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shakespeare_path() -> Path:
+    """The tutorials' text, from $HOMESPUN_DATA; the tests that need it are skipped where it is not."""
+    folder = os.environ.get("HOMESPUN_DATA")
+    path = Path(folder) / "tinyshakespeare.txt" if folder else None
+    if path is None or not path.is_file():
+        pytest.skip("tiny Shakespeare is not here (set HOMESPUN_DATA to the folder that has it)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shakespeare_text(shakespeare_path: Path) -> str:
+    return shakespeare_path.read_text(encoding="utf-8")
