@@ -1,0 +1,83 @@
+"""Bytes with a name that can be opened again and again: a file, a member of an archive, an unpacked .gz."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from homespun.errors import TextUnreadable
+
+SMALL = 4 * 2**20  # bytes; what is no larger is read in one go
+BLOCK = 2**20  # bytes read at a time of what is larger
+
+
+@dataclass(frozen=True)
+class Blob:
+    """`origin` is for people, `name` for its suffix, `size` its bytes (-1 where only reading would tell)."""
+
+    origin: str
+    name: str
+    size: int
+    open: Callable[[], BinaryIO]
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix.lower()
+
+    def head(self, count: int) -> bytes:
+        """Its first bytes. Raises TextUnreadable."""
+        with told(self.origin), self.open() as file:
+            return file.read(count)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Its bytes, a mebibyte at a time. Raises TextUnreadable."""
+        with told(self.origin), self.open() as file:
+            while block := file.read(BLOCK):
+                yield block
+
+    def content(self) -> bytes:
+        """All of its bytes. Raises TextUnreadable."""
+        return b"".join(self.blocks())
+
+
+def file_blob(path: Path, origin: str | None = None) -> Blob:
+    """The file at `path`. Raises TextUnreadable."""
+    origin = origin or str(path)
+    with told(origin):
+        size = path.stat().st_size
+    return Blob(origin, path.name, size, lambda: path.open("rb"))
+
+
+def memory_blob(origin: str, name: str, content: bytes) -> Blob:
+    return Blob(origin, name, len(content), lambda: io.BytesIO(content))
+
+
+@contextmanager
+def told(origin: str) -> Iterator[None]:
+    """What can go wrong with bytes, told in words."""
+    try:
+        yield
+    except PermissionError as error:
+        raise TextUnreadable(
+            f"{origin} may not be read: you have no permission.",
+            f"Change its permissions (chmod u+r {origin}), or work on a copy of your own.",
+        ) from error
+    except FileNotFoundError as error:
+        raise TextUnreadable(
+            f"{origin} disappeared while it was read.", "Put it back, and start again."
+        ) from error
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise TextUnreadable(
+            f"{origin} is damaged or incomplete: {error}.", "Get it again from where it came from."
+        ) from error
+    except OSError as error:
+        raise TextUnreadable(
+            f"{origin} could not be read: {error.strerror or error}.", "Try again, or work on a copy."
+        ) from error

@@ -1,0 +1,155 @@
+"""A corpus: the documents of one run, and the sources that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from homespun.errors import NotEnoughText
+from homespun.text.blob import Blob, file_blob, told
+from homespun.text.document import Document
+from homespun.text.folder import Found, files_in
+from homespun.text.formats import Request, documents_of
+from homespun.text.members import is_mostly_code, read_members
+from homespun.text.notes import Tally
+
+if TYPE_CHECKING:
+    from homespun.text.survey import Survey
+
+
+class Source(Protocol):
+    """Something that gives documents, the same ones each time."""
+
+    def documents(self, request: Request, tally: Tally) -> Iterator[Document]: ...
+
+    def signature(self) -> Any:
+        """Plain data that changes when the content does, had without reading it; None where there is none."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """One file. `shown` is what a person calls it, `name` has the suffix that tells its kind."""
+
+    path: Path
+    shown: str
+    name: str
+    lasting: bool = True  # False for what was spooled from a pipe
+    said: str = ""  # a line for the notes
+
+    def documents(self, request: Request, tally: Tally) -> Iterator[Document]:
+        blob = file_blob(self.path, self.shown)
+        if self.said:
+            tally.say(self.said)
+        yield from documents_of(Blob(self.shown, self.name, blob.size, blob.open), request, tally)
+
+    def signature(self) -> Any:
+        if not self.lasting:
+            return None
+        with told(self.shown):
+            facts = self.path.stat()
+        return [self.shown, self.name, str(self.path.resolve()), facts.st_size, facts.st_mtime_ns, self.said]
+
+
+@dataclass
+class FolderSource:
+    """A folder or code repository. `suffixes` keeps to files of these kinds, `without` leaves folders out."""
+
+    root: Path
+    shown: str
+    suffixes: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+
+    @cached_property
+    def _listing(self) -> tuple[list[Found], Tally]:
+        """Listed once, so that every reading in a run is of the same files."""
+        tally = Tally()
+        found = [
+            file
+            for file in files_in(self.root, tally, self.without)
+            if not self.suffixes or Path(file.path).suffix in self.suffixes
+        ]
+        return found, tally
+
+    @cached_property
+    def is_repository(self) -> bool:
+        """Whether it is read as source code: it has a .git, or more than half of its files are code."""
+        return (self.root / ".git").exists() or is_mostly_code(file.path for file in self._listing[0])
+
+    def documents(self, request: Request, tally: Tally) -> Iterator[Document]:
+        files, walked = self._listing
+        tally.merge(walked)
+        if self.is_repository:
+            tally.say(f"{self.shown} is read as source code: each file begins with a line # path/of/the/file")
+        yield from read_members(map(self._blob, files), self.is_repository, request, tally)
+
+    def _blob(self, file: Found) -> Blob:
+        path = self.root / file.path
+        return Blob(f"{self.shown.rstrip('/')}/{file.path}", file.path, file.size, lambda: path.open("rb"))
+
+    def signature(self) -> Any:
+        files = [(file.path, file.size, file.changed) for file in self._listing[0]]
+        return [self.shown, str(self.root.resolve()), self.is_repository, self._listing[1].lines(), files]
+
+
+@dataclass
+class Corpus:
+    """The documents of one run, read when they are asked for, as often as they are asked for.
+
+    `name` is short and fit for a folder: "shakespeare", "my-notes"; `title` is for people.
+    `notes` are one-liners for people about how it was read, complete after `survey()`.
+    """
+
+    name: str
+    title: str
+    sources: Sequence[Source]
+    request: Request = field(default_factory=Request)
+    notes: list[str] = field(default_factory=list)
+    _survey: Survey | None = field(default=None, repr=False)
+
+    def documents(self, tally: Tally | None = None) -> Iterator[Document]:
+        """The documents that have text in them, in an order that is the same on every machine.
+
+        What is passed over is counted in `tally`. Raises TextUnreadable, MissingExtra, and NotEnoughText
+        where nothing but white space was found.
+        """
+        tally = tally if tally is not None else Tally()
+        nothing = True
+        for source in self.sources:
+            for document in source.documents(self.request, tally):
+                if _is_blank(document):
+                    tally.add("empty", document.origin)
+                else:
+                    nothing = False
+                    yield document
+        if nothing:
+            raise _nothing_to_read(self, tally)
+
+    def survey(self, on_progress: Callable[[int], None] | None = None) -> Survey:
+        """One pass over everything; kept in memory and, for files, in the cache until one of them changes.
+
+        `on_progress` is called with the characters read so far. Raises what `documents` raises.
+        """
+        if self._survey is None:
+            from homespun.text.survey import survey
+
+            self._survey, self.notes = survey(self, on_progress)
+        return self._survey
+
+
+def _is_blank(document: Document) -> bool:
+    return not any(not chunk.isspace() for chunk in document.chunks() if chunk)
+
+
+def _nothing_to_read(corpus: Corpus, tally: Tally) -> NotEnoughText:
+    lines = tally.lines()
+    if len(corpus.sources) == 1 and isinstance(corpus.sources[0], FileSource):
+        file = corpus.sources[0]
+        size = file.path.stat().st_size
+        what = "is empty" if size == 0 else f"has no text in it ({size:,} bytes)"
+        said = [line for line in lines if "empty document" not in line]
+        return NotEnoughText("\n".join([f"{file.shown} {what}.", *said]), "Give a text with some words in it.")
+    found = "\n".join(f"  {line}" for line in lines) or "  it is empty"
+    return NotEnoughText(f"There is no text in {corpus.title}:\n{found}", "Give a file or folder with text in it.")

@@ -1,0 +1,68 @@
+"""A single packed file (.gz, .bz2, .xz): what is inside is read by the suffix before that one."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from homespun.errors import TextUnreadable
+from homespun.text.blob import Blob
+from homespun.text.document import Document
+from homespun.text.formats import Request, documents_of
+from homespun.text.notes import Tally
+
+MAX_UNPACKED = 2**36  # bytes: 64 GiB
+MAX_RATIO = 250  # text rarely packs 20 to 1
+FREE = 2**26  # bytes that any ratio may give
+
+_OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNPACK_FIRST = {".parquet", ".epub", ".zip", ".pdf", ".gz", ".bz2", ".xz", ".tgz"}
+_MAGIC = {b"\x1f\x8b": ".gz", b"BZ": ".bz2", b"\xfd7": ".xz"}
+
+
+def unpacked(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
+    """The documents of the file inside. Raises TextUnreadable for a damaged file, or one that blows up."""
+    opener = _OPENERS[blob.suffix if blob.suffix in _OPENERS else _MAGIC[blob.head(2)]]
+
+    def open_limited() -> BinaryIO:
+        limited = Limited(opener(blob.open()), blob.size, blob.origin)
+        return cast(BinaryIO, io.BufferedReader(limited, 2**20))
+
+    name = str(PurePosixPath(blob.name).with_suffix("")) if blob.suffix in _OPENERS else blob.name + ".txt"
+    inner = Blob(blob.origin, name, -1, open_limited)
+    if inner.suffix in _UNPACK_FIRST:
+        raise TextUnreadable(f"{blob.origin} holds a {inner.suffix} file.", "Unpack it first.")
+    yield from documents_of(inner, request, tally)
+
+
+class Limited(io.RawIOBase):
+    """A stream of unpacked bytes that stops where an archive bomb shows itself."""
+
+    def __init__(self, file: BinaryIO, packed_size: int, origin: str) -> None:
+        self._file, self._origin = file, origin
+        self._limit = min(MAX_UNPACKED, FREE + MAX_RATIO * packed_size) if packed_size >= 0 else MAX_UNPACKED
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        block = self._file.read(len(buffer))
+        buffer[: len(block)] = block
+        self._count += len(block)
+        if self._count > self._limit:
+            raise TextUnreadable(
+                f"{self._origin} unpacks to more than {self._limit:,} bytes, as archive bombs do.",
+                "If you trust it, unpack it yourself and give what was in it.",
+            )
+        return len(block)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

@@ -1,0 +1,115 @@
+"""Tables (.csv, .tsv, .parquet): one document a row, from the column that holds the text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from homespun.errors import MissingExtra, TextUnreadable
+from homespun.text.blob import Blob, told
+from homespun.text.decode import detect
+from homespun.text.document import Document, text_document
+from homespun.text.formats import Request
+from homespun.text.notes import Tally
+
+_LOOK = 1000  # rows by which the column is chosen
+
+
+def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
+    """One document a row; the first row names the columns. Fields are separated by commas, in .tsv by tabs;
+    a file whose first line has no comma but semicolons or tabs is read by those. Raises TextUnreadable."""
+    encoding = detect(blob)
+    errors = "replace" if encoding.damaged else "strict"
+    csv.field_size_limit(2**31 - 1)  # a whole book in one field is fine
+    with (
+        told(blob.origin),
+        io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors, newline="") as lines,
+    ):
+        first = lines.readline()
+        rows = csv.reader(chain([first], lines), delimiter=_separator(first, blob.suffix))
+        try:
+            header = next(rows, [])
+            look = list(islice(rows, _LOOK))
+            column = header.index(_column(header, look, request.field, blob.origin, tally))
+            for number, row in enumerate(chain(look, rows), start=1):
+                text = row[column] if column < len(row) else ""
+                yield text_document(f"{blob.origin}:{number}", text, encoding.name)
+        except csv.Error as error:
+            raise TextUnreadable(
+                f"{blob.origin}, line {rows.line_num}, is no row of a table: {error}.",
+                "Correct it there, or give the file the suffix .txt to read it as it stands.",
+            ) from error
+
+
+def _separator(first: str, suffix: str) -> str:
+    if suffix == ".tsv":
+        return "\t"
+    return max(",;\t", key=first.count)  # the comma where none is there at all
+
+
+def _column(header: list[str], rows: list[list[str]], wanted: str | None, origin: str, tally: Tally) -> str:
+    """The column that holds the text: the one asked for, `text`, else that with the longest values."""
+    if wanted is not None or "text" in header:
+        return _named_column(header, wanted or "text", origin)
+    if not header:
+        return _named_column(header, "text", origin)
+    lengths = [sum(len(row[i]) for row in rows if i < len(row)) for i in range(len(header))]
+    chosen = header[lengths.index(max(lengths))]
+    if len(header) > 1:
+        tally.say(f"{origin}: the text is taken from the column {chosen!r}, the longest of {_listed(header)}")
+    return chosen
+
+
+def _named_column(names: list[str], wanted: str, origin: str) -> str:
+    if wanted not in names:
+        there = f"its columns are {_listed(names)}" if names else "it has no columns at all"
+        raise TextUnreadable(
+            f"{origin} has no column {wanted!r}; {there}.", "Name one that holds text with --field."
+        )
+    return wanted
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names[:12]) + (", …" if len(names) > 12 else "")
+
+
+def parquet(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
+    """One document a row of a Parquet table, read in batches. Raises TextUnreadable, MissingExtra."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtra("Reading .parquet files", "formats") from error
+    with told(blob.origin), blob.open() as file:
+        try:
+            table = pyarrow.parquet.ParquetFile(file)
+            column = _text_column(table, request.field, blob.origin, tally)
+            number = 0
+            for batch in table.iter_batches(batch_size=256, columns=[column]):
+                for text in batch.column(0).to_pylist():
+                    number += 1
+                    yield text_document(f"{blob.origin}:{number}", text or "")
+        except pyarrow.ArrowException as error:
+            raise TextUnreadable(
+                f"{blob.origin} is not a whole Parquet file: {error}", "Get it again from where it came from."
+            ) from error
+
+
+def _text_column(table, wanted: str | None, origin: str, tally: Tally) -> str:
+    import pyarrow.types as types
+
+    textual = [
+        field.name
+        for field in table.schema_arrow
+        if types.is_string(field.type) or types.is_large_string(field.type) or types.is_string_view(field.type)
+    ]
+    if not textual:
+        raise TextUnreadable(
+            f"{origin} has no column of text; its columns are {_listed(table.schema_arrow.names)}.",
+            "Give a table with a column of strings.",
+        )
+    look = next(table.iter_batches(batch_size=_LOOK, columns=textual), None)
+    rows = [[row[name] or "" for name in textual] for row in look.to_pylist()] if look else []
+    return _column(textual, rows, wanted, origin, tally)

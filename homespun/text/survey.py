@@ -1,0 +1,204 @@
+"""One pass over a corpus: how much there is, of what characters, what is there twice, and a key for all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import homespun
+from homespun.errors import WriteFailed
+from homespun.fetch import cache_folder, written_whole
+from homespun.text.document import Document
+from homespun.text.notes import KINDS, Tally
+
+if TYPE_CHECKING:
+    from homespun.text.corpus import Corpus
+
+FORMAT = 1  # of what is cached; goes up when the way texts are read changes
+_UNICODE = 0x110000
+_COUNT_AT = 2**18  # characters that are counted together, however many documents they are from
+_BLOCK = 2**16  # characters that fit the processor's cache as the 64-bit numbers that they are counted as
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a corpus found.
+
+    `bytes` is its size in UTF-8. `alphabet` maps each character to how often it stands there, in order of
+    code points. `document_characters` and `document_keys` (a hash of the text, 32 hexadecimal digits) have
+    one entry a document; `duplicates` counts those whose text came before. `key` is a hash of everything:
+    all texts and where one ends and the next begins. `encodings` maps names to numbers of documents.
+    `longest` and `shortest` are (origin, characters).
+    """
+
+    documents: int
+    characters: int
+    bytes: int
+    lines: int
+    alphabet: dict[str, int]
+    document_characters: list[int]
+    document_keys: list[str]
+    key: str
+    duplicates: int
+    encodings: dict[str, int]
+    longest: tuple[str, int]
+    shortest: tuple[str, int]
+
+
+def survey(corpus: Corpus, on_progress: Callable[[int], None] | None = None) -> tuple[Survey, list[str]]:
+    """The survey of a corpus and its notes, from the cache where no file has changed since."""
+    name = _cache_name(corpus)
+    if name and (kept := _load(name)):
+        return kept
+    found = _Counting(on_progress)
+    for document in corpus.documents(found.tally):
+        found.read(document)
+    result, notes = found.result(), found.notes()
+    if name:
+        _save(name, result, notes)
+    return result, notes
+
+
+class _Counting:
+    """The pass itself, a piece at a time."""
+
+    def __init__(self, on_progress: Callable[[int], None] | None) -> None:
+        self.tally = Tally()
+        self._on_progress = on_progress
+        self._characters = self._bytes = 0
+        self._counts = np.zeros(_UNICODE, dtype=np.int64)
+        self._waiting: list[str] = []
+        self._waiting_length = 0
+        self._lengths: list[int] = []
+        self._keys: list[str] = []
+        self._encodings: dict[str, int] = {}
+        self._first_origin: dict[str, str] = {}
+        self._longest = self._shortest = ("", 0)
+
+    def read(self, document: Document) -> None:
+        digest, length = hashlib.sha256(), 0
+        for piece in document.pieces():
+            encoded = piece.encode()
+            digest.update(encoded)
+            length += len(piece)
+            self._bytes += len(encoded)
+            self._count(piece)
+            if self._on_progress:
+                self._on_progress(self._characters + length)
+        self._characters += length
+        self._lengths.append(length)
+        self._keys.append(digest.hexdigest()[:32])
+        self._encodings[document.encoding] = self._encodings.get(document.encoding, 0) + 1
+        self._first_origin.setdefault(document.encoding, document.origin)
+        if length > self._longest[1]:
+            self._longest = (document.origin, length)
+        if not self._shortest[0] or length < self._shortest[1]:
+            self._shortest = (document.origin, length)
+        for remark in sorted(document.remarks):
+            if remark in KINDS:
+                self.tally.add(remark, document.origin)
+            else:
+                self.tally.say(remark)
+
+    def _count(self, piece: str) -> None:
+        self._waiting.append(piece)
+        self._waiting_length += len(piece)
+        if self._waiting_length >= _COUNT_AT:
+            self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        text = "".join(self._waiting)
+        if text.isascii():
+            codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+        else:
+            codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        for start in range(0, len(codes), _BLOCK):
+            counts = np.bincount(codes[start : start + _BLOCK])
+            self._counts[: len(counts)] += counts
+        self._waiting, self._waiting_length = [], 0
+
+    def result(self) -> Survey:
+        self._count_waiting()
+        codes = np.flatnonzero(self._counts)
+        return Survey(
+            documents=len(self._lengths),
+            characters=self._characters,
+            bytes=self._bytes,
+            lines=int(self._counts[ord("\n")]),
+            alphabet={chr(code): int(self._counts[code]) for code in codes.tolist()},
+            document_characters=self._lengths,
+            document_keys=self._keys,
+            key=_key_of_all(self._lengths, self._keys),
+            duplicates=len(self._keys) - len(set(self._keys)),
+            encodings=dict(sorted(self._encodings.items(), key=lambda item: (-item[1], item[0]))),
+            longest=self._longest,
+            shortest=self._shortest,
+        )
+
+    def notes(self) -> list[str]:
+        unusual = [name for name in self._encodings if name != "utf-8"]
+        said = []
+        for name in sorted(unusual):
+            count = self._encodings[name]
+            if count == 1:
+                said.append(f"{self._first_origin[name]} is {_ENCODINGS.get(name, name)}")
+            else:
+                said.append(
+                    f"{count:,} documents are {_ENCODINGS.get(name, name)}, such as {self._first_origin[name]}"
+                )
+        return [*said, *self.tally.lines()]
+
+
+_ENCODINGS = {
+    "utf-8-sig": "UTF-8 with a byte order mark, which is left out",
+    "utf-16-le": "UTF-16 (little-endian)",
+    "utf-16-be": "UTF-16 (big-endian)",
+    "utf-32-le": "UTF-32 (little-endian)",
+    "utf-32-be": "UTF-32 (big-endian)",
+    "latin-1": "Latin-1 (ISO 8859-1)",
+    "cp1252": "Windows-1252 (Western European)",
+}
+
+
+def _key_of_all(lengths: list[int], keys: list[str]) -> str:
+    digest = hashlib.sha256(f"homespun corpus {FORMAT}\n".encode())
+    for length, key in zip(lengths, keys, strict=True):
+        digest.update(f"{length} {key}\n".encode())
+    return digest.hexdigest()
+
+
+def _cache_name(corpus: Corpus) -> str | None:
+    """The name of the cached survey, from everything that it depends on; None where files are not all of it."""
+    signatures = [source.signature() for source in corpus.sources]
+    if None in signatures:
+        return None
+    facts = [FORMAT, homespun.__version__, asdict(corpus.request), signatures]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32] + ".json"
+
+
+def _load(name: str) -> tuple[Survey, list[str]] | None:
+    path = cache_folder("surveys") / name
+    try:
+        kept = json.loads(path.read_bytes())
+        facts = kept["survey"]
+        for pair in ("longest", "shortest"):
+            facts[pair] = tuple(facts[pair])
+        result = Survey(**facts)
+        if result.key == _key_of_all(result.document_characters, result.document_keys):
+            return result, [str(line) for line in kept["notes"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none yet, or a damaged one: it is made anew
+    return None
+
+
+def _save(name: str, result: Survey, notes: list[str]) -> None:
+    try:
+        with written_whole(cache_folder("surveys") / name) as file:
+            file.write(json.dumps({"survey": asdict(result), "notes": notes}).encode())
+    except WriteFailed:
+        return  # a full disk costs the next run some seconds, no more
