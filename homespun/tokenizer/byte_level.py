@@ -1,0 +1,36 @@
+"""GPT-2's way to write bytes as characters, which tokenizer.json files of this kind are written in.
+
+Each of the 256 bytes has one printable character: itself where Latin-1 has a printable one, else the
+next free one from U+0100 on. So a space is Ġ and a newline is Ċ.
+Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
+"""
+
+from __future__ import annotations
+
+
+def byte_characters() -> list[str]:
+    """The character of each byte, 0 to 255.
+
+    >>> byte_characters()[ord("A")], byte_characters()[ord(" ")], byte_characters()[ord("\\n")]
+    ('A', 'Ġ', 'Ċ')
+    """
+    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    others = iter(range(256, 512))
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+
+
+_BYTE_OF = {character: byte for byte, character in enumerate(byte_characters())}
+
+
+def token_bytes(token: str) -> bytes:
+    """The bytes that a token stands for.
+
+    A token with a character outside the 256 (an added token can have one) stands for its own text.
+
+    >>> token_bytes("Ġboy"), token_bytes("ÃŃ"), token_bytes("a b")
+    (b' boy', b'\\xc3\\xad', b'a b')
+    """
+    try:
+        return bytes(_BYTE_OF[character] for character in token)
+    except KeyError:
+        return token.encode("utf-8")

@@ -1,0 +1,121 @@
+"""The lecture's tokenizer: every character of the text is a token; the ids are the sorted alphabet, from 0.
+
+In tokenizer.json it is a byte-pair model without a single merge. Encoding and decoding do not go through that
+here, but through a table indexed by code point: the text as UTF-32 is already an array of code points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models
+
+from homespun.errors import NotEnoughText
+from homespun.tokenizer.stream import CharacterStream, TokenStream
+from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, readable, special
+from homespun.tokenizer.unknown import UNKNOWN, lone_surrogate, unknown_character
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# A block of code points and its ids stay in the processor's cache.
+BLOCK = 2**16
+
+
+class CharTokenizer(Tokenizer):
+    """One id for each character of an alphabet, in the order given, and `<|endoftext|>` after them if wanted."""
+
+    def __init__(
+        self, alphabet: Sequence[str], *, end_of_text: bool, settings: dict[str, Any] | None = None
+    ) -> None:
+        assert all(len(character) == 1 for character in alphabet)
+        vocabulary = {character: id for id, character in enumerate(alphabet)}
+        assert len(vocabulary) == len(alphabet)
+        backend = Backend(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
+        backend.decoder = decoders.Fuse()
+        if end_of_text:
+            backend.add_special_tokens([special(END_OF_TEXT)])
+        super().__init__(backend, "char", end_of_text=END_OF_TEXT if end_of_text else None, settings=settings)
+        self.alphabet = "".join(alphabet)
+
+    def for_a_new_model(self, *, documents: int) -> CharTokenizer:
+        end_of_text = documents > 1 or self.end_of_text is not None
+        return CharTokenizer(self.alphabet, end_of_text=end_of_text, settings=self.settings)
+
+    @cached_property
+    def _code_points(self) -> NDArray[np.uint32]:
+        return np.array([ord(character) for character in self.alphabet], dtype=np.uint32)
+
+    @cached_property
+    def _id_of(self) -> NDArray[np.int32]:
+        """Code point -> id, or -1. The last place stands for every code point above the highest known one."""
+        table = np.full(int(self._code_points.max()) + 2, -1, dtype=np.int32)
+        table[self._code_points] = np.arange(len(self.alphabet))
+        return table
+
+    def encode_array(self, text: str) -> NDArray[Any]:
+        ids = np.empty(len(text), dtype=self.dtype)
+        for start in range(0, len(text), BLOCK):
+            block = text[start : start + BLOCK]
+            code_points = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+            found = self._id_of.take(code_points, mode="clip")
+            if found.size and found.min() < 0:
+                raise unknown_character(text, set(text) - set(self.alphabet), known=len(self.alphabet))
+            ids[start : start + BLOCK] = found
+        return ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[Any]]:
+        return [self.encode_array(text) for text in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        array = self._checked(ids)
+        if self.end_of_text is None:
+            return self._characters(array)
+        ends = np.flatnonzero(array == self.end_of_text)
+        return END_OF_TEXT.join(self._characters(part[part != self.end_of_text]) for part in np.split(array, ends))
+
+    def _characters(self, ids: NDArray[Any]) -> str:
+        return self._code_points[ids].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+    def token(self, id: int) -> str:
+        return readable(self._token(id).encode("utf-8"))
+
+    def stream(self) -> TokenStream:
+        return CharacterStream(self._token)
+
+
+def char_tokenizer(alphabet: Iterable[str], *, documents: int) -> CharTokenizer:
+    """The tokenizer of a text with this alphabet. Raises NotEnoughText, UnknownCharacter (half a pair)."""
+    characters = sorted(set(alphabet))
+    if not characters:
+        raise NotEnoughText(
+            "There is no character in this text to make a tokenizer from.", "Give a text with some words in it."
+        )
+    halves = {character for character in characters if lone_surrogate(character)}
+    if halves:
+        raise unknown_character("".join(characters), halves, known=None)
+    return CharTokenizer(characters, end_of_text=documents > 1)
+
+
+def alphabet_of(content: dict[str, Any]) -> tuple[list[str], bool] | None:
+    """(alphabet, whether it has `<|endoftext|>`) if this tokenizer.json is a character tokenizer of ours.
+
+    Recognised by what it does, not by a label, so that it is also known after another program saved it again.
+    """
+    model = content["model"]
+    plain = not any(content.get(part) for part in ("normalizer", "pre_tokenizer"))
+    if not plain or model.get("type") != "BPE" or model.get("merges") or model.get("unk_token") != UNKNOWN:
+        return None
+    vocabulary = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    if not vocabulary or [model["vocab"][token] for token in vocabulary] != list(range(len(vocabulary))):
+        return None
+    if any(len(token) != 1 for token in vocabulary):
+        return None
+    added = [(token["id"], token["content"]) for token in content.get("added_tokens") or []]
+    if added not in ([], [(len(vocabulary), END_OF_TEXT)]):
+        return None
+    return vocabulary, bool(added)

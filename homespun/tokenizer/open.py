@@ -1,0 +1,97 @@
+"""A tokenizer from a path: a model folder, a tokenizer.json, a SentencePiece `.model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+
+from homespun.errors import TokenizerError
+from homespun.tokenizer.byte import ByteTokenizer, is_byte_tokenizer
+from homespun.tokenizer.char import CharTokenizer, alphabet_of
+from homespun.tokenizer.json_file import backend_from, cuts_safely, read_json_object, read_tokenizer_json
+from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
+
+LARGEST_SETTINGS = 8 * 2**20
+
+# What is kept of a tokenizer_config.json. The rest would make transformers build something else, or run code.
+NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
+KEPT_SETTINGS = ("add_bos_token", "add_eos_token", "chat_template", "model_max_length", "padding_side")
+KINDS_BY_LABEL = ("bpe", "gpt2", "sentencepiece")  # char and byte are recognised by what they do
+KNOWN_ENDS = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "<|eos|>", "[EOS]")
+
+
+def load(path: Path | str) -> Tokenizer:
+    """The tokenizer in a model folder, a tokenizer.json or a SentencePiece `.model`. Raises TokenizerError."""
+    path = Path(path).expanduser()
+    if path.is_dir():
+        for name in ("tokenizer.json", "tokenizer.model"):
+            if (path / name).is_file():
+                return load(path / name)
+        raise TokenizerError(
+            f"{path} has no tokenizer: neither tokenizer.json nor tokenizer.model is there.",
+            "Give a folder that homespun or transformers has saved.",
+        )
+    if not path.is_file():
+        raise TokenizerError(f"There is no tokenizer at {path}.", "Check the path.")
+    if path.suffix == ".model":
+        from homespun.tokenizer.sentencepiece import load_sentencepiece
+
+        return load_sentencepiece(path)
+    return _load_json(path)
+
+
+def _load_json(path: Path) -> Tokenizer:
+    content, said = read_tokenizer_json(path), _read_settings(path.parent)
+    found = alphabet_of(content)
+    if found is not None:
+        alphabet, end_of_text = found
+        return CharTokenizer(alphabet, end_of_text=end_of_text, settings=_kept(said))
+    if is_byte_tokenizer(content):
+        return ByteTokenizer(end_of_text=bool(content.get("added_tokens")), settings=_kept(said))
+    backend = backend_from(content, path)
+    settings = {**_kept(said), **_named_tokens(said, backend)}
+    return Tokenizer(
+        backend,
+        said["homespun_kind"] if said.get("homespun_kind") in KINDS_BY_LABEL else "file",
+        end_of_text=settings.get("eos_token") or _usual_end(backend),
+        settings=settings,
+        may_be_cut=cuts_safely(content),
+    )
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    """What stands in tokenizer_config.json, and the chat template where that is a file of its own."""
+    path, template = folder / "tokenizer_config.json", folder / "chat_template.jinja"
+    settings = read_json_object(path, LARGEST_SETTINGS) if path.is_file() else {}
+    if template.is_file() and template.stat().st_size <= LARGEST_SETTINGS:
+        settings["chat_template"] = template.read_text(encoding="utf-8", errors="replace")
+    return settings
+
+
+def _kept(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: said[name] for name in KEPT_SETTINGS if said.get(name) is not None}
+
+
+def _named_tokens(said: dict[str, Any], backend: Backend) -> dict[str, str]:
+    """The tokens with a role, as far as they have an id: transformers would give the others a new one.
+
+    They become special in `backend`, as they do in transformers, whether or not the tokenizer.json says so.
+    """
+    added = {token.content for token in backend.get_added_tokens_decoder().values()}
+    named = {}
+    for role in NAMED_TOKENS:
+        token = said.get(role)
+        if isinstance(token, dict):  # an older way to write it
+            token = token.get("content")
+        if isinstance(token, str) and backend.token_to_id(token) is not None:
+            named[role] = token
+            if token not in added:
+                backend.add_special_tokens([special(token)])
+    return named
+
+
+def _usual_end(backend: Backend) -> str | None:
+    special_tokens = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
+    return next((token for token in KNOWN_ENDS if token in special_tokens), None)

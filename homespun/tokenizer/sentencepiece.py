@@ -1,0 +1,212 @@
+"""A SentencePiece `.model` becomes a tokenizer.json, and is not believed before both give the same ids.
+
+SentencePiece (Kudo and Richardson 2018, arXiv:1808.06226) sees a text as one string in which `▁` stands
+for a space, and cuts it either into the likeliest pieces (unigram) or by merging pairs (bpe). Both are
+models that `tokenizers` has. What differs is around them: how spaces are put in order, which pieces may
+come from text, and the order of the merges, which the `.model` does not hold but its scores tell.
+
+Known to differ: half-width katakana with a voice mark (ｶﾞ) where the model applies NFKC; and the order
+of the pieces of a run (`000`) where a unigram model finds two orders equally likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer as Backend
+
+from homespun.errors import MissingExtra
+from homespun.tokenizer.json_file import LARGEST_FILE, LARGEST_VOCABULARY, wrong
+from homespun.tokenizer.tokenizer import Tokenizer, special
+
+SPACE = "▁"
+UNIGRAM, BPE = 1, 2  # model types, as the file has them
+
+# What the two are compared on. Each line is a place where conversions go wrong.
+TRIALS = (
+    "Hello, world!",
+    "  two  spaces   everywhere  ",
+    "a\nb\n\nc\ttab\r\n",
+    "1234567890 3.14 1,000",
+    "naïve café Größe ﬁ ①②",
+    "漢字かな交じり文 한국어 русский עברית العربية हिन्दी",
+    "😀👍🏽👩‍👩‍👧 🇩🇪",
+    "def f(x):\n    return x**2  # code\n",
+    "<s> </s> <unk> <pad> <0x41> <|endoftext|>",
+    "aaaaaaaaaaaaaaaa abababababab",
+    "don't we'll I'm",
+    "▁ literal ▁▁ marks▁",
+    " ",
+    "x",
+)
+
+
+def load_sentencepiece(path: Path) -> Tokenizer:
+    """The tokenizer of a SentencePiece model file. Raises TokenizerError, MissingExtra."""
+    proto, processor = _read(path)
+    backend = _converted(proto, processor, path)
+    _compare(backend, processor, _names(proto, "USER_DEFINED"), path)
+    named = {"bos_token": processor.bos_id(), "unk_token": processor.unk_id(), "pad_token": processor.pad_id()}
+    settings = {name: proto.pieces[id].piece for name, id in named.items() if id >= 0}
+    end = processor.eos_id()
+    return Tokenizer(
+        backend,
+        "sentencepiece",
+        end_of_text=proto.pieces[end].piece if end >= 0 else None,
+        settings=settings,
+    )
+
+
+def _read(path: Path) -> tuple[Any, Any]:
+    """(the model's content, SentencePiece's own tokenizer of it)."""
+    try:
+        from google.protobuf.message import DecodeError
+        from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
+    except ImportError as error:
+        raise MissingExtra("A SentencePiece model", "sentencepiece") from error
+    if path.stat().st_size > LARGEST_FILE:
+        raise wrong(path, f"it has {path.stat().st_size / 1e6:,.0f} MB")
+    content = path.read_bytes()
+    proto: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    try:
+        proto.ParseFromString(content)
+        processor = SentencePieceProcessor(model_proto=content)
+    except (DecodeError, RuntimeError) as error:
+        raise wrong(path, f"it is no SentencePiece model ({error})") from error
+    if not proto.pieces:
+        raise wrong(path, "it is no SentencePiece model (it has no pieces)")
+    if len(proto.pieces) > LARGEST_VOCABULARY:
+        raise wrong(path, f"it has {len(proto.pieces):,} pieces, and at most {LARGEST_VOCABULARY:,} are allowed")
+    return proto, processor
+
+
+def _converted(proto: Any, processor: Any, path: Path) -> Backend:
+    kinds = {UNIGRAM: _unigram, BPE: _bpe}
+    if proto.trainer_spec.model_type not in kinds:
+        raise wrong(path, "it cuts text into whole words or characters; only unigram and bpe models can be used")
+    if proto.trainer_spec.treat_whitespace_as_suffix or not proto.normalizer_spec.escape_whitespaces:
+        raise wrong(path, "it writes spaces in a way that tokenizer.json cannot express")
+    try:
+        backend = Backend(kinds[proto.trainer_spec.model_type](proto))
+        backend.normalizer = normalizers.Sequence(list(_normalizers(proto.normalizer_spec, processor)))
+    except Exception as error:  # the library knows no narrower class
+        raise wrong(path, f"the tokenizers library does not accept it ({error})") from error
+    backend.pre_tokenizer = pre_tokenizers.Sequence(list(_pre_tokenizers(proto)))
+    backend.decoder = decoders.Sequence(list(_decoders(proto)))
+    reserved = _names(proto, "UNKNOWN") + _names(proto, "CONTROL")
+    backend.add_special_tokens([special(name) for name in reserved])
+    return backend
+
+
+def _unigram(proto: Any) -> models.Unigram:
+    """The pieces with their scores. Those that may not come from text get one that never wins.
+
+    That score is below the sum of the scores of the single characters of any such piece's name, and not lower,
+    because the library takes what an unknown character costs from the lowest score there is.
+    """
+    kind = type(proto.pieces[0])
+    normal = [piece.score for piece in _pieces_of(proto, "NORMAL")] or [0.0]
+    longest = max(len(piece.piece) for piece in proto.pieces)
+    never = min(normal) * (longest + 1)
+
+    def score(piece: Any) -> float:
+        if piece.type == kind.USER_DEFINED:
+            return len(piece.piece.encode()) * max(normal) - 0.1  # as SentencePiece itself has it
+        return float(piece.score if piece.type == kind.NORMAL else never)
+
+    # The file has 32 bits of a score. Nine digits say all of them, and survive being written and read again.
+    scores = [(piece.piece, float(f"{score(piece):.9g}")) for piece in proto.pieces]
+    unknown = next(id for id, piece in enumerate(proto.pieces) if piece.type == kind.UNKNOWN)
+    return models.Unigram(scores, unknown, proto.trainer_spec.byte_fallback)
+
+
+def _bpe(proto: Any) -> models.BPE:
+    """The merges: every way to put a piece together from two others, the pieces with the best scores first."""
+    score = {piece.piece: piece.score for piece in _pieces_of(proto, "NORMAL")}
+    merges = []
+    for whole in sorted(score, key=lambda piece: -score[piece]):
+        for middle in range(1, len(whole)):
+            if whole[:middle] in score and whole[middle:] in score:
+                merges.append((whole[:middle], whole[middle:]))
+    return models.BPE(
+        vocab={piece.piece: id for id, piece in enumerate(proto.pieces)},
+        merges=merges,
+        unk_token=next(piece.piece for piece in _pieces_of(proto, "UNKNOWN")),
+        fuse_unk=True,
+        byte_fallback=proto.trainer_spec.byte_fallback,
+        ignore_merges=bool(_names(proto, "USER_DEFINED")),  # see _pre_tokenizers
+    )
+
+
+def _normalizers(spec: Any, processor: Any) -> Iterator[normalizers.Normalizer]:
+    if spec.precompiled_charsmap:
+        if processor.normalize("\r\n") == processor.normalize("\n\n"):
+            yield normalizers.Replace("\r\n", "\n\n")  # Precompiled would take the pair for one character
+        yield normalizers.Precompiled(spec.precompiled_charsmap)
+    if spec.remove_extra_whitespaces:
+        yield normalizers.Replace(Regex(rf"\A +|[ {SPACE}]+\z"), "")
+        yield normalizers.Replace(Regex(" {2,}"), " ")
+    if spec.add_dummy_prefix:
+        yield normalizers.Prepend(SPACE)
+    yield normalizers.Replace(" ", SPACE)
+
+
+def _decoders(proto: Any) -> Iterator[decoders.Decoder]:
+    yield decoders.Replace(SPACE, " ")
+    if proto.trainer_spec.byte_fallback:
+        yield decoders.ByteFallback()
+    yield decoders.Fuse()
+    if proto.normalizer_spec.add_dummy_prefix:
+        yield decoders.Strip(" ", 1, 0)
+
+
+def _pre_tokenizers(proto: Any) -> Iterator[pre_tokenizers.PreTokenizer]:
+    """Places where no piece of SentencePiece's reaches over, so that cutting there changes nothing."""
+    user_defined, normal = _names(proto, "USER_DEFINED"), _names(proto, "NORMAL")
+    reserved = "".join(_names(proto, "CONTROL") + _names(proto, "UNKNOWN") + _names(proto, "BYTE"))
+    known = {name for name in normal if len(name) == 1}
+    cuts, elsewhere = [], ""
+    if user_defined:
+        # No merges lead to these. Cut out, they are whole words, and whole words may skip the merges.
+        symbols = "|".join(_escaped(name) for name in sorted(user_defined, key=len, reverse=True))
+        cuts, elsewhere = [symbols], f"(?!{symbols})"
+    if set(reserved) - known and all(known.issuperset(name) for name in normal):
+        # A reserved name with an unknown character in it could win over that: keep such characters apart.
+        cuts.append(f"(?:{elsewhere}[^{_escaped(''.join(sorted(known)))}])+")
+    if cuts:
+        yield pre_tokenizers.Split(Regex("|".join(cuts)), "isolated")
+    if SPACE in known and not any(SPACE in name.lstrip(SPACE) for name in normal + user_defined):
+        yield pre_tokenizers.Split(Regex(f"{SPACE}*[^{SPACE}]+|{SPACE}+"), "isolated")
+
+
+def _escaped(text: str) -> str:
+    r"""Each character as the regular expressions of `tokenizers` write any code point: `\x{61}`."""
+    return "".join(f"\\x{{{ord(character):x}}}" for character in text)
+
+
+def _pieces_of(proto: Any, kind: str) -> list[Any]:
+    return [piece for piece in proto.pieces if piece.Type.Name(piece.type) == kind]
+
+
+def _names(proto: Any, kind: str) -> list[str]:
+    return [piece.piece for piece in _pieces_of(proto, kind)]
+
+
+def _compare(backend: Backend, processor: Any, user_defined: list[str], path: Path) -> None:
+    """Raises TokenizerError for the first trial where the pieces are not SentencePiece's own.
+
+    Their order may differ: `000` is as likely 0, 00 as 00, 0, and there the rounding of 32-bit sums decides.
+    """
+    backend.encode_special_tokens = True
+    own_pieces = tuple(f"a {piece} b{piece}c" for piece in user_defined[:100])
+    for text in TRIALS + own_pieces:
+        ours, theirs = backend.encode(text, add_special_tokens=False).ids, processor.encode(text)
+        if sorted(ours) != sorted(theirs):
+            raise wrong(
+                path,
+                f"a tokenizer.json made from it is not the same: of {text!r} SentencePiece makes {theirs}, "
+                f"and that {ours}",
+            )

@@ -1,0 +1,316 @@
+"""What all tokenizers share. Char and byte override the inner part with something faster.
+
+Three rules hold for every kind:
+
+* Text never turns into a special token. `<|endoftext|>` typed by a person is thirteen
+  ordinary characters; only we put its id between documents.
+* No text vanishes silently. What has no id is an `UnknownCharacter`, unless the tokenizer is somebody
+  else's and has an id for the unknown.
+* `transformers` gives the same ids and the same text for the folder that `save` writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tokenizers import AddedToken, decoders
+from tokenizers import Tokenizer as Backend
+
+from homespun.errors import TokenizerError, WriteFailed
+from homespun.tokenizer.byte_level import token_bytes
+from homespun.tokenizer.stream import ByteStream, PieceStream, TokenStream, WindowStream
+from homespun.tokenizer.unknown import lone_surrogate, unknown_character
+from homespun.tokenizer.words import WordTable, cut
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+END_OF_TEXT = "<|endoftext|>"
+
+# So many characters are encoded at a time: what the library gives for a token takes about 150 bytes, an id 2 or 4.
+BATCH_CHARACTERS = 2**22
+BLOCK_CHARACTERS = 2**18
+
+
+class Tokenizer:
+    """Text to ids and back.
+
+    kind: "char", "byte", "bpe", "gpt2", "sentencepiece" or "file" (a tokenizer.json from elsewhere).
+    vocab_size: ids are 0 .. vocab_size - 1.
+    end_of_text: the id that stands between documents, or None where there is none.
+    settings: what tokenizer_config.json says besides; kept from a user's own file (a chat template, say).
+    may_be_cut: cutting a text where WORDS does changes no id (see words.py).
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        kind: str,
+        *,
+        end_of_text: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        may_be_cut: bool = False,
+    ) -> None:
+        backend.encode_special_tokens = True  # the first rule above
+        backend.no_truncation()
+        backend.no_padding()
+        self.kind = kind
+        self.settings = dict(settings or {})
+        self.end_of_text_token = end_of_text
+        self.end_of_text: int | None = backend.token_to_id(end_of_text) if end_of_text else None
+        self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        self._backend = backend
+        self._may_be_cut = may_be_cut
+        self._words = WordTable(self._encode_together, self.dtype) if may_be_cut else None
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} tokenizer, {self.vocab_size:,} ids>"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest of uint16 and uint32 that holds every id."""
+        return np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.uint32)
+
+    @cached_property
+    def special_tokens(self) -> dict[str, int]:
+        """Tokens that stand for themselves and never come from text: `<|endoftext|>`, a chat's turn marks."""
+        added = self._backend.get_added_tokens_decoder()
+        return {token.content: id for id, token in sorted(added.items()) if token.special}
+
+    @cached_property
+    def opening(self) -> list[int]:
+        """Ids that a tokenizer from elsewhere puts before every text (Llama's `<s>`). Ours have none."""
+        if self._backend.post_processor is None:
+            return []
+        ordinary = next(id for id in range(self.vocab_size) if id not in self.special_tokens.values())
+        encoding = self._backend.encode(self.decode([ordinary]), add_special_tokens=True)
+        opening = []
+        for id, is_special in zip(encoding.ids, encoding.special_tokens_mask, strict=True):
+            if not is_special:
+                break
+            opening.append(id)
+        return opening
+
+    def for_a_new_model(self, *, documents: int) -> Tokenizer:
+        """The same tokenizer, as a model wants it that has yet to be trained.
+
+        Such a model never sees the marks that another model expects around a text, so they are taken off. And it
+        needs an end of text where there are several documents: `<|endoftext|>` is added if there is none.
+        """
+        backend = Backend.from_str(self._backend.to_str())
+        backend.post_processor = None
+        end_of_text = self.end_of_text_token
+        if documents > 1 and end_of_text is None:
+            backend.add_special_tokens([special(END_OF_TEXT)])
+            end_of_text = END_OF_TEXT
+        marks = ("add_bos_token", "add_eos_token")
+        return Tokenizer(
+            backend,
+            self.kind,
+            end_of_text=end_of_text,
+            settings={name: value for name, value in self.settings.items() if name not in marks},
+            may_be_cut=self._may_be_cut,
+        )
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of everything that decides which ids a text gets; the same before `save` and after `load`."""
+        content = json.loads(self._backend.to_str())
+        decisive = {part: content[part] for part in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
+        decisive["end_of_text"] = self.end_of_text
+        if content["model"]["type"] == "Unigram":  # the last digit of a score may change in being written
+            decisive["model"]["vocab"] = [[token, f"{score:.9g}"] for token, score in content["model"]["vocab"]]
+        canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    # text -> ids
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text. Raises UnknownCharacter, TokenizerError."""
+        ids: list[int] = self.encode_array(text).tolist()
+        return ids
+
+    def encode_array(self, text: str) -> NDArray[Any]:
+        """The ids as a 1-D array of `dtype`. Raises UnknownCharacter, TokenizerError."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[Any]]:
+        """An array for each text. What can be encoded in parallel is, and in bounded memory."""
+        if self._words is not None:
+            words = self._words
+            return [_joined([words.encode(block) for block in cut(text, BLOCK_CHARACTERS)]) for text in texts]
+        return [ids for batch in _batches(texts) for ids in self._encode_together(batch)]
+
+    def _encode_together(self, texts: list[str]) -> list[NDArray[Any]]:
+        try:
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        except Exception as error:  # the library knows no narrower class
+            raise self._explain(texts, error) from error
+        return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
+
+    def _explain(self, texts: list[str], error: Exception) -> TokenizerError:
+        for text in texts:
+            unknown = {character for character in set(text) if not self._knows(character)}
+            if unknown:
+                return unknown_character(text, unknown, known=None)
+        return TokenizerError(
+            f"This tokenizer could not encode the text: {error}",
+            "Its tokenizer.json may be damaged; another one, or --tokenizer bpe, would do.",
+        )
+
+    def _knows(self, character: str) -> bool:
+        if lone_surrogate(character):
+            return False
+        try:
+            self._backend.encode_batch_fast([character], add_special_tokens=False)
+        except Exception as error:
+            if "unk" not in str(error).lower():  # what the library says of every kind of model
+                raise
+            return False
+        return True
+
+    # ids -> text
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of some ids; bytes that are no character come out as U+FFFD. Raises TokenizerError."""
+        return self._backend.decode(self._checked(ids).tolist(), skip_special_tokens=False)
+
+    def token(self, id: int) -> str:
+        r"""One id as a person may read it: `' boy'`, `'\n'`, and `'\xc3'` for half a character."""
+        self._checked([id])
+        token = self._backend.id_to_token(id) or ""
+        if isinstance(self._backend.decoder, decoders.ByteLevel):
+            return readable(token_bytes(token))
+        return readable(token.replace("▁", " ").encode("utf-8", "surrogatepass"))
+
+    def stream(self) -> TokenStream:
+        """A new TokenStream: push ids one by one, get text in whole characters."""
+        if isinstance(self._backend.decoder, decoders.ByteLevel):
+            return ByteStream(lambda id: token_bytes(self._token(id)))
+        steps = _decoder_steps(self._backend.decoder)
+        if steps is not None:
+            return PieceStream(self._token, **steps)
+        return WindowStream(self.decode)
+
+    def _token(self, id: int) -> str:
+        if not 0 <= id < self.vocab_size:
+            raise _no_such_id(id, self.vocab_size)
+        return self._backend.id_to_token(id) or ""
+
+    def _checked(self, ids: Iterable[int]) -> NDArray[Any]:
+        array = np.asarray(ids if hasattr(ids, "__len__") else list(ids)).reshape(-1)
+        if array.dtype.kind not in "ui":
+            array = array.astype(np.int64)
+        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
+            wrong = array[(array < 0) | (array >= self.vocab_size)]
+            raise _no_such_id(int(wrong[0]), self.vocab_size)
+        return array
+
+    # the folder
+
+    def files(self) -> dict[str, str]:
+        """File name to content: what `save` writes."""
+        config: dict[str, Any] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",  # else transformers would make another of it
+            "clean_up_tokenization_spaces": False,
+            "split_special_tokens": True,
+            "homespun_kind": self.kind,
+        }
+        if self.end_of_text_token:
+            config["eos_token"] = self.end_of_text_token
+        if "chat_template" in self.settings:
+            # transformers renders a conversation to text and encodes that: there the marks must be parsed.
+            config["split_special_tokens"] = False
+        return {
+            "tokenizer.json": self._backend.to_str(pretty=True),
+            "tokenizer_config.json": json.dumps({**self.settings, **config}, indent=2, sort_keys=True) + "\n",
+        }
+
+    def save(self, folder: Path | str) -> None:
+        """Write tokenizer.json and tokenizer_config.json. Each is whole or absent. Raises WriteFailed."""
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in self.files().items():
+                beside = folder / f".{name}.{os.getpid()}.part"
+                try:
+                    with beside.open("w", encoding="utf-8", newline="") as file:
+                        file.write(content)
+                        file.flush()
+                        os.fsync(file.fileno())
+                    beside.replace(folder / name)
+                finally:
+                    beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise WriteFailed(
+                f"The tokenizer could not be written to {folder}: {error.strerror or error}.",
+                "Free some space, or choose another folder.",
+            ) from error
+
+
+def special(token: str) -> AddedToken:
+    """A token that stands for itself: no spaces are taken away around it, and it is not normalised."""
+    return AddedToken(token, special=True, normalized=False)
+
+
+def readable(content: bytes) -> str:
+    r"""Bytes as a person may read them.
+
+    >>> readable(" né\n".encode()), readable(b"\xc3")
+    (' né\\n', '\\xc3')
+    """
+    text = content.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _joined(blocks: list[NDArray[Any]]) -> NDArray[Any]:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        if batch and characters + len(text) > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+        batch.append(text)
+        characters += len(text)
+    if batch:
+        yield batch
+
+
+def _decoder_steps(decoder: Any) -> dict[str, bool] | None:
+    """Whether this decoder is SentencePiece's, as Llama has it, and which of its optional steps it has."""
+    if decoder is None:
+        return None
+    content = json.loads(decoder.__getstate__())
+    steps = content.get("decoders", []) if content["type"] == "Sequence" else [content]
+    names = [step["type"] for step in steps]
+    space = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    if not steps or steps[0] != space or (names[-1] == "Strip" and steps[-1] != strip):
+        return None
+    shapes = (
+        ["Replace", "ByteFallback", "Fuse"],
+        ["Replace", "ByteFallback", "Fuse", "Strip"],
+        ["Replace", "Fuse"],
+        ["Replace", "Fuse", "Strip"],
+    )
+    if names not in shapes:
+        return None
+    return {"byte_fallback": "ByteFallback" in names, "strip": "Strip" in names}
+
+
+def _no_such_id(id: int, vocab_size: int) -> TokenizerError:
+    return TokenizerError(
+        f"There is no token {id}: this tokenizer's ids are 0 to {vocab_size - 1}.",
+        "The ids come from another tokenizer, or the model has more ids than its tokenizer.",
+    )
