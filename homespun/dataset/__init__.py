@@ -1,0 +1,49 @@
+"""The dataset: documents become ids in memory-mapped shards, two splits, and batches.
+
+`splits` decides what is learnt from, `pipeline` turns text into ids, `shards`
+keeps them, `preparation` puts the three together, and `batches` takes examples
+out again, in the order that `shuffle` gives.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homespun.dataset.batches import Batches, get_batch
+    from homespun.dataset.preparation import Dataset, prepare, prepare_text
+    from homespun.dataset.shards import Split
+    from homespun.dataset.splits import SplitPlan, check_learnable, fit_context, plan_splits
+
+_WHERE = {
+    "Batches": "batches",
+    "get_batch": "batches",
+    "Dataset": "preparation",
+    "prepare": "preparation",
+    "prepare_text": "preparation",
+    "Split": "shards",
+    "SplitPlan": "splits",
+    "check_learnable": "splits",
+    "fit_context": "splits",
+    "plan_splits": "splits",
+}
+
+__all__ = [
+    "Batches",
+    "Dataset",
+    "Split",
+    "SplitPlan",
+    "check_learnable",
+    "fit_context",
+    "get_batch",
+    "plan_splits",
+    "prepare",
+    "prepare_text",
+]
+
+
+def __getattr__(name: str) -> Any:  # torch is loaded for batches only
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -1,0 +1,134 @@
+"""From documents to ids, in order, and never much of the text in memory.
+
+One thread encodes while another reads and writes. Not more than one: tokenizers keep tables of what they
+have met, and those that can use several processors do so by themselves, on the texts they get together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from homespun.errors import TextUnreadable, UnknownCharacter
+
+if TYPE_CHECKING:
+    from homespun.text import Corpus
+    from homespun.tokenizer import Tokenizer
+
+# What a tokenizer gets at once. Sub-word tokenizers take over 100 bytes of memory for a character at work.
+BUNDLE_CHARACTERS = 2**22
+
+
+class Part(NamedTuple):
+    """A piece of a document, on one side of its cut."""
+
+    split: int  # 0 before the cut, 1 behind it
+    text: str
+    ends: bool  # nothing more of this document follows on this side
+    origin: str  # the document's
+    line: int  # of the document, where the text starts
+
+
+class EncodedPart(NamedTuple):
+    """A part as ids (n,), and how long its text was."""
+
+    split: int
+    ids: np.ndarray
+    characters: int
+    bytes: int
+    ends: bool
+
+
+def parts(corpus: Corpus, document_characters: Sequence[int], cuts: Sequence[int]) -> Iterator[Part]:
+    """The documents of the corpus, piece by piece, each parted at its cut. Parts are never empty.
+
+    document_characters, cuts: of each document, its length and how many characters are before the cut.
+    Raises TextUnreadable where the corpus is no longer what it was when it was surveyed.
+    """
+    number = -1
+    for number, document in enumerate(corpus.documents()):
+        if number >= len(cuts):
+            raise changed(corpus.title, f"it had {len(cuts):,} documents, and now has more")
+        cut, length = cuts[number], document_characters[number]
+        at, line = 0, 1
+        for piece in document.pieces():
+            before, behind = piece[: max(0, cut - at)], piece[max(0, cut - at) :]
+            at += len(piece)
+            if before:
+                yield Part(0, before, at >= cut, document.origin, line)
+                line += before.count("\n")
+            if behind:
+                yield Part(1, behind, at >= length, document.origin, line)
+                line += behind.count("\n")
+        if at != length:
+            raise changed(document.origin, f"it had {length:,} characters, and now has {at:,}")
+    if number + 1 != len(cuts):
+        raise changed(corpus.title, f"it had {len(cuts):,} documents, and now has {number + 1:,}")
+
+
+def changed(what: str, how: str) -> TextUnreadable:
+    return TextUnreadable(
+        f"{what} changed while it was read: {how}.",
+        "Run the same command again once nothing writes to it.",
+    )
+
+
+def encode_in_order(all_parts: Iterable[Part], tokenizer: Tokenizer) -> Iterator[EncodedPart]:
+    """The parts as ids, in the order they came in; while they are used, the next ones are encoded."""
+    encoder = ThreadPoolExecutor(1, thread_name_prefix="homespun-encoder")
+    waiting: deque[Future[list[EncodedPart]]] = deque()
+    try:
+        for bundle in bundles(all_parts):
+            waiting.append(encoder.submit(encode_bundle, bundle, tokenizer))
+            if len(waiting) > 2:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        encoder.shutdown(cancel_futures=True)
+
+
+def bundles(all_parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Puts parts together until they have BUNDLE_CHARACTERS."""
+    bundle: list[Part] = []
+    characters = 0
+    for part in all_parts:
+        bundle.append(part)
+        characters += len(part.text)
+        if characters >= BUNDLE_CHARACTERS:
+            yield bundle
+            bundle, characters = [], 0
+    if bundle:
+        yield bundle
+
+
+def encode_bundle(bundle: list[Part], tokenizer: Tokenizer) -> list[EncodedPart]:
+    """Raises UnknownCharacter, which says in which document."""
+    try:
+        encoded = tokenizer.encode_batch([part.text for part in bundle])
+    except UnknownCharacter:
+        for part in bundle:
+            encode_alone(part, tokenizer)
+        raise
+    return [
+        EncodedPart(part.split, ids, len(part.text), utf8_bytes(part.text), part.ends)
+        for part, ids in zip(bundle, encoded, strict=True)
+    ]
+
+
+def encode_alone(part: Part, tokenizer: Tokenizer) -> None:
+    """Finds out whether it is this part that has the unknown character, and says so."""
+    try:
+        tokenizer.encode_array(part.text)
+    except UnknownCharacter as error:
+        where = part.origin if part.line == 1 else f"{part.origin}, counted from its line {part.line:,}"
+        raise UnknownCharacter(f"In {where}: {error.what}", error.todo) from error
+
+
+def utf8_bytes(text: str) -> int:
+    """How many bytes the text has in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())

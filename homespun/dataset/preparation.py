@@ -1,0 +1,214 @@
+"""A corpus and a tokenizer become a dataset: prepared once, and from then on only opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from homespun.dataset.pipeline import encode_in_order, parts
+from homespun.dataset.shards import (
+    FORMAT,
+    ShardWriter,
+    Split,
+    disk_full,
+    draft_of,
+    id_type,
+    open_splits,
+    telling_why,
+    write_meta,
+)
+from homespun.dataset.splits import check_learnable, fit_context, plan_splits
+from homespun.errors import NotEnoughText, WriteFailed
+from homespun.fetch import cache_folder
+
+if TYPE_CHECKING:
+    from homespun.text import Corpus, Survey
+    from homespun.tokenizer import Tokenizer
+
+OnProgress = Callable[[int, int], None]  # characters done, characters in all
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A text as ids, in two splits.
+
+    key: of the text and the tokenizer; datasets with equal keys are equal.
+    vocab_size: ids are 0 … vocab_size-1.
+    how: what was kept back for validation, in words.
+    already_there: it was prepared earlier and only had to be opened.
+    """
+
+    train: Split
+    val: Split
+    folder: Path
+    key: str
+    vocab_size: int
+    how: str
+    already_there: bool
+
+    @property
+    def tokens(self) -> int:
+        return self.train.tokens + self.val.tokens
+
+    @property
+    def characters(self) -> int:
+        return self.train.characters + self.val.characters
+
+    @property
+    def bytes(self) -> int:
+        """In UTF-8."""
+        return self.train.bytes + self.val.bytes
+
+    @property
+    def characters_per_token(self) -> float:
+        return self.characters / self.tokens
+
+    @property
+    def bytes_per_token(self) -> float:
+        return self.bytes / self.tokens
+
+
+def prepare(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> Dataset:
+    """The corpus as ids, split for training and validation; a second call finds it in the user's cache.
+
+    Of several documents each is followed by the tokenizer's end of text, and so is each half of one that is cut.
+
+    on_progress: called with the characters that are done, and those there are, while ids are written.
+    Raises NotEnoughText where there is nothing to learn from, UnknownCharacter where the tokenizer
+    has no id for a character, TextUnreadable where the text changes meanwhile, and WriteFailed.
+    """
+    survey = corpus.survey()
+    check_learnable(corpus.title, survey.characters, survey.alphabet)
+    plan = plan_splits(survey.document_characters, survey.document_keys)
+    key = key_of("train and val", survey.key, tokenizer.key)
+    splits, folder, already_there = ids_of(
+        corpus, survey, tokenizer, key=key, names=("train", "val"), cuts=plan.cuts, on_progress=on_progress
+    )
+    fit_context(splits["train"].tokens, splits["val"].tokens, 1)  # refuses a split with nothing to predict
+    return Dataset(
+        train=splits["train"],
+        val=splits["val"],
+        folder=folder,
+        key=key,
+        vocab_size=tokenizer.vocab_size,
+        how=plan.how,
+        already_there=already_there,
+    )
+
+
+def prepare_text(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> Split:
+    """The whole corpus as one split, to measure a model on; a second call finds it in the user's cache.
+
+    Raises NotEnoughText where there is nothing to predict, and otherwise as `prepare`.
+    """
+    survey = corpus.survey()
+    key = key_of("whole", survey.key, tokenizer.key)
+    splits, _, _ = ids_of(
+        corpus,
+        survey,
+        tokenizer,
+        key=key,
+        names=("text",),
+        cuts=survey.document_characters,
+        on_progress=on_progress,
+    )
+    tokens = splits["text"].tokens
+    if tokens < 2:
+        raise NotEnoughText(
+            f"{corpus.title} is too short to measure a model on: "
+            f"{tokens} token{'' if tokens == 1 else 's'}, and it takes two, one to look at and one to predict.",
+            "Give a longer text.",
+        )
+    return splits["text"]
+
+
+def key_of(purpose: str, survey_key: str, tokenizer_key: str) -> str:
+    """The name of a folder in the cache: another one for another text, tokenizer or format."""
+    return hashlib.sha256(json.dumps([FORMAT, purpose, survey_key, tokenizer_key]).encode()).hexdigest()[:32]
+
+
+def ids_of(
+    corpus: Corpus,
+    survey: Survey,
+    tokenizer: Tokenizer,
+    *,
+    key: str,
+    names: Sequence[str],
+    cuts: Sequence[int],
+    on_progress: OnProgress | None,
+) -> tuple[dict[str, Split], Path, bool]:
+    """The splits by name, the folder they are in, and whether it was there already."""
+    folder = cache_folder("datasets") / key
+    already_there = True
+    for _ in range(3):  # another process that found the folder damaged may take ours away with it
+        opened = open_splits(folder)
+        if opened is not None:
+            return opened[1], folder, already_there
+        already_there = False
+        with draft_of(folder) as draft:
+            entries = write_splits(draft, corpus, survey, tokenizer, names, cuts, on_progress)
+            meta = {
+                "key": key,
+                "text": corpus.title,
+                "tokenizer": tokenizer.kind,
+                "vocab_size": tokenizer.vocab_size,
+                "splits": entries,
+            }
+            with telling_why(folder):
+                write_meta(draft, meta)
+    raise WriteFailed(
+        f"{folder} was written three times, and each time it was damaged when it was read again.",
+        "The disk may be failing. Set HOMESPUN_CACHE to a folder on another one.",
+    )
+
+
+def write_splits(
+    draft: Path,
+    corpus: Corpus,
+    survey: Survey,
+    tokenizer: Tokenizer,
+    names: Sequence[str],
+    cuts: Sequence[int],
+    on_progress: OnProgress | None,
+) -> list[dict[str, Any]]:
+    """Encodes the corpus into one shard for each name, and returns what meta.json keeps of them."""
+    dtype = id_type(tokenizer.vocab_size)
+    several = sum(1 for characters in survey.document_characters if characters) > 1
+    end = None
+    if several and tokenizer.end_of_text is not None:
+        end = np.array([tokenizer.end_of_text], dtype)
+
+    with telling_why(draft):
+        shards = [ShardWriter(draft / f"{name}.npy", dtype) for name in names]
+    done = bytes_needed = 0
+    try:
+        for part in encode_in_order(parts(corpus, survey.document_characters, cuts), tokenizer):
+            shard = shards[part.split]
+            with telling_why(draft, bytes_needed):
+                shard.append(part.ids)
+                if part.ends and end is not None:
+                    shard.append(end)
+            shard.characters += part.characters
+            shard.bytes += part.bytes
+            shard.documents += part.ends
+            done += part.characters
+            if not bytes_needed and done >= 2**20:  # enough to tell how long the ids of the rest will be
+                written = sum(shard.tokens for shard in shards) * dtype.itemsize
+                bytes_needed = written * survey.characters // done
+                if bytes_needed - written > shutil.disk_usage(draft).free:
+                    raise disk_full(draft, bytes_needed)
+            if on_progress is not None:
+                on_progress(done, survey.characters)
+        with telling_why(draft, bytes_needed):
+            return [shard.finish() for shard in shards]
+    finally:
+        for shard in shards:
+            with telling_why(draft, bytes_needed):  # closing writes what is left
+                shard.file.close()

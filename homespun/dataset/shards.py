@@ -1,0 +1,238 @@
+"""Shards: ids in memory-mapped files, in folders that are whole or absent.
+
+A folder holds one `NAME.npy` for each split, NumPy's own format so that anything can open it, and
+`meta.json`, which says what they are. It is written beside its name, flushed to disk and then
+renamed; two processes that prepare the same text at once both end up with one whole folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from homespun.errors import WriteFailed
+
+FORMAT = 1  # of the folder. Another number makes every text be prepared anew: raise it when ids or splits change
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of the text as ids.
+
+    ids: (N,), uint16 or uint32, memory-mapped from its file.
+    characters, bytes (UTF-8), documents: of the text that the ids stand for.
+    """
+
+    name: str
+    ids: np.ndarray
+    characters: int
+    bytes: int
+    documents: int
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+    @property
+    def characters_per_token(self) -> float:
+        return self.characters / self.tokens
+
+    @property
+    def bytes_per_token(self) -> float:
+        return self.bytes / self.tokens
+
+
+def id_type(vocab_size: int) -> np.dtype:
+    """The smallest type that the ids 0 … vocab_size-1 are kept in: two bytes or four, the low one first."""
+    return np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
+
+
+class ShardWriter:
+    """Ids go into a .npy file as they come. How many there are is known, and written, at the end."""
+
+    def __init__(self, path: Path, dtype: np.dtype) -> None:
+        self.path = path
+        self.dtype = dtype
+        self.tokens = self.characters = self.bytes = self.documents = 0
+        self.file = path.open("wb", buffering=2**20)
+        self.header_bytes = self.write_header()
+
+    def write_header(self) -> int:
+        """Writes the header, and returns its length, which does not depend on how many tokens there are."""
+        self.file.seek(0)
+        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.tokens,)}
+        np.lib.format.write_array_header_1_0(self.file, header)
+        return self.file.tell()
+
+    def append(self, ids: np.ndarray) -> None:
+        """ids: (n,), each below the vocabulary's size."""
+        self.file.write(np.ascontiguousarray(ids, dtype=self.dtype).data)
+        self.tokens += len(ids)
+
+    def finish(self) -> dict[str, Any]:
+        """Closes the file, with everything on the disk, and returns what meta.json keeps of it."""
+        header_bytes = self.write_header()
+        assert header_bytes == self.header_bytes
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        return {
+            "name": self.path.stem,
+            "tokens": self.tokens,
+            "characters": self.characters,
+            "bytes": self.bytes,
+            "documents": self.documents,
+            "file_bytes": self.path.stat().st_size,
+            "checksum": checksum(self.path),
+        }
+
+
+def checksum(path: Path, blocks: int = 32, block_bytes: int = 2**20) -> int:
+    """A CRC-32 of the file, of `blocks` spread over it where it is longer: shows damage, and is soon done."""
+    size = path.stat().st_size
+    crc = zlib.crc32(str(size).encode())
+    with path.open("rb") as file:
+        for block in range(blocks):
+            file.seek(block * max(block_bytes, (size - block_bytes) // (blocks - 1)))
+            crc = zlib.crc32(file.read(block_bytes), crc)
+    return crc
+
+
+def write_meta(folder: Path, meta: dict[str, Any]) -> None:
+    """The file that makes a folder complete; written last."""
+    with (folder / "meta.json").open("w", encoding="utf-8") as file:
+        json.dump({"format": FORMAT, **meta}, file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def open_splits(folder: Path) -> tuple[dict[str, Any], dict[str, Split]] | None:
+    """What meta.json says, and the splits by name; None where the folder is absent, damaged or not ours."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if meta["format"] != FORMAT:
+            return None
+        return meta, {entry["name"]: open_split(folder, entry) for entry in meta["splits"]}
+    except (OSError, ValueError, KeyError, TypeError):  # whatever is wrong with it, it is prepared anew
+        return None
+
+
+def open_split(folder: Path, entry: dict[str, Any]) -> Split:
+    """Opens one shard, without reading more than a sample of it. Raises ValueError where it is damaged."""
+    path = folder / f"{entry['name']}.npy"
+    if path.stat().st_size != entry["file_bytes"] or checksum(path) != entry["checksum"]:
+        raise ValueError(f"{path} is damaged")
+    return Split(
+        name=entry["name"],
+        ids=np.lib.format.open_memmap(path, mode="r"),
+        characters=entry["characters"],
+        bytes=entry["bytes"],
+        documents=entry["documents"],
+    )
+
+
+@contextmanager
+def draft_of(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder`, to be filled in the block; it takes its name when the block ends well.
+
+    Where another process was faster, and its folder is whole, that one stays. Nothing is left of a draft
+    that failed. Raises WriteFailed.
+    """
+    with telling_why(folder):
+        remove_abandoned_drafts(folder.parent)
+        draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".draft", dir=folder.parent))
+    try:
+        yield draft
+        with telling_why(folder):
+            publish(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def publish(draft: Path, folder: Path) -> None:
+    """Gives the draft its name."""
+    while True:
+        try:
+            draft.rename(folder)
+            break
+        except OSError:
+            if not folder.exists():
+                raise
+        if open_splits(folder) is not None:
+            return  # another process made it meanwhile
+        discard(folder)
+    sync_folder(folder.parent)
+
+
+def discard(folder: Path) -> None:
+    """Takes a damaged folder away: out of sight at once, then piece by piece."""
+    if not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    beside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".draft", dir=folder.parent))
+    try:
+        folder.rename(beside / "damaged")
+    except FileNotFoundError:
+        pass  # another process was faster
+    shutil.rmtree(beside)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename in the folder last through a power cut, where the system can do that."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_abandoned_drafts(parent: Path, after_seconds: float = 3600.0) -> None:
+    """Drafts of processes that were killed. One at work writes all the time, so its files are never old."""
+    for draft in parent.glob("*.draft"):
+        try:
+            newest = max(path.stat().st_mtime for path in [draft, *draft.iterdir()])
+        except FileNotFoundError:
+            continue  # it was finished meanwhile
+        if time.time() - newest > after_seconds:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def telling_why(folder: Path, bytes_needed: int = 0) -> Iterator[None]:
+    """Turns the system's error into ours.
+
+    bytes_needed: about how much is to be written, 0 where that is not known yet.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(folder, bytes_needed) from error
+        raise WriteFailed(
+            f"The ids of the text could not be written to {folder.parent}: {error.strerror or error}.",
+            "Set HOMESPUN_CACHE to a folder that you may write to.",
+        ) from error
+
+
+def disk_full(folder: Path, bytes_needed: int) -> WriteFailed:
+    """The error for a disk that cannot take it. What is in `folder` so far will be free again."""
+    written = sum(path.stat().st_size for path in folder.glob("*.npy"))
+    free = shutil.disk_usage(folder.parent).free + written
+    needed = f"the ids of this text take about {bytes_needed / 1e6:,.0f} MB, and " if bytes_needed else ""
+    return WriteFailed(
+        f"The disk of {folder.parent} is too full: {needed}{free / 1e6:,.0f} MB are free.",
+        "Make room on it, or set HOMESPUN_CACHE to a folder on a larger disk.",
+    )
