@@ -1,0 +1,103 @@
+"""The GPT: tokens become vectors, blocks work on them, and a head says what comes next."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from homespun.errors import ModelError
+from homespun.model.bigram import Bigram
+from homespun.model.block import Block
+from homespun.model.cache import KVCache
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.norm import make_norm
+from homespun.model.rotary import rotation
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer, of the family that its config says."""
+
+    cosines: Tensor  # (context_length, D/2), only where positions are rotary
+    sines: Tensor
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.n_embd)
+        self.position_embedding = (
+            nn.Embedding(config.context_length, config.n_embd) if config.position == "learned" else None
+        )
+        self.dropout = nn.Dropout(config.dropout if config.family == "gpt2" else 0.0)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.final_norm = make_norm(config)
+        self.head = nn.Linear(config.n_embd, config.vocab_size, bias=config.head_bias)
+        if config.tied_head:
+            self.head.weight = self.token_embedding.weight
+        if config.position == "rotary":
+            cosines, sines = rotation(config.context_length, config.head_width, config.rotary_base)
+            self.register_buffer("cosines", cosines, persistent=False)
+            self.register_buffer("sines", sines, persistent=False)
+        self.apply(initialise)
+        if config.family != "lecture":
+            self.shrink_branches()
+
+    def forward(
+        self, ids: Tensor, targets: Tensor | None = None, cache: KVCache | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """ids (B, T), targets (B, T) or None -> logits (B, T, V), mean loss in nats or None.
+
+        A target of -1 is not counted. With a cache the ids continue the text that is in it.
+        Raises ModelError where the text is longer than context_length.
+        """
+        start = 0 if cache is None else cache.length
+        end = start + ids.size(1)  # positions start … end - 1
+        if end > self.config.context_length:
+            raise ModelError(
+                f"{end} tokens are more than the context_length of {self.config.context_length}.",
+                "Give the model the last tokens of the text only.",
+            )
+        x = self.token_embedding(ids)  # (B, T, C)
+        angles = None
+        if self.position_embedding is not None:
+            x = x + self.position_embedding.weight[start:end]  # (B, T, C) + (T, C)
+        else:
+            angles = self.cosines[start:end], self.sines[start:end]  # (T, D/2) each
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, angles, cache)  # (B, T, C)
+        logits = self.head(self.final_norm(x))  # (B, T, V)
+        if cache is not None:
+            cache.advance(ids.size(1))
+        if targets is None:
+            return logits, None
+        # In float32 even under autocast: a loss rounded to bfloat16 shows no progress.
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-1)
+        return logits, loss
+
+    def shrink_branches(self) -> None:
+        """2 n_layer branches are added up on the way; each starts smaller, so that the sum does not grow."""
+        for name, weight in self.named_parameters():
+            if name.endswith(("attention.output.weight", "feed_forward.down.weight")):
+                nn.init.normal_(weight, std=0.02 / (2 * self.config.n_layer) ** 0.5)
+
+    def number_of_parameters(self) -> int:
+        """All of them, a tied head counted once."""
+        return sum(p.numel() for p in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        return self.token_embedding.weight.device
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights from a normal distribution of standard deviation 0.02, biases zero (GPT-2, and the lecture)."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def build(config: GPTConfig | BigramConfig) -> GPT | Bigram:
+    """The model of that config, freshly initialised from torch's random state."""
+    return Bigram(config) if isinstance(config, BigramConfig) else GPT(config)
