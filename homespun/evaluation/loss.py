@@ -1,0 +1,168 @@
+"""The loss of a model on a text: every position counted, the same for every batch size.
+
+Mean cross-entropy in nats per token over the whole split, in windows of context_length that
+do not overlap. Beside it bits per character and bits per byte: they compare across tokenizers,
+where the loss itself does not (longer tokens are harder to guess, and there are fewer of them).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from homespun.dataset import Split
+from homespun.dataset.batches import windows_at
+from homespun.errors import NotEnoughText
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model predicts a split.
+
+    loss: nats per token, the mean over `tokens` predictions.
+    tokens: how many were predicted; of a whole split, all but the first.
+    characters, bytes: of the whole split, in characters and UTF-8 bytes.
+    bits_per_char, bits_per_byte: the loss in bits, times the split's tokens per character or byte.
+    perplexity: e**loss, among how many equally likely tokens the model is in doubt, so to speak.
+    whole: every position was counted; otherwise windows spread evenly over the split.
+    """
+
+    loss: float
+    tokens: int
+    characters: int
+    bytes: int
+    bits_per_char: float
+    bits_per_byte: float
+    perplexity: float
+    seconds: float
+    whole: bool = True
+
+
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    *,
+    batch_size: int | None = None,
+    windows: int | None = None,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measures `model` on `split`.
+
+    model: `model(ids, targets) -> (logits, loss)` for ids and targets (B, T), and
+        `model.config.context_length`. It is put into evaluation mode, and back as it was.
+    batch_size: windows at once; None takes as many as memory is well used for. The result does
+        not depend on it, but for float rounding.
+    windows: for a quick look at a huge split, so many windows spread evenly over it; then the
+        result says `whole=False`. None, or as many as there are, is the whole split.
+    autocast: makes the context to run the model in: `lambda: torch.autocast("cpu", torch.bfloat16)`.
+    on_progress: called with the tokens predicted so far, and those there are to predict.
+    Raises NotEnoughText where the split has no token to predict.
+    """
+    if split.tokens < 2:
+        raise NotEnoughText(
+            f"There is nothing to predict: {split.tokens} token{'' if split.tokens == 1 else 's'} "
+            f"in the split {split.name!r}.",
+            "Give a longer text.",
+        )
+    started = time.perf_counter()
+    config: Any = model.config
+    if batch_size is None:
+        batch_size = batch_size_for(config.context_length, config.vocab_size)
+    positions = split.tokens - 1  # tokens that have a next one
+    starts = window_starts(positions, config.context_length, windows)
+    to_predict = int(np.minimum(config.context_length, positions - starts).sum())
+    device = device_of(model)
+
+    losses: list[Tensor] = []  # they stay on the device until the end, so that a GPU is not waited for
+    counts: list[int] = []
+    done = 0
+    with evaluation_mode(model), torch.no_grad():
+        for x, y in evaluation_batches(split.ids, starts, config.context_length, batch_size):
+            with autocast():
+                _, loss = model(x.to(device), y.to(device))
+            losses.append(loss)
+            counts.append(y.numel())
+            done += y.numel()
+            if on_progress is not None:
+                on_progress(done, to_predict)
+    means = torch.stack(losses).tolist()
+    nats = math.fsum(mean * count for mean, count in zip(means, counts, strict=True)) / to_predict
+    bits = nats / math.log(2)
+    return Evaluation(
+        loss=nats,
+        tokens=to_predict,
+        characters=split.characters,
+        bytes=split.bytes,
+        bits_per_char=bits * split.tokens / split.characters,
+        bits_per_byte=bits * split.tokens / split.bytes,
+        perplexity=math.exp(nats) if nats < 700 else math.inf,
+        seconds=time.perf_counter() - started,
+        whole=to_predict == positions,
+    )
+
+
+def window_starts(positions: int, context_length: int, windows: int | None = None) -> np.ndarray:
+    """Where the windows start, int64; the last one may have to be shorter. With `windows`, so many spread evenly.
+
+    positions: tokens that have a next one.
+
+    >>> window_starts(10, 4), window_starts(100, 10, windows=3)
+    (array([0, 4, 8]), array([10, 50, 80]))
+    """
+    starts = np.arange(0, positions, context_length, dtype=np.int64)
+    if windows is None or windows >= len(starts):
+        return starts
+    assert windows >= 1
+    # Of as many stretches of equal length, the window in the middle of each.
+    return starts[(2 * np.arange(windows) + 1) * len(starts) // (2 * windows)]
+
+
+def evaluation_batches(
+    ids: np.ndarray, starts: np.ndarray, context_length: int, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """x, y, both int64 (B, T), for every window; a shorter one at the end is a batch of its own."""
+    assert batch_size >= 1
+    positions = len(ids) - 1
+    full = starts[starts + context_length <= positions]
+    for i in range(0, len(full), batch_size):
+        yield windows_at(ids, full[i : i + batch_size], context_length)
+    for start in starts[len(full) :]:
+        yield windows_at(ids, np.array([start]), positions - int(start))
+
+
+def batch_size_for(context_length: int, vocab_size: int) -> int:
+    """How many windows to run at once: logits below 64 MiB, and tokens enough to keep the machine busy.
+
+    >>> batch_size_for(64, 65), batch_size_for(1024, 50257)
+    (128, 1)
+    """
+    most_by_logits = 2**26 // (4 * vocab_size * context_length)
+    most_by_tokens = 8192 // context_length
+    return max(1, min(most_by_logits, most_by_tokens))
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Every part of the model in evaluation mode (no dropout), and afterwards each as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are; a model without any computes on the CPU."""
+    weight = next(model.parameters(), None)
+    return torch.device("cpu") if weight is None else weight.device
