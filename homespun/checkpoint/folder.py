@@ -1,0 +1,166 @@
+"""The model folder: config.json, model.safetensors and the tokenizer, in the names of Hugging Face.
+
+A folder is trusted with nothing. Its config and the headers of its weights are read and
+held against each other first; memory is taken only when every tensor is there in the
+right shape. Pickled weights are never opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from homespun.checkpoint.atomic import json_text, replacing_files
+from homespun.checkpoint.fields import read_json
+from homespun.checkpoint.hf_names import from_hf, generation_to_hf, layout, to_hf
+from homespun.checkpoint.place import CONFIG, GENERATION, WEIGHTS, model_folder
+from homespun.checkpoint.tensors import write_tensors
+from homespun.checkpoint.weights import (
+    check_tensors,
+    common_dtype,
+    find_tensors,
+    from_stored,
+    shapes_of,
+    stored_shape,
+    to_stored,
+)
+from homespun.errors import CheckpointError, HomespunError
+from homespun.model import GPT, Bigram, BigramConfig, GPTConfig, build
+from homespun.model.rotary import rotation
+
+if TYPE_CHECKING:
+    from homespun.tokenizer import Tokenizer
+
+MOST_ROTARY_NUMBERS = 2**28  # 1 GiB of angles: a context of two million tokens with the usual heads
+
+
+def save_model(
+    folder: str | Path,
+    model: GPT | Bigram,
+    tokenizer: Tokenizer,
+    *,
+    generation: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Writes the model folder: whole, or (disk full, process killed) as it was before.
+
+    generation: how to sample from it when nobody says, by our names: max_tokens, temperature,
+    top_k, top_p, min_p. dtype: what the weights are stored as. Raises WriteFailed.
+    """
+    assert isinstance(model, (GPT, Bigram)), (
+        "unwrap the model first: a compiled or distributed one has other names"
+    )
+    end_of_text = tokenizer.end_of_text
+    config = to_hf(model.config, end_of_text=end_of_text, dtype=str(dtype).removeprefix("torch."))
+    with replacing_files(folder, seal=CONFIG) as stage:
+        tokenizer.save(stage)
+        sampling = generation_to_hf(generation or {}, end_of_text)
+        (stage / GENERATION).write_text(json_text(sampling), encoding="utf-8")
+        write_tensors(stage / WEIGHTS, to_stored(model), metadata={"format": "pt"}, dtype=dtype)
+        (stage / CONFIG).write_text(json_text(config), encoding="utf-8")
+
+
+def load_model(
+    folder: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[GPT | Bigram, Tokenizer]:
+    """The model and the tokenizer of a folder; the model in eval mode.
+
+    dtype: None takes the weights as they are stored. Raises CheckpointError where the folder
+    is missing or incomplete, or says something that is not so, and TokenizerError.
+    """
+    from homespun import tokenizer as tokenizers
+
+    folder = model_folder(folder)
+    with undisturbed(folder):
+        config = load_config(folder)
+        tokenizer = tokenizers.load(folder)
+        if tokenizer.vocab_size > config.vocab_size:
+            raise CheckpointError(
+                f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",
+                "The two are not of one model: take tokenizer.json from where the weights come from.",
+            )
+        model = load_weights(folder, device=device, dtype=dtype)
+    return model, tokenizer
+
+
+def load_config(folder: str | Path) -> GPTConfig | BigramConfig:
+    """What config.json says; nothing else is read. Raises CheckpointError."""
+    path = model_folder(folder) / CONFIG
+    config = from_hf(read_json(path), str(path))
+    if isinstance(config, GPTConfig) and config.position == "rotary":
+        # No weight has the length of the context here: nothing else would catch a lie.
+        most = MOST_ROTARY_NUMBERS // config.head_width
+        if config.context_length > most:
+            raise CheckpointError(
+                f"{path} speaks of a context of {config.context_length:,} tokens.",
+                f"With heads {config.head_width} wide homespun goes up to {most:,}.",
+            )
+    return config
+
+
+def load_weights(
+    folder: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> GPT | Bigram:
+    """The model alone, as `load_model` gives it."""
+    folder = model_folder(folder)
+    with undisturbed(folder):
+        return read_model(folder, load_config(folder), device, dtype)
+
+
+def read_model(
+    folder: Path, config: GPTConfig | BigramConfig, device: torch.device | str, dtype: torch.dtype | None
+) -> GPT | Bigram:
+    stored = find_tensors(folder, config)
+    shapes = shapes_of(config)
+    tensors = layout(config, shapes)
+    check_tensors(folder, {tensor.name: stored_shape(tensor, shapes) for tensor in tensors}, stored)
+    with torch.device("meta"):  # a model without memory, which takes that of the weights
+        model = build(config)
+    weights = from_stored(stored, tensors, shapes, device=device, dtype=dtype or common_dtype(stored.values()))
+    model.load_state_dict(weights, strict=False, assign=True)
+    if isinstance(model, GPT):
+        complete(model, device)
+    assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+    return model.eval()
+
+
+def complete(model: GPT, device: torch.device | str) -> None:
+    """What a GPT has and a file has not: the other name of a tied head, and the angles of its positions."""
+    config = model.config
+    if config.tied_head:
+        model.head.weight = model.token_embedding.weight
+    if config.position == "rotary":  # in float32 whatever the dtype, as the model makes them itself
+        angles = rotation(config.context_length, config.head_width, config.rotary_base)
+        model.cosines, model.sines = (part.to(device) for part in angles)
+
+
+@contextmanager
+def undisturbed(folder: Path) -> Iterator[None]:
+    """Raises CheckpointError where another process put another model there meanwhile.
+
+    config.json is the seal (see `replacing_files`): the same before and after, and
+    everything that was read between belongs together.
+    """
+    before = stamp(folder / CONFIG)
+    problem: HomespunError | None = None
+    try:
+        yield
+    except HomespunError as error:
+        problem = error
+    if stamp(folder / CONFIG) != before:
+        raise CheckpointError(f"{folder} was written to while it was read.", "Try again.") from problem
+    if problem is not None:
+        raise problem
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when the file is replaced; None where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -1,0 +1,173 @@
+"""Tensors in safetensors files: numbers with names and shapes, and no code that could run.
+
+The format (https://huggingface.co/docs/safetensors) is eight bytes with the length of a
+JSON header, the header, and the numbers. The library reads it and checks every offset.
+Writing is done here, one tensor at a time: a copy of the whole model never has to fit
+into memory, and a full disk is an OSError with a number and not a sentence to be parsed.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from homespun.checkpoint.atomic import replacing
+from homespun.errors import CheckpointError
+
+CODES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+DTYPES = {code: dtype for dtype, code in CODES.items()}
+LONGEST_HEADER = 16 * 2**20  # bytes: room for more than a hundred thousand tensors
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """What a file's header says of one tensor; its numbers are still on disk."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    code: str  # "F32", "BF16", …
+
+
+def write_tensors(
+    path: str | Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Writes tensors of any device and layout to a safetensors file, whole or not at all.
+
+    dtype: floating-point tensors are stored as that; None keeps them as they are.
+    metadata: short texts for the header. Raises WriteFailed.
+    """
+    # Wide numbers first, so that every tensor starts at a multiple of its own width.
+    names = sorted(tensors, key=lambda name: (-width(tensors[name], dtype), name))
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    start = 0
+    for name in names:
+        end = start + tensors[name].numel() * width(tensors[name], dtype)
+        code = CODES[stored_dtype(tensors[name], dtype)]
+        header[name] = {"dtype": code, "shape": list(tensors[name].shape), "data_offsets": [start, end]}
+        start = end
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-(len(head) + 8) % 64)
+    with replacing(path) as file:
+        file.write(struct.pack("<Q", len(head)) + head)
+        for name in names:
+            tensor = tensors[name].detach().to("cpu", stored_dtype(tensors[name], dtype)).contiguous()
+            file.write(tensor.flatten().view(torch.uint8).numpy().data)
+
+
+def stored_dtype(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    return dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+
+
+def width(tensor: Tensor, dtype: torch.dtype | None) -> int:
+    """Bytes a number."""
+    return stored_dtype(tensor, dtype).itemsize
+
+
+def read_header(path: str | Path) -> dict[str, StoredTensor]:
+    """What is in the file, by name; no numbers are read. Raises CheckpointError where it is damaged."""
+    path = Path(path)
+    check_beginning(path)
+    with opened(path) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        return {
+            name: StoredTensor(path, name, tuple(part.get_shape()), part.get_dtype())
+            for name, part in slices.items()
+        }
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[safe_open]:
+    """The file, for `get_tensor(name)`. Raises CheckpointError where it is damaged."""
+    try:
+        file = safe_open(path, "pt")
+    except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: the mapping of it failed
+        raise damaged(Path(path), error) from error
+    try:
+        with file:
+            yield file
+    except SafetensorError as error:
+        raise damaged(Path(path), error) from error
+
+
+def read_tensors(path: str | Path, *, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """All tensors of the file as they were written, in memory of their own. Raises CheckpointError."""
+    header = read_header(path)
+    for tensor in header.values():
+        if tensor.code not in DTYPES:
+            raise CheckpointError(
+                f"{path}: {tensor.name} is stored as {tensor.code}, which homespun does not read.",
+                f"It reads {', '.join(DTYPES)}.",
+            )
+    with opened(path) as file:
+        # Copied, because the library's tensors are windows onto a file that may be replaced.
+        return {name: file.get_tensor(name).to(device, copy=True) for name in header}
+
+
+def check_beginning(path: Path) -> None:
+    """The commonest damages, before the file is opened: not downloaded, empty, something else."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            beginning = file.read(64)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror}.", "Give the folder of a model that you may read."
+        ) from error
+    if beginning.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            f"{path} is a Git LFS pointer: the weights themselves were not downloaded.",
+            "Fetch them in that folder:  git lfs pull",
+        )
+    length = int.from_bytes(beginning[:8], "little") if len(beginning) >= 8 else size
+    if length > min(size - 8, LONGEST_HEADER):
+        raise CheckpointError(
+            f"{path} is no safetensors file, or was cut short: it has {size:,} bytes"
+            + (f" and says that its header alone has {length:,}." if len(beginning) >= 8 else "."),
+            "Get the file again.",
+        )
+
+
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged: {missing_end(path) or error}.", "Get the file again, or train again."
+    )
+
+
+def missing_end(path: Path) -> str:
+    """Numbers for the commonest damage, a file that was cut short; empty where it is another."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(length))
+            end = max(tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__")
+            name = next(name for name, tensor in header.items() if tensor.get("data_offsets", [0, 0])[1] == end)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, StopIteration):
+            return ""
+    there = path.stat().st_size - 8 - length
+    if not isinstance(end, int) or end <= there:
+        return ""
+    return f"its header promises {end:,} bytes of numbers (the last are {name}) and {there:,} are there"

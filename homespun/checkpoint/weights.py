@@ -1,0 +1,173 @@
+"""The weights of a model folder: headers first, held against the config, and only then the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from homespun.checkpoint.fields import read_json
+from homespun.checkpoint.hf_names import Layout, layout, only_here, usual_name
+from homespun.checkpoint.place import INDEX, WEIGHTS, no_weights
+from homespun.checkpoint.tensors import DTYPES, StoredTensor, opened, read_header
+from homespun.errors import CheckpointError
+from homespun.model import GPT, Bigram, BigramConfig, GPTConfig, build
+
+FLOATS = ("F64", "F32", "F16", "BF16")
+FIRST_BLOCK = "blocks.0."
+LARGEST_INDEX = 2**24  # bytes
+
+
+def to_stored(model: GPT | Bigram) -> dict[str, Tensor]:
+    """The model's weights by the names and in the layout of the file."""
+    weights = model.state_dict()
+    stored = {}
+    for tensor in layout(model.config, weights):
+        parts = [weights[name] for name in tensor.parts]
+        whole = torch.cat(parts) if len(parts) > 1 else parts[0]
+        stored[tensor.name] = whole.t() if tensor.transposed else whole
+    return stored
+
+
+def from_stored(
+    stored: Mapping[str, StoredTensor],
+    tensors: Iterable[Layout],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+) -> dict[str, Tensor]:
+    """The model's weights by our own names, read one tensor at a time. shapes are the model's."""
+    weights: dict[str, Tensor] = {}
+    files: dict[Path, list[Layout]] = {}
+    for tensor in tensors:
+        files.setdefault(stored[tensor.name].path, []).append(tensor)
+    for path, inside in files.items():
+        with opened(path) as file:
+            for tensor in inside:
+                whole = file.get_tensor(stored[tensor.name].name).to(device, dtype)
+                whole = whole.t() if tensor.transposed else whole
+                parts = whole.split([shapes[name][0] for name in tensor.parts])
+                # Cloned: what the library gives is a window onto a file that may be replaced.
+                clones = [part.clone(memory_format=torch.contiguous_format) for part in parts]
+                weights.update(zip(tensor.parts, clones, strict=True))
+    return weights
+
+
+def find_tensors(folder: Path, config: GPTConfig | BigramConfig) -> dict[str, StoredTensor]:
+    """What the headers of the folder's files say, by the names of `layout`. Raises CheckpointError."""
+    stored: dict[str, StoredTensor] = {}
+    for path in weight_files(folder):
+        for tensor in read_header(path).values():
+            name = usual_name(tensor.name, config)
+            if name in stored:
+                raise CheckpointError(
+                    f"{folder}: {name} is there twice, in {stored[name].path.name} and in {path.name}.",
+                    "Take away the file that does not belong to this model.",
+                )
+            if name:
+                stored[name] = tensor
+    if getattr(config, "tied_head", False) and not only_here(config):
+        drop_tied_head(folder, stored)
+    return stored
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """model.safetensors, or the files that its index names."""
+    if (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    if not (folder / INDEX).exists():
+        raise CheckpointError(*no_weights(folder))
+    places = read_json(folder / INDEX, LARGEST_INDEX).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
+        raise CheckpointError(
+            f"{folder / INDEX} is damaged: its weight_map names no files.", "Get the file again."
+        )
+    names = sorted(set(places.values()))
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise CheckpointError(
+                f"{folder / INDEX} names a file that cannot be: {name[:80]!r}.",
+                "Weights lie beside their index and end in .safetensors.",
+            )
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder} is incomplete: {name}, one of {len(names)} files of weights, is missing.",
+                "Get that file too, from where the others come from.",
+            )
+    return [folder / name for name in names]
+
+
+def drop_tied_head(folder: Path, stored: dict[str, StoredTensor]) -> None:
+    """Some writers store a tied head as well. It is let go, where it is the embedding indeed."""
+    head = stored.get("lm_head.weight")
+    endings = ("embed_tokens.weight", "wte.weight")
+    embedding = next((tensor for name, tensor in stored.items() if name.endswith(endings)), None)
+    if head is None or embedding is None or (head.shape, head.code) != (embedding.shape, embedding.code):
+        return  # check_tensors has the words for it
+    with opened(head.path) as one, opened(embedding.path) as other:
+        same = torch.equal(one.get_tensor(head.name), other.get_tensor(embedding.name))
+    if not same:
+        raise CheckpointError(
+            f"{folder}: config.json says that the head is tied to the embedding, but {head.name} is not the same.",
+            'If the head was trained on its own, config.json has to say "tie_word_embeddings": false.',
+        )
+    del stored["lm_head.weight"]
+
+
+def check_tensors(
+    folder: Path, expected: Mapping[str, tuple[int, ...]], stored: Mapping[str, StoredTensor]
+) -> None:
+    """Every tensor that the config asks for is there, in its shape, as floats, and no other is."""
+    wrong = []
+    for name, shape in expected.items():
+        found = stored.get(name)
+        if found is None:
+            wrong.append(f"{name} is missing; expected {list(shape)}")
+        elif found.shape != shape:
+            wrong.append(f"{name} is {list(found.shape)}; expected {list(shape)}")
+        elif found.code not in FLOATS:
+            wrong.append(f"{name} is stored as {found.code}; expected {', '.join(FLOATS)}")
+    extra = sorted(stored.keys() - expected.keys())
+    wrong += [f"{name[:80]} {list(stored[name].shape)} was not expected" for name in extra]
+    if wrong:
+        more = [f"… and {len(wrong) - 4:,} more"] if len(wrong) > 4 else []
+        says = f"{folder}: the weights are not those of the model that config.json describes."
+        raise CheckpointError(
+            "\n  ".join([says, *wrong[:4], *more]),
+            "One of the two comes from another model: take both from the same place.",
+        )
+
+
+def shapes_of(config: GPTConfig | BigramConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of the model's tensors by our names; nothing is allocated.
+
+    One block speaks for all: to build the hundreds that a damaged config may ask for takes seconds.
+    """
+    with torch.device("meta"):
+        model = build(config if isinstance(config, BigramConfig) else config.with_(n_layer=1))
+    one = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    block = {name: shape for name, shape in one.items() if name.startswith(FIRST_BLOCK)}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, shape in one.items():
+        if name not in block:
+            shapes[name] = shape
+        elif name not in shapes:  # here the blocks begin
+            for layer in range(getattr(config, "n_layer", 0)):
+                shapes.update({inner.replace(FIRST_BLOCK, f"blocks.{layer}."): block[inner] for inner in block})
+    return shapes
+
+
+def stored_shape(tensor: Layout, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape in the file, from those of the parts: they stand one below the other."""
+    rows = sum(shapes[name][0] for name in tensor.parts)
+    shape = (rows, *shapes[tensor.parts[0]][1:])
+    return shape[::-1] if tensor.transposed else shape
+
+
+def common_dtype(stored: Iterable[StoredTensor]) -> torch.dtype:
+    """The dtype that all are stored in; float32 where they differ."""
+    codes = {tensor.code for tensor in stored}
+    return DTYPES[codes.pop()] if len(codes) == 1 else torch.float32

@@ -1,0 +1,30 @@
+"""The examples in the docstrings are true, and a text file is written without torch."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["fields", "hf_names"])
+def test_the_examples_in_the_docstrings_are_true(module: str) -> None:
+    result = doctest.testmod(import_module(f"homespun.checkpoint.{module}"))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_writing_a_text_file_does_not_import_torch() -> None:
+    program = "import sys; from homespun.checkpoint import write_json; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_every_public_name_is_there() -> None:
+    import homespun.checkpoint as room
+
+    assert all(callable(getattr(room, name)) for name in room.__all__)
+    assert not hasattr(room, "torch_load")
