@@ -1,0 +1,210 @@
+"""homespun data: which texts are at hand, and what a text holds."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from homespun.cli.app import Commands
+from homespun.cli.plain import json_option, print_json
+from homespun.errors import NotEnoughText
+
+if TYPE_CHECKING:
+    from homespun.cli.preview import Preview
+    from homespun.text import Description
+
+NAMES = {" ": "space", "\n": "newline", "\t": "tab"}
+LINES_SHOWN = 8
+SCRIPTS_SHOWN = 6
+LABELS = 14  # columns that the names of the facts take
+NOTES_SHOWN = 12
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """See which texts are at hand, and what a text holds."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """The texts that have a name, and how to have them.
+
+    Each name stands for a TEXT in every command. Without a TEXT, train takes the first of them that can be had.
+    """
+    from homespun.text import named_corpora
+
+    corpora = [
+        {
+            "name": corpus.name,
+            "title": corpus.title,
+            "about": corpus.about,
+            "size": corpus.size,
+            "licence": corpus.licence,
+            "available": corpus.available(),
+        }
+        for corpus in named_corpora()
+    ]
+    if as_json:
+        print_json({"corpora": corpora})
+    else:
+        show_names(corpora)
+
+
+@command.command("show")
+@click.argument("text", nargs=-1)
+@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
+@click.option(
+    "--tokenizer",
+    default="auto",
+    show_default=True,
+    metavar="KIND",
+    help="What it would be cut into: auto, char, byte, bpe, bpe:N, gpt2, or a path.",
+)
+@json_option
+def show_command(text: tuple[str, ...], field: str | None, tokenizer: str, as_json: bool) -> None:
+    """What TEXT holds, and what would be trained on.
+
+    Nothing is trained and nothing is changed. Without a TEXT it shows the one that train would take.
+
+    \b
+    Examples:
+      homespun data show book.txt
+      homespun data show ~/letters/ --tokenizer bpe:1000
+      homespun data show chat.jsonl --field message
+    """
+    from homespun import text as texts
+    from homespun.cli.preview import preview
+    from homespun.cli.screen import working
+
+    corpus = texts.read(*text, field=field) if text else texts.default_corpus()[0]
+    with working("reading"):
+        description = texts.describe(corpus)
+        try:
+            planned: Preview | NotEnoughText = preview(corpus, tokenizer)
+        except NotEnoughText as problem:
+            planned = problem  # what is in the text is worth seeing all the more
+    if as_json:
+        print_json(as_object(description, planned))
+    else:
+        show(description, planned)
+
+
+def show_names(corpora: list[dict[str, str]]) -> None:
+    from rich.text import Text
+
+    from homespun.cli.screen import console, table
+
+    found = table("name", "what it is")
+    found.columns[0].no_wrap = True
+    for number, corpus in enumerate(corpora):
+        what = Text.assemble(
+            (corpus["title"], "bold"),
+            f", {corpus['size']}\n{corpus['about']}\n",
+            (f"{corpus['licence']}\n", "dim"),
+            (corpus["available"], "green" if corpus["available"].startswith("here") else "yellow"),
+            "\n" * (number < len(corpora) - 1),
+        )
+        found.add_row(corpus["name"], what)
+    out = console()
+    out.print(found)
+    out.print("\nLook into one:  homespun data show shakespeare\nTrain on one:   homespun train shakespeare")
+
+
+def show(description: Description, planned: Preview | NotEnoughText) -> None:
+    from homespun.cli.screen import console, facts, indented
+
+    out = console()
+    out.print(facts(found_in(description, out.width - LABELS), description.title))
+    out.print()
+    out.print(facts(trained_on(planned), "What would be trained on"))
+    if description.notes:
+        out.print("\nNotes", style="bold")
+        shown = description.notes[:NOTES_SHOWN]
+        more = len(description.notes) - len(shown)
+        out.print(facts([("-", note) for note in shown] + [("-", f"and {more} more")] * (more > 0)))
+    out.print("\nHow it begins", style="bold")
+    out.print(indented("\n".join(description.beginning.splitlines()[:LINES_SHOWN])))
+
+
+def found_in(description: Description, width: int) -> list[tuple[str, str]]:
+    """What the text holds, line by line; width is the room for what is said of each."""
+    from homespun.cli.screen import flow, size_in_words
+
+    d = description
+    twice = f", {d.duplicates:,} of them a copy of another" if d.duplicates else ""
+    encodings = [f"{name} ({count:,})" for name, count in d.encodings.items()]
+    rows = [
+        ("documents", f"{d.documents:,}{twice}"),
+        ("size", f"{d.characters:,} characters in {d.lines:,} lines, {size_in_words(d.bytes)} in UTF-8"),
+        ("alphabet", f"{d.alphabet_size:,} different characters"),
+        ("commonest", flow(counted(d.most_common), width)),
+        ("rarest", flow(counted(d.least_common), width)),
+        ("letters", flow(shares(d.scripts), width) or "none"),
+        ("characters", flow(shares(d.kinds), width)),
+        ("encodings", flow(encodings, width)),
+    ]
+    if d.documents > 1:
+        rows.append(("longest", f"{d.longest[0]}, {d.longest[1]:,} characters"))
+        rows.append(("shortest", f"{d.shortest[0]}, {d.shortest[1]:,} characters"))
+    return rows
+
+
+def trained_on(planned: Preview | NotEnoughText) -> list[tuple[str, str]]:
+    """What would be trained on, line by line; or why nothing would."""
+    if isinstance(planned, NotEnoughText):
+        return [("nothing", planned.what), ("", planned.todo)]
+    return [
+        ("tokenizer", f"{planned.tokenizer}: {planned.why}"),
+        ("tokens", f"{'' if planned.exact else 'about '}{planned.tokens:,}, of {planned.vocab_size:,} kinds"),
+        ("training", f"{planned.train_characters:,} characters"),
+        ("validation", f"{planned.val_characters:,} characters: {planned.split}"),
+    ]
+
+
+def counted(characters: list[tuple[str, int]]) -> list[str]:
+    """Characters, each with how often it is there.
+
+    >>> counted([(" ", 1200), ("e", 3), ("\u200b", 1)])
+    ['space 1,200', 'e 3', 'ZERO WIDTH SPACE 1']
+    """
+    return [f"{name_of(character)} {count:,}" for character, count in characters]
+
+
+def name_of(character: str) -> str:
+    """A character as it is, or its name where it cannot be seen."""
+    if character in NAMES:
+        return NAMES[character]
+    if character.isprintable() and not unicodedata.combining(character):
+        return character
+    return unicodedata.name(character, f"U+{ord(character):04X}")
+
+
+def shares(parts: list[tuple[str, float]]) -> list[str]:
+    """
+    >>> shares([("Latin", 0.9956), ("Greek", 0.004), ("Han", 0.0004)])
+    ['Latin 99.6 %', 'Greek 0.4 %', 'Han <0.1 %']
+    """
+    more = len(parts) - SCRIPTS_SHOWN
+    shown = [f"{name} {percent(share)}" for name, share in parts[:SCRIPTS_SHOWN]]
+    return shown + [f"and {more} more"] * (more > 0)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if share == 1 else f"{100 * share:.1f} %" if share >= 0.0005 else "<0.1 %"
+
+
+def as_object(description: Description, planned: Preview | NotEnoughText) -> dict[str, object]:
+    """`training` is null where nothing can be trained on, and `problem` then says why."""
+    problem = isinstance(planned, NotEnoughText)
+    return {
+        **asdict(description),
+        "training": None if problem else planned,
+        "problem": {"what": planned.what, "todo": planned.todo} if isinstance(planned, NotEnoughText) else None,
+    }

@@ -1,0 +1,192 @@
+"""homespun doctor: what this computer can do, tested rather than believed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from homespun import __version__
+from homespun.cli.plain import json_option, print_json, shows_unicode
+
+if TYPE_CHECKING:
+    from homespun.cli.selftest import ModelCheck
+    from homespun.device import Machine
+
+LITTLE_MEMORY = 2 * 10**9  # bytes; PyTorch alone takes a good part of one of them
+LITTLE_DISK = 2 * 10**9
+FOR_DEVELOPERS = ("all", "dev")
+
+
+@click.command()
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Which device to look at: cpu, cuda, cuda:1, mps.",
+)
+@json_option
+def command(device: str, as_json: bool) -> None:
+    """Look at the processor, the memory, the disk and what is installed; then test and measure.
+
+    The self-test lets a small model learn in the dtype that training would take, and compares it
+    with float32 on the processor. How fast matrices are multiplied is measured, for about a second.
+    Ends with exit code 1 where the self-test fails.
+    """
+    report = examine(device)
+    if as_json:
+        print_json(as_object(report))
+    else:
+        show(report)
+    if not report.check.passed:
+        raise click.exceptions.Exit(1)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was found. Rates in floating-point operations a second, by dtype."""
+
+    machine: Machine
+    cache: Path
+    disk_free: int
+    extras: dict[str, bool]
+    check: ModelCheck
+    rates: dict[str, float]
+
+
+def examine(device_name: str) -> Report:
+    """Looks, tests and measures. Raises DeviceError where there is no such device."""
+    import torch
+
+    from homespun.cli.selftest import check_model, matmul_rate
+    from homespun.device import DTYPES, choose_device, choose_dtype, describe_machine
+    from homespun.fetch import cache_folder
+
+    device = choose_device(device_name)
+    cache = cache_folder()
+    return Report(
+        machine=describe_machine(device_name),
+        cache=cache,
+        disk_free=shutil.disk_usage(cache).free,
+        extras=extras(),
+        check=check_model(device, choose_dtype("auto", device)),
+        rates={name: matmul_rate(device, getattr(torch, name)) for name in DTYPES},
+    )
+
+
+def extras() -> dict[str, bool]:
+    """homespun's extras, and whether all of their libraries are installed."""
+    try:
+        required = metadata.requires("homespun") or []
+    except metadata.PackageNotFoundError:  # run from a folder, never installed
+        return {}
+    found: dict[str, bool] = {}
+    for requirement in required:
+        match = re.match(r"([\w.-]+).*extra == ['\"](\w+)['\"]", requirement)
+        if match and match[2] not in FOR_DEVELOPERS:
+            found[match[2]] = found.get(match[2], True) and is_installed(match[1])
+    return found
+
+
+def is_installed(package: str) -> bool:
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def verdict(report: Report) -> list[str]:
+    """What it all means, in plain words; what should be done first."""
+    machine, rates = report.machine, report.rates
+    words = []
+    if not report.check.passed:
+        words.append(
+            f"The self-test failed: in {report.check.dtype} a model does not learn here as it should. "
+            "Train with --dtype float32, and tell us about this computer."
+        )
+    if machine.device == "cpu":
+        words.append(f"Models are trained on the processor, in {machine.dtype}.")
+    else:
+        words.append(f"Models are trained on {machine.accelerator or machine.device}, in {machine.dtype}.")
+    ratio = rates["bfloat16"] / rates["float32"]
+    if machine.dtype == "bfloat16" and ratio < 1:
+        words.append(
+            f"bfloat16 is slower than float32 here ({ratio:.1f} times its speed): --dtype float32 is better."
+        )
+    elif machine.dtype == "bfloat16":
+        words.append(f"That is {ratio:.1f} times as fast as float32 here.")
+    if machine.compiler is None and machine.device == "cpu":
+        words.append(
+            "There is no C++ compiler, so training is not compiled, and slower than it could be: install g++."
+        )
+    if machine.memory_free < LITTLE_MEMORY:
+        words.append("Little memory is free: close other programs, and stay with small models.")
+    if report.disk_free < LITTLE_DISK:
+        words.append("Little room is left on the disk: large texts and models may not fit.")
+    if report.check.passed:
+        words.append("Ready:  homespun train --minutes 5")
+    return words
+
+
+def show(report: Report) -> None:
+    from homespun.cli.screen import console, facts, size_in_words
+
+    machine, check, out = report.machine, report.check, console()
+    yes, no = ("✓", "✗") if shows_unicode(out.file) else ("yes", "NO")
+    units = f" ({', '.join(machine.matrix_units)})" if machine.matrix_units else ""
+    missing = [name for name, there in report.extras.items() if not there]
+    computer = [
+        ("processor", f"{machine.processor}, {machine.cores} core{'s' * (machine.cores != 1)}{units}"),
+        ("memory", f"{size_in_words(machine.memory)}, {size_in_words(machine.memory_free)} free"),
+        ("disk", f"{size_in_words(report.disk_free)} free at {report.cache}"),
+        ("system", machine.system),
+        ("software", f"homespun {__version__}, Python {machine.python}, PyTorch {machine.torch}"),
+        ("device", machine.accelerator or machine.device),
+        ("compiler", machine.compiler or "none"),
+    ]
+    if report.extras:
+        here = [name for name in report.extras if name not in missing]
+        computer.append(("extras", ", ".join(here) or "none"))
+    if missing:
+        computer.append(("not installed", f'{", ".join(missing)}:  pip install "homespun[{",".join(missing)}]"'))
+    fastest = max(report.rates.values())
+    rates = [
+        (f"{name}", f"{rate / 1e9:,.0f} GFLOP/s  {bar(rate / fastest)}") for name, rate in report.rates.items()
+    ]
+    learns = (
+        f"{yes if check.passed else no} a small model learns in {check.dtype} as in float32 "
+        f"(loss {check.loss_error:.2%} apart, gradients agree to {check.agreement:.4f})"
+    )
+    out.print(facts(computer, "This computer"))
+    out.print()
+    out.print(facts([("learning", learns), *rates], "Self-test"))
+    out.print()
+    for sentence in verdict(report):
+        out.print(sentence)
+
+
+def bar(share: float, width: int = 24) -> str:
+    """A rate beside the fastest, to look at."""
+    import sys
+
+    return ("█" if shows_unicode(sys.stdout) else "#") * max(1, round(share * width))
+
+
+def as_object(report: Report) -> dict[str, object]:
+    return {
+        "version": __version__,
+        "machine": report.machine,
+        "cache": report.cache,
+        "disk_free": report.disk_free,
+        "extras": report.extras,
+        "self_test": report.check,
+        "flops_per_second": report.rates,
+        "verdict": verdict(report),
+    }

@@ -1,0 +1,129 @@
+"""homespun train: from a text to a model of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from homespun.cli.plain import json_option, print_json
+from homespun.cli.telling import INTERRUPTED
+from homespun.device import DTYPES
+from homespun.training import SIZES
+from homespun.training.plan import MODELS
+
+
+@click.command()
+@click.argument("text", nargs=-1)
+@click.option(
+    "--minutes", type=float, metavar="M", help="Train for that long, from the command to its end. [default: 5]"
+)
+@click.option(
+    "--steps", type=int, metavar="N", help="Train for that many updates of the weights, however long they take."
+)
+@click.option(
+    "--model",
+    type=click.Choice(MODELS),
+    default="modern",
+    show_default=True,
+    help="The family: modern is the strongest, lecture and bigram are those of the lessons.",
+)
+@click.option(
+    "--size",
+    type=click.Choice(["auto", *SIZES]),
+    default="auto",
+    show_default=True,
+    help="auto takes what the time and the text allow.",
+)
+@click.option(
+    "--tokenizer",
+    metavar="KIND",
+    default="auto",
+    show_default=True,
+    help="auto, char, byte, bpe, bpe:N, gpt2, or the path of a tokenizer.json or a SentencePiece .model.",
+)
+@click.option(
+    "--context", type=click.IntRange(min=1), metavar="N", help="The most tokens that the model looks at."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The folder of the run. [default: runs/NAME-OF-TEXT]",
+)
+@click.option(
+    "--seed", type=int, metavar="N", default=1337, show_default=True, help="The same seed gives the same model."
+)
+@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
+@click.option("--plan", type=click.Path(path_type=Path), metavar="FILE", help="Replay the plan.toml of a run.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one number of the plan, such as n_layer=4. Can be given several times; an unknown KEY lists all.",
+)
+@click.option(
+    "--device", metavar="NAME", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", *DTYPES]),
+    default="auto",
+    show_default=True,
+    help="Of matrix products; auto is bfloat16 where the processor multiplies in it.",
+)
+@click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
+@json_option
+def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Train a model on TEXT: files, folders, code repositories, web addresses, - or a name.
+
+    No format to learn and nothing to prepare. What comes out is a folder that `transformers` opens.
+    Without a TEXT it takes the first of these that can be had: shakespeare, shakespeare-plays, python.
+
+    \b
+    Examples:
+      homespun train book.txt --minutes 5
+      homespun train letters/ notes.md --out runs/letters
+      homespun train shakespeare --steps 2000 --size nano --set learning_rate=0.002
+      homespun train --plan runs/book/plan.toml --out runs/book-again
+    """
+    started = process_start()
+    from homespun import api
+    from homespun.cli.live import Live, conclude
+    from homespun.training.lines import Lines
+
+    if as_json:
+        result = api.train(*text, settings=list(settings), watcher=Lines(), started=started, **options).result
+        print_json({name: getattr(result, name) for name in JSON_FIELDS})
+    else:
+        with Live() if sys.stdout.isatty() else Lines(sys.stdout) as watcher:
+            result = api.train(*text, settings=list(settings), watcher=watcher, started=started, **options).result
+        conclude(result)
+    if result.interrupted:
+        raise click.exceptions.Exit(INTERRUPTED)
+
+
+JSON_FIELDS = (
+    "out",
+    "steps",
+    "seconds",
+    "parameters",
+    "val_loss",
+    "bits_per_char",
+    "bits_per_byte",
+    "best_step",
+    "interrupted",
+)
+
+
+def process_start() -> float:
+    """time.monotonic() of the moment when this process began: a user's minutes begin when Enter is pressed."""
+    import psutil
+
+    age = time.time() - psutil.Process().create_time()
+    # A clock that was set in between would make nonsense of it.
+    return time.monotonic() - (age if 0 <= age < 60 else 0.0)

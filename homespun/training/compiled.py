@@ -1,0 +1,61 @@
+"""torch.compile where the plan asks for it and it works here; else the model as it is, with a line about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from homespun.training.plan import Plan
+from homespun.training.watcher import Watcher
+
+
+def compiled_or_eager(
+    model: nn.Module,
+    plan: Plan,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    example: tuple[Tensor, Tensor],
+    watcher: Watcher,
+) -> Callable[..., Any]:
+    """What computes (logits, loss) from (ids, targets): compiled, and tried out forward and backward once.
+
+    A compiler that is missing or broken, or a cache folder that cannot be written, is no
+    reason not to train. The trial leaves no gradients behind and draws no random numbers
+    that the run would draw.
+    """
+    if not plan.compile:
+        return model
+    began = time.monotonic()
+    compiled = torch.compile(model)
+    x, y = (part.chunk(plan.micro_batches)[0].to(plan.device) for part in example)
+    model.train()
+    try:
+        with torch.random.fork_rng():
+            with autocast():
+                _, loss = compiled(x, y)
+            loss.backward()
+    except compiler_failures() as error:
+        watcher.note(f"torch.compile does not work here ({first_line(error)}); training goes on without it.")
+        torch.compiler.reset()
+        return model
+    finally:
+        model.zero_grad(set_to_none=True)
+    watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
+    return compiled
+
+
+def compiler_failures() -> tuple[type[BaseException], ...]:
+    """Asked for when something has failed: importing these takes a second or two."""
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
+
+    return TorchDynamoException, InductorError, OSError
+
+
+def first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:100] if text else type(error).__name__

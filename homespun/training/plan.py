@@ -1,0 +1,197 @@
+"""The plan: every number that a run needs, decided before it starts, saved, and replayed from its file."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import sys
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import tomli_w
+
+from homespun.checkpoint import write_atomically
+from homespun.errors import CheckpointError, UnknownSetting
+from homespun.model import FAMILIES, BigramConfig, GPTConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MODELS = (*FAMILIES, "bigram")
+OPTIMIZERS = ("muon", "adamw")
+
+
+def setting(about: str, default: Any = MISSING, *, least: float = -math.inf, most: float = math.inf) -> Any:
+    """A number of the plan that `--set` can change. Its help text stands here and nowhere else."""
+    metadata = {"help": about, "least": least, "most": most, "settable": True}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+def fact(about: str, default: Any = MISSING) -> Any:
+    """What the plan has from the command line itself, or from the text."""
+    return field(default=default, metadata={"help": about, "settable": False})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every number of a run. `homespun train --plan FILE` replays it, to the bit on the same machine."""
+
+    text: tuple[str, ...] = fact("what it is trained on")
+    field: str = fact("the field of a .jsonl, .csv or .parquet text that is read", "")
+    text_key: str = fact("sha256 of the text, so that a replay knows whether it is still the same", "")
+    tokenizer: str = fact("char, byte, bpe:N, gpt2, or a path")
+    model: str = fact("modern, gpt2, llama, lecture or bigram")
+
+    n_layer: int = setting("blocks of the model", least=1)
+    n_head: int = setting("heads of attention in a block", least=1)
+    n_kv_head: int = setting("heads that keys and values are made for; divides n_head", least=1)
+    n_embd: int = setting("numbers that a token is written as between the blocks", least=1)
+    n_inner: int = setting("width inside the feed-forward layers", least=1)
+    context_length: int = setting("the most tokens that the model looks at", least=1)
+    tied_head: bool = setting("whether the head and the token embedding are one table")
+    dropout: float = setting("share of numbers set to zero while training; slow on a CPU", 0.0, least=0, most=0.95)
+
+    steps: int = setting("updates of the weights; 0 = as many as fit into `minutes`", least=0)
+    minutes: float = fact("time for the whole run, where steps is 0", 0.0)
+    batch_size: int = setting("sequences a step", least=1)
+    micro_batches: int = setting("parts that a step's sequences are computed in, to save memory", 1, least=1)
+    optimizer: str = setting("muon (for the blocks' matrices, AdamW for the rest) or adamw", "muon")
+    learning_rate: float = setting("size of a step at its largest", least=0)
+    weight_decay: float = setting("pull of the matrices towards zero", 0.1, least=0)
+    warmup_steps: int = setting("steps over which the learning rate climbs", least=0)
+    decay: float = setting(
+        "last share of the run over which the learning rate falls to zero", 1.0, least=0, most=1
+    )
+    clip: float = setting("longest gradient that is followed at its full length; 0 = any", 1.0, least=0)
+    evaluate_every: int = setting("steps between evaluations; 0 = decided with `steps`", 0, least=0)
+    seed: int = setting("where all chance comes from", 1337, least=0, most=2**31 - 1)
+    device: str = setting("cpu, cuda, mps", "cpu")
+    dtype: str = setting("of matrix products: float32 or bfloat16", "float32")
+    compile: bool = setting("whether torch.compile makes the step faster", False)
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("model", MODELS), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in allowed:
+                raise UnknownSetting(
+                    f"{name} = {getattr(self, name)!r} is not known.", f"It is one of: {', '.join(allowed)}."
+                )
+        if self.batch_size % self.micro_batches:
+            raise UnknownSetting(
+                f"{self.batch_size} sequences a step cannot be computed in {self.micro_batches} equal parts.",
+                "micro_batches has to divide batch_size.",
+            )
+
+    def with_(self, **changes: Any) -> Plan:
+        return replace(self, **changes)
+
+    @property
+    def tokens_a_step(self) -> int:
+        return self.batch_size * self.context_length
+
+    def config(self, vocab_size: int) -> GPTConfig | BigramConfig:
+        """The config of the model that this plan trains. Raises ModelError where the numbers do not fit."""
+        if self.model == "bigram":
+            return BigramConfig(vocab_size, self.context_length)
+        names = ("n_layer", "n_head", "n_kv_head", "n_embd", "n_inner", "context_length", "tied_head", "dropout")
+        return GPTConfig.of(self.model, vocab_size=vocab_size, **{name: getattr(self, name) for name in names})
+
+    def toml(self) -> str:
+        """The plan as a TOML text, a line of help above every number."""
+        lines = ["# Every number of a run. To repeat it:  homespun train --plan THIS-FILE\n"]
+        for part in fields(self):
+            value = getattr(self, part.name)
+            lines.append(f"# {part.metadata['help']}")
+            lines.append(tomli_w.dumps({part.name: list(value) if isinstance(value, tuple) else value}))
+        return "\n".join(lines)
+
+    def save(self, path: Path) -> None:
+        write_atomically(path, self.toml())
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Reads a plan. CheckpointError where it is not one; UnknownSetting names what is wrong in it."""
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"There is no plan {path}.", "Every run has one: homespun train --plan RUN/plan.toml"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise CheckpointError(
+                f"{path} cannot be read as a plan: {error}.", "A plan is a TOML file."
+            ) from error
+        values = {name: parse(name, value) for name, value in table.items()}
+        missing = [part.name for part in fields(cls) if part.default is MISSING and part.name not in values]
+        if missing:
+            raise CheckpointError(
+                f"{path} is not a whole plan. Missing: {', '.join(missing)}.",
+                "Take the plan.toml of a run, and change numbers in it.",
+            )
+        return cls(**values)
+
+
+def settable() -> dict[str, str]:
+    """The names that `--set` takes, each with its help."""
+    return {part.name: part.metadata["help"] for part in fields(Plan) if part.metadata["settable"]}
+
+
+def parse_settings(pairs: dict[str, Any] | list[str]) -> dict[str, Any]:
+    """["n_layer=4", "learning_rate=1e-3"], or the same as a dict -> checked values.
+
+    Raises UnknownSetting with the nearest names.
+
+    >>> parse_settings(["n_layer=4", "learning_rate=1e-3", "compile=no"])
+    {'n_layer': 4, 'learning_rate': 0.001, 'compile': False}
+    """
+    if not isinstance(pairs, dict):
+        for pair in pairs:
+            if "=" not in pair:
+                raise UnknownSetting(
+                    f"--set {pair} has no value.", "It is written KEY=VALUE, such as --set n_layer=4."
+                )
+        pairs = dict(pair.split("=", 1) for pair in pairs)
+    values = {}
+    for name, value in pairs.items():
+        known = settable()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(near)}? " if near else ""
+            raise UnknownSetting(f"There is no setting {name!r}.", f"{hint}The settings are: {', '.join(known)}.")
+        values[name] = parse(name, value)
+    return values
+
+
+WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def parse(name: str, value: Any) -> Any:
+    """A value for that field of the plan, from a command line or from TOML, checked."""
+    parts = {part.name: part for part in fields(Plan)}
+    if name not in parts:
+        near = difflib.get_close_matches(name, parts, n=1)
+        raise UnknownSetting(f"A plan has no {name!r}.", f"Did you mean {near[0]}?" if near else "Leave it out.")
+    kind = get_type_hints(Plan)[name]
+    about = parts[name].metadata
+    if kind == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise UnknownSetting(f"{name} = {value!r} is not a list of texts.", f"{name}: {about['help']}.")
+    if kind is str:
+        return str(value)
+    if kind is bool:
+        if isinstance(value, bool) or str(value).lower() in WORDS:
+            return value if isinstance(value, bool) else WORDS[str(value).lower()]
+        raise UnknownSetting(f"{name} = {value!r} is neither yes nor no.", f"{name}: {about['help']}.")
+    try:
+        number = kind(value) if not (kind is int and isinstance(value, float)) else int(str(value))
+    except (TypeError, ValueError):
+        wanted = "a whole number" if kind is int else "a number"
+        raise UnknownSetting(f"{name} = {value!r} is not {wanted}.", f"{name}: {about['help']}.") from None
+    least, most = about.get("least", 0), about.get("most", math.inf)
+    if not least <= number <= most:
+        between = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        raise UnknownSetting(f"{name} = {value} is out of range: it is {between}.", f"{name}: {about['help']}.")
+    return number

@@ -1,0 +1,80 @@
+"""What happens before any verb runs: the first screen, help, how soon it is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from homespun import __version__
+from homespun.cli import reference
+from homespun.cli.app import VERBS
+from tests.cli.conftest import Run
+
+SLOW = ("torch", "rich", "numpy", "httpx", "tokenizers", "matplotlib")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["--version"], ["generate", "--help"], ["data", "show", "--help"]], ids=" ".join
+)
+def test_help_imports_nothing_slow(arguments: list[str]) -> None:
+    code = (
+        "import sys, json; from homespun.cli import main; "
+        f"code = main({arguments!r}); print(json.dumps([code, sorted(set({SLOW!r}) & set(sys.modules))]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, env=os.environ)
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, []]
+
+
+def test_importing_homespun_imports_nothing_slow() -> None:
+    code = f"import sys, homespun; sys.exit(len(set({SLOW!r}) & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_first_screen_says_what_it_is_and_where_to_start(run: Run) -> None:
+    outcome = run()
+    assert outcome.code == 0 and outcome.err == ""
+    for command in ("homespun train", "homespun generate", "homespun doctor"):
+        assert command in outcome.out
+    lines = outcome.out.splitlines()
+    assert len(lines) < 24 and max(map(len, lines)) <= 80
+
+
+def test_help_lists_every_verb_in_the_order_of_use(run: Run) -> None:
+    outcome = run("--help")
+    places = [outcome.out.index(f"  {verb} ") for verb in VERBS]
+    assert outcome.code == 0 and places == sorted(places)
+    assert list(VERBS) == ["train", "generate", "evaluate", "data", "doctor"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[verb] for verb in VERBS] + [["data", "list"], ["data", "show"]], ids=" ".join
+)
+def test_every_command_explains_itself(run: Run, arguments: list[str]) -> None:
+    long, short = run(*arguments, "--help"), run(*arguments, "-h")
+    assert long.code == 0 and long.out.startswith(f"Usage: homespun {' '.join(arguments)}")
+    assert long.out == short.out and max(map(len, long.out.splitlines())) <= 100
+
+
+def test_every_option_has_a_help_text() -> None:
+    for context in reference.commands(reference.homespun):
+        for option in context.command.params:
+            if option.param_type_name == "option":
+                assert option.help, f"{context.command_path} {option.name}"  # type: ignore[attr-defined]
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").out == f"homespun {__version__}\n"
+
+
+def test_data_alone_lists_what_it_can_do(run: Run) -> None:
+    outcome = run("data")
+    assert outcome.code == 0 and "list" in outcome.out and "show" in outcome.out
+
+
+def test_the_reference_in_the_docs_is_what_the_commands_say() -> None:
+    written = reference.PAGE.read_text(encoding="utf-8")
+    assert written == reference.reference(), "docs/cli.md is stale: python -m homespun.cli.reference writes it"

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from homespun.dataset import Dataset
+from homespun.errors import CheckpointError, HomespunError, UnknownSetting, UsageError
+from homespun.model import number_of_parameters
+from homespun.training import SIZES, Facts, Plan, Wishes, decide, parse_settings, settable
+from homespun.training.planner import evaluation_interval, most_steps
+from tests.training.conftest import small_plan
+
+SHAKESPEARE = Facts(train_tokens=1_003_854, val_tokens=111_540, vocab_size=65, dtype="bfloat16")
+
+
+def wishes(**what: object) -> Wishes:
+    return Wishes(**{"text": ("shakespeare",), "tokenizer": "char", **what})  # type: ignore[arg-type]
+
+
+def test_a_plan_comes_back_from_its_file_as_it_was(tmp_path: Path, dataset: Dataset) -> None:
+    plan = small_plan(dataset, learning_rate=1.5e-3, seed=7)
+    plan.save(tmp_path / "plan.toml")
+    assert Plan.load(tmp_path / "plan.toml") == plan
+
+
+def test_every_number_in_the_file_has_its_help_above_it(dataset: Dataset) -> None:
+    lines = small_plan(dataset).toml().splitlines()
+    for name, about in settable().items():
+        number = next(i for i, line in enumerate(lines) if line.startswith(f"{name} = "))
+        assert lines[number - 1] == f"# {about}"
+
+
+def test_settings_take_the_names_that_the_readme_promises() -> None:
+    promised = (
+        "n_layer n_head n_kv_head n_embd n_inner context_length batch_size "
+        "learning_rate weight_decay warmup_steps seed dtype compile"
+    )
+    assert set(promised.split()) <= set(settable())
+
+
+def test_settings_are_what_they_say() -> None:
+    given = ["n_layer=3", "learning_rate=2e-3", "compile=yes", "dtype=float32", "n_layer=5"]
+    assert parse_settings(given) == {"n_layer": 5, "learning_rate": 0.002, "compile": True, "dtype": "float32"}
+    assert parse_settings({"n_layer": 3, "compile": False}) == {"n_layer": 3, "compile": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("n_layers=4", "There is no setting 'n_layers'.\nDid you mean n_layer"),
+        ("n_layer", "--set n_layer has no value.\nIt is written KEY=VALUE, such as --set n_layer=4."),
+        ("n_layer=four", "n_layer = 'four' is not a whole number.\nn_layer: blocks of the model."),
+        ("n_layer=4.5", "n_layer = '4.5' is not a whole number."),
+        ("n_layer=0", "n_layer = 0 is out of range: it is at least 1."),
+        ("dropout=1", "dropout = 1 is out of range: it is from 0 to 0.95."),
+        ("learning_rate=nan", "learning_rate = nan is out of range: it is at least 0."),
+        ("compile=maybe", "compile = 'maybe' is neither yes nor no."),
+        ("text=other.txt", "There is no setting 'text'."),
+    ],
+)
+def test_a_setting_that_is_wrong_is_told_what_would_be_right(given: str, says: str) -> None:
+    with pytest.raises(UnknownSetting) as error:
+        parse_settings([given])
+    assert str(error.value).startswith(says)
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("n_layer = ", "cannot be read as a plan"),
+        ("n_layer = 4\n", "is not a whole plan. Missing: text, tokenizer, model"),
+        ('n_layer = "x"\n', "n_layer = 'x' is not a whole number."),
+        ("n_layers = 4\n", "A plan has no 'n_layers'.\nDid you mean n_layer?"),
+        ("text = 5\n", "text = 5 is not a list of texts."),
+    ],
+)
+def test_a_file_that_is_no_plan_says_why(tmp_path: Path, content: str, says: str) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(content)
+    with pytest.raises(HomespunError) as error:
+        Plan.load(path)
+    assert says in str(error.value)
+
+
+def test_a_plan_that_is_not_there_says_where_plans_are(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no plan"):
+        Plan.load(tmp_path / "plan.toml")
+
+
+def test_more_minutes_never_give_a_smaller_model() -> None:
+    facts = Facts(train_tokens=10**9, val_tokens=10**8, vocab_size=4096, flops_per_second=2e11)
+    sizes = [
+        number_of_parameters(decide(wishes(minutes=minutes), facts).config(facts.vocab_size))
+        for minutes in (0.5, 1, 2, 5, 10, 30, 60, 600, 6000)
+    ]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+
+
+def test_a_small_text_gets_a_small_model_however_long_it_may_take() -> None:
+    facts = Facts(train_tokens=20_000, val_tokens=2_000, vocab_size=60, flops_per_second=1e12)
+    assert decide(wishes(minutes=600), facts).n_embd == SIZES["nano"].n_embd
+    assert most_steps(decide(wishes(minutes=600), facts), 20_000) * 768 <= 16 * 20_000
+
+
+def test_nano_is_the_shape_of_the_recipe_for_a_cpu() -> None:
+    plan = decide(wishes(model="gpt2", size="nano", steps=2000), SHAKESPEARE)
+    assert (plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, plan.batch_size) == (4, 4, 128, 64, 12)
+    assert plan.n_inner == 512 and plan.tied_head
+
+
+def test_the_lecture_is_trained_as_in_the_lecture() -> None:
+    plan = decide(wishes(model="lecture", steps=5000), SHAKESPEARE)
+    assert (plan.optimizer, plan.learning_rate, plan.warmup_steps, plan.decay) == ("adamw", 1e-3, 0, 0.0)
+
+
+def test_settings_win_over_everything() -> None:
+    given = {
+        "n_embd": 64,
+        "n_head": 2,
+        "learning_rate": 0.5,
+        "warmup_steps": 3,
+        "compile": True,
+        "evaluate_every": 9,
+    }
+    plan = decide(wishes(size="mini", steps=100, settings=tuple(given.items())), SHAKESPEARE)
+    assert {name: getattr(plan, name) for name in given} == given
+
+
+def test_context_length_as_a_setting_and_as_an_option_are_the_same() -> None:
+    by_option = decide(wishes(steps=10, context_length=48), SHAKESPEARE)
+    by_setting = decide(wishes(steps=10, settings=(("context_length", 48),)), SHAKESPEARE)
+    assert by_option == by_setting and by_option.context_length == 48
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"steps": 5, "minutes": 1.0}, "--steps and --minutes both say how long to train."),
+        ({"size": "tiny"}, "There is no size 'tiny'.\nThe sizes are: auto, nano, micro"),
+        ({"minutes": 0.0}, "--minutes 0 is no time to train in."),
+        ({"minutes": float("nan")}, "--minutes nan is no time to train in."),
+        ({"steps": 0}, "--steps 0 trains nothing."),
+    ],
+)
+def test_wishes_that_make_no_sense_are_told_so(wish: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        decide(wishes(**wish), SHAKESPEARE)
+    assert str(error.value).startswith(says)
+
+
+def test_evaluations_take_no_more_than_a_seventh_of_the_time() -> None:
+    for steps in (10, 100, 2_000, 50_000):
+        plan = decide(wishes(size="nano", steps=steps), SHAKESPEARE)
+        every = evaluation_interval(plan, SHAKESPEARE.val_tokens)
+        on_the_way = (steps - 1) // every  # the one at the end is owed in any case
+        assert on_the_way * SHAKESPEARE.val_tokens / 3 <= steps * plan.tokens_a_step / 7
+        assert 1 <= every <= steps and on_the_way < 10
+
+
+def test_compiling_is_planned_only_where_training_takes_long_enough_to_gain_by_it() -> None:
+    facts = Facts(train_tokens=10**6, val_tokens=10**5, vocab_size=65, can_compile=True, flops_per_second=1e11)
+    assert not decide(wishes(size="nano", steps=50), facts).compile
+    assert decide(wishes(size="nano", steps=50_000), facts).compile
+    assert decide(wishes(minutes=5.0), facts).compile
+    assert not decide(wishes(minutes=5.0), Facts(10**6, 10**5, 65, flops_per_second=1e11)).compile
