@@ -16,6 +16,7 @@ from importlib import import_module
 import click
 
 from homespun import __version__
+from homespun.cli.allocator import keep_memory_between_steps
 from homespun.cli.telling import tell
 from homespun.errors import UsageError
 
@@ -98,8 +99,11 @@ def homespun(context: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line (without the program's name) and returns the exit code. Never raises."""
+    if arguments is None:  # we are a process of our own, and not called from a program
+        arguments = sys.argv[1:]
+        if arguments[:1] == ["train"]:
+            keep_memory_between_steps()
     prepare_streams()
-    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         with homespun.make_context("homespun", list(arguments)) as context:
             homespun.invoke(context)
