@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format reference test-slow clean help
+.PHONY: demo test check format reference test-slow torture clean help
 
 demo: .venv/for-use ## train for two minutes on the first text that can be had
 	@$(BIN)/homespun train --minutes 2
@@ -23,6 +23,9 @@ lint: .venv/for-work
 
 test-slow: .venv/for-work ## the proofs that take minutes: the losses that the README names
 	@$(BIN)/python -m pytest -m slow
+
+torture: .venv/for-work ## kill runs at random moments, 200 times, and compare them to the bit (about half an hour)
+	@$(BIN)/python tests/torture/torture.py --kills 200
 
 format: .venv/for-work ## format the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix -q . || true

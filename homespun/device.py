@@ -161,6 +161,12 @@ def autocast(
     return lambda: torch.autocast(kind, dtype=dtype)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch has an exception for it on a GPU, and only words on the CPU."""
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in words)
+
+
 def compiler() -> str | None:
     """The C++ compiler that torch.compile would call on a CPU, or None."""
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):

@@ -15,8 +15,8 @@ from homespun import __version__
 from homespun.cli.plain import json_option, print_json, shows_unicode
 
 if TYPE_CHECKING:
-    from homespun.cli.selftest import ModelCheck
     from homespun.device import Machine
+    from homespun.evaluation.selftest import ModelCheck
 
 LITTLE_MEMORY = 2 * 10**9  # bytes; PyTorch alone takes a good part of one of them
 LITTLE_DISK = 2 * 10**9
@@ -64,8 +64,8 @@ def examine(device_name: str) -> Report:
     """Looks, tests and measures. Raises DeviceError where there is no such device."""
     import torch
 
-    from homespun.cli.selftest import check_model, matmul_rate
     from homespun.device import DTYPES, choose_device, choose_dtype, describe_machine
+    from homespun.evaluation.selftest import check_model, matmul_rate
     from homespun.fetch import cache_folder
 
     device = choose_device(device_name)

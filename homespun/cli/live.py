@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Table
@@ -47,7 +48,7 @@ class Live(Watcher):
         self.bar.stop()
 
     def note(self, line: str) -> None:
-        self.console.print(Text("  " + line, style="dim"))
+        self.console.print(Padding(Text(line, style="dim"), (0, 2)))
 
     def prepared(self, done: int, total: int) -> None:
         self.show_bar(done, total, f"preparing the text, {done:,} of {total:,} characters")
@@ -109,12 +110,12 @@ def plan_table(plan: Plan, out: Path, parameters: int) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
-    long = f"{plan.steps:,} steps" if plan.steps else f"{plan.minutes:g} minutes"
+    long = f"{plan.steps:,} steps" if plan.steps else f"{plan.minutes:g} min"
     how = ["compiled"] if plan.compile else []
     computing = ", ".join([plan.device, plan.dtype, *how])
     table.add_row("  model", f"{plan.model}, {shape(plan)}")
     table.add_row("", f"{parameters:,} parameters")
-    table.add_row("  training", f"{long} of {plan.tokens_a_step:,} tokens a step, {plan.optimizer} ({computing})")
+    table.add_row("  training", f"{long}, {plan.tokens_a_step:,} tokens a step, {plan.optimizer} ({computing})")
     table.add_row("  folder", Text(str(out), style="bold"))
     table.add_row()
     return table
@@ -144,9 +145,11 @@ def conclude(result: Result, console: Console | None = None) -> None:
         console.print(f"  kept are the best weights, those of step {result.best_step:,}")
     console.print(Text("  folder ").append(str(result.out), style="bold"))
     if result.interrupted:
-        console.print("  It was interrupted. What it had learnt by then is in the folder.", style="yellow")
+        console.print("  It was interrupted; what it had learnt by then is in the folder.", style="yellow")
     console.print("\n  Now try:\n")
+    go_on = ((f"homespun train --out {folder} --resume", "go on where it was"),) if result.interrupted else ()
     examples = (
+        *go_on,
         (f"homespun generate {folder}", "let it write"),
         (f"homespun evaluate {folder}", "measure it"),
         ("homespun train YOUR-TEXT.txt", "make one of your own text"),

@@ -13,6 +13,7 @@ from shutil import get_terminal_size
 import click
 
 from homespun.cli.plain import colours, visible
+from homespun.device import is_out_of_memory
 from homespun.errors import HomespunError
 
 LABEL = "error:"
@@ -106,13 +107,6 @@ def complaint_of_click(error: click.ClickException) -> Complaint:
             todo.append(context.command.get_usage(context).replace("Usage: ", "It is written:  "))
         todo.append(f"{context.command_path} --help says more.")
     return Complaint(what, "\n".join(todo), error.exit_code)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """PyTorch has an exception for it on a GPU, and only words on the CPU."""
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "can't allocate memory")
-    )
 
 
 def fit(what: str, todo: str) -> str:

@@ -27,23 +27,17 @@ from homespun.training.plan import MODELS
 @click.option(
     "--model",
     type=click.Choice(MODELS),
-    default="modern",
-    show_default=True,
-    help="The family: modern is the strongest, lecture and bigram are those of the lessons.",
+    help="The family: modern is the strongest, lecture and bigram are those of the lessons. [default: modern]",
 )
 @click.option(
     "--size",
     type=click.Choice(["auto", *SIZES]),
-    default="auto",
-    show_default=True,
-    help="auto takes what the time and the text allow.",
+    help="auto takes what the time and the text allow. [default: auto]",
 )
 @click.option(
     "--tokenizer",
     metavar="KIND",
-    default="auto",
-    show_default=True,
-    help="auto, char, byte, bpe, bpe:N, gpt2, or the path of a tokenizer.json or a SentencePiece .model.",
+    help="char, byte, bpe, bpe:N, gpt2, or the path of a tokenizer.json or SentencePiece .model. [default: auto]",
 )
 @click.option(
     "--context", type=click.IntRange(min=1), metavar="N", help="The most tokens that the model looks at."
@@ -54,9 +48,7 @@ from homespun.training.plan import MODELS
     metavar="DIR",
     help="The folder of the run. [default: runs/NAME-OF-TEXT]",
 )
-@click.option(
-    "--seed", type=int, metavar="N", default=1337, show_default=True, help="The same seed gives the same model."
-)
+@click.option("--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 1337]")
 @click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
 @click.option("--plan", type=click.Path(path_type=Path), metavar="FILE", help="Replay the plan.toml of a run.")
 @click.option(
@@ -66,16 +58,13 @@ from homespun.training.plan import MODELS
     metavar="KEY=VALUE",
     help="Change one number of the plan, such as n_layer=4. Can be given several times; an unknown KEY lists all.",
 )
-@click.option(
-    "--device", metavar="NAME", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
-)
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps. [default: auto]")
 @click.option(
     "--dtype",
     type=click.Choice(["auto", *DTYPES]),
-    default="auto",
-    show_default=True,
-    help="Of matrix products; auto is bfloat16 where the processor multiplies in it.",
+    help="Of matrix products; auto is bfloat16 where the processor multiplies in it. [default: auto]",
 )
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; start it where nothing is there yet.")
 @click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 @json_option
 def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **options: Any) -> None:
@@ -90,6 +79,7 @@ def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **o
       homespun train letters/ notes.md --out runs/letters
       homespun train shakespeare --steps 2000 --size nano --set learning_rate=0.002
       homespun train --plan runs/book/plan.toml --out runs/book-again
+      homespun train --out runs/book --resume
     """
     started = process_start()
     from homespun import api

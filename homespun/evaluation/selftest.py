@@ -39,9 +39,21 @@ def check_model(device: torch.device, dtype: torch.dtype) -> ModelCheck:
     loss, gradient = loss_and_gradient(torch.device("cpu"), torch.float32)
     other_loss, other_gradient = loss_and_gradient(device, dtype)
     loss_error = abs(other_loss - loss) / loss
-    agreement = float(torch.nn.functional.cosine_similarity(gradient, other_gradient, dim=0))
-    passed = loss_error <= LARGEST_LOSS_ERROR and agreement >= SMALLEST_AGREEMENT  # not a number fails both
+    agreement = cosine(gradient, other_gradient)
+    passed = agree(other_loss, loss, other_gradient, gradient)
     return ModelCheck(str(dtype).removeprefix("torch."), loss_error, agreement, passed)
+
+
+def agree(loss: float, right: float, gradient: Tensor, right_gradient: Tensor) -> bool:
+    """Whether two ways to compute the same differ by no more than rounding does. Not a number never agrees."""
+    return (
+        abs(loss - right) <= LARGEST_LOSS_ERROR * abs(right)
+        and cosine(gradient, right_gradient) >= SMALLEST_AGREEMENT
+    )
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(one.float(), other.float(), dim=0))
 
 
 def loss_and_gradient(device: torch.device, dtype: torch.dtype) -> tuple[float, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from homespun.evaluation.selftest import agree
 from homespun.training.plan import Plan
 from homespun.training.watcher import Watcher
 
@@ -31,21 +32,38 @@ def compiled_or_eager(
         return model
     began = time.monotonic()
     compiled = torch.compile(model)
-    x, y = (part.chunk(plan.micro_batches)[0].to(plan.device) for part in example)
-    model.train()
+    batch = [part.chunk(plan.micro_batches)[0].to(plan.device) for part in example]
     try:
-        with torch.random.fork_rng():
-            with autocast():
-                _, loss = compiled(x, y)
-            loss.backward()
+        loss, gradient = tried(compiled, model, batch, autocast)
     except compiler_failures() as error:
         watcher.note(f"torch.compile does not work here ({first_line(error)}); training goes on without it.")
         torch.compiler.reset()
         return model
-    finally:
-        model.zero_grad(set_to_none=True)
+    if not plan.dropout:  # with it the two draw other numbers
+        plain_loss, plain_gradient = tried(model, model, batch, autocast)
+        if not agree(loss, plain_loss, gradient, plain_gradient):
+            watcher.note("torch.compile computes something else than the model here; training goes on without it.")
+            return model
     watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
     return compiled
+
+
+def tried(
+    forward: Callable[..., Any],
+    model: nn.Module,
+    batch: list[Tensor],
+    autocast: Callable[[], AbstractContextManager[Any]],
+) -> tuple[float, Tensor]:
+    """The loss of a batch, and its gradient as one vector; the model and torch's dice are as before."""
+    model.train()
+    try:
+        with torch.random.fork_rng():
+            with autocast():
+                _, loss = forward(*batch)
+            loss.backward()
+        return loss.item(), torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
+    finally:
+        model.zero_grad(set_to_none=True)
 
 
 def compiler_failures() -> tuple[type[BaseException], ...]:

@@ -24,7 +24,7 @@ class Lines(Watcher):
         self.say(line)
 
     def planned(self, plan: Plan, out: Path, parameters: int) -> None:
-        long = f"{plan.steps:,} steps" if plan.steps else f"{plan.minutes:g} minutes"
+        long = f"{plan.steps:,} steps" if plan.steps else "steps"
         self.say(f"{parameters:,} parameters, {long} of {plan.tokens_a_step:,} tokens each; the run is in {out}")
 
     def stepped(self, progress: Progress) -> None:

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from homespun.dataset import Batches, Dataset
-from homespun.device import autocast, choose_dtype
+from homespun.device import autocast, choose_dtype, is_out_of_memory
 from homespun.errors import TrainingError
 from homespun.evaluation import Evaluation, evaluate
 from homespun.training.compiled import compiled_or_eager
@@ -22,13 +22,20 @@ from homespun.training.planner import MOST_TOKENS_AT_A_LOOK
 from homespun.training.schedule import learning_rate_at
 from homespun.training.watcher import Progress, Record, Watcher
 
+CALM = 0.3  # share of the learning rate that is left after a run has run away once
+RUNAWAY = 2.0  # times the loss of knowing nothing: no text is that hard, and no model that bad by chance
+
+
+class RanAway(TrainingError):
+    """The loss or the gradient is not a number any more, or far beyond what knowing nothing costs."""
+
 
 class Loop:
     """One run of training. `for record in loop.run(): …` yields a record at every evaluation.
 
     The model is trained in place. Whoever drives the loop decides what is kept: the loop
-    knows nothing of folders. `stop_asked` is looked at before every step; `on_plan` hears of
-    the number of steps, where the plan left it to the time.
+    knows nothing of folders. `stop_asked` is looked at before every step, `on_plan` hears of
+    what the run itself changes in the plan, and `after_step` is called when a step is done with.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class Loop:
         pace: Pace,
         stop_asked: Callable[[], bool] = lambda: False,
         on_plan: Callable[[Plan], None] = lambda plan: None,
+        after_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan = plan
         self.model = model
@@ -49,75 +57,92 @@ class Loop:
         self.pace = pace
         self.stop_asked = stop_asked
         self.on_plan = on_plan
+        self.after_step = after_step
         self.device = torch.device(plan.device)
-        self.autocast: Callable[[], AbstractContextManager[Any]] = autocast(
-            self.device, choose_dtype(plan.dtype, self.device)
+        computed_in = choose_dtype(plan.dtype, self.device)
+        self.autocast: Callable[[], AbstractContextManager[Any]] = autocast(self.device, computed_in)
+        self.batches = Batches(dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
+        self.optimizers = Optimizers(
+            model,
+            kind=plan.optimizer,
+            learning_rate=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            dtype=computed_in,
         )
         self.step = 0  # steps that are done
         self.losses: list[float] = []  # of the steps since the last evaluation
 
     def run(self) -> Iterator[Record]:
-        plan = self.plan
-        batches = Batches(self.dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
-        optimizers = Optimizers(
-            self.model,
-            kind=plan.optimizer,
-            learning_rate=plan.learning_rate,
-            weight_decay=plan.weight_decay,
-            dtype=choose_dtype(plan.dtype, self.device),
-        )
-        yield self.evaluate()  # before the first step: what knowing nothing costs
-        forward = compiled_or_eager(self.model, plan, self.autocast, batches[0], self.watcher)
+        if self.step == 0:
+            yield self.evaluate()  # before the first step: what knowing nothing costs
+        if self.is_finished():
+            return
+        forward = compiled_or_eager(self.model, self.plan, self.autocast, self.batches[0], self.watcher)
         self.pace.training_starts()
-        while not self.is_done():
+        while not self.is_finished() and not self.stop_asked():
             self.model.train()
-            self.losses.append(self.take_step(forward, optimizers, batches))
+            self.losses.append(self.take_step(forward))
             self.step += 1
             self.settle(self.pace.step_done(self.plan, self.step))
             self.watcher.stepped(self.progress())
             if self.evaluation_is_due():
                 yield self.evaluate()
-        if self.losses:  # where the end does not fall on an evaluation
-            yield self.evaluate()
+            self.after_step()
 
-    def is_done(self) -> bool:
-        return self.stop_asked() or (self.plan.steps > 0 and self.step >= self.plan.steps)
+    def is_finished(self) -> bool:
+        return 0 < self.plan.steps <= self.step
 
     def settle(self, plan: Plan) -> None:
-        """Takes the plan with its number of steps, once the pace has found it out."""
+        """Takes what the run itself has found out: how many steps fit, or in how many parts a batch does."""
         if plan is not self.plan:
             self.plan = plan
             self.on_plan(plan)
 
-    def take_step(self, forward: Callable[..., Any], optimizers: Optimizers, batches: Batches) -> float:
-        """One update of the weights; returns the loss before it. TrainingError where it is not a number."""
-        x, y = batches[self.step]  # (B, T) each
-        parts = self.plan.micro_batches
-        total = 0.0
-        for part_x, part_y in zip(x.chunk(parts), y.chunk(parts), strict=True):
-            with self.autocast():
-                _, loss = forward(part_x.to(self.device), part_y.to(self.device))
-            (loss / parts).backward()
-            total += loss.item() / parts
-        if not math.isfinite(total):
-            raise TrainingError(
-                f"The loss is {total} at step {self.step + 1}: the weights have run away.",
-                f"Train with a smaller learning rate:  --set learning_rate={self.plan.learning_rate / 3:.1g}",
+    def take_step(self, forward: Callable[..., Any]) -> float:
+        """One update of the weights; returns the loss before it. RanAway where going on makes no sense."""
+        x, y = self.batches[self.step]  # (B, T) each
+        loss = self.loss_and_gradient(forward, x, y)
+        longest = self.plan.clip or math.inf
+        length = float(nn.utils.clip_grad_norm_(self.model.parameters(), longest))
+        if not math.isfinite(length) or not loss < RUNAWAY * math.log(self.dataset.vocab_size):
+            raise RanAway(
+                f"The weights have run away: at step {self.step + 1} the loss is {loss:.4g} "
+                f"and the gradient {length:.4g} long.",
+                f"Train with a smaller learning rate:  --set learning_rate={self.plan.learning_rate * CALM:.1g}",
             )
-        if self.plan.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
-        optimizers.step(self.learning_rate_share())
-        return total
+        self.optimizers.step(self.learning_rate_share())
+        return loss
+
+    def loss_and_gradient(self, forward: Callable[..., Any], x: Tensor, y: Tensor) -> float:
+        """The mean loss of the batch, its gradient in the weights. In more parts where memory does not suffice."""
+        while True:
+            parts = self.plan.micro_batches
+            try:
+                total = 0.0
+                for part_x, part_y in zip(x.chunk(parts), y.chunk(parts), strict=True):
+                    with self.autocast():
+                        _, loss = forward(part_x.to(self.device), part_y.to(self.device))
+                    (loss / parts).backward()
+                    total += loss.item() / parts
+                return total
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.optimizers.forget_gradients()
+                self.settle(self.plan.with_(micro_batches=more_parts(self.plan)))
+                parts = self.plan.micro_batches
+                self.watcher.note(f"memory did not suffice: from here on each step is computed in {parts} parts")
 
     def learning_rate_share(self) -> float:
         plan = self.plan
-        if not plan.steps:  # not known yet: that is so only while the learning rate still climbs
-            return min(1.0, (self.step + 1) / max(1, plan.warmup_steps))
-        return learning_rate_at(self.step, steps=plan.steps, warmup_steps=plan.warmup_steps, decay=plan.decay)
+        # While the number of steps is not known, the learning rate still climbs, and does not depend on it.
+        steps = plan.steps or 10**9
+        share = learning_rate_at(self.step, steps=steps, warmup_steps=plan.warmup_steps, decay=plan.decay)
+        return share * (CALM if 0 < plan.calm_from <= self.step + 1 else 1.0)
 
     def evaluation_is_due(self) -> bool:
         every = self.plan.evaluate_every
-        return 0 < self.step < self.plan.steps and every > 0 and self.step % every == 0
+        return self.is_finished() or (every > 0 and self.step % every == 0)
 
     def evaluate(self) -> Record:
         with self.pace.evaluating():
@@ -138,8 +163,7 @@ class Loop:
 
     def look(self) -> Evaluation:
         """The validation split: whole at the end of the run, and whenever it is not huge."""
-        at_end = self.plan.steps > 0 and self.step >= self.plan.steps
-        windows = None if at_end else MOST_TOKENS_AT_A_LOOK // self.plan.context_length
+        windows = None if self.is_finished() else MOST_TOKENS_AT_A_LOOK // self.plan.context_length
         return evaluate(self.model, self.dataset.val, windows=windows, autocast=self.autocast)
 
     def progress(self) -> Progress:
@@ -153,3 +177,36 @@ class Loop:
             seconds=self.pace.seconds(),
             seconds_left=self.pace.seconds_left(self.plan, self.step),
         )
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that the next step depends on: weights, optimizers, and the dice that dropout throws."""
+        tensors: dict[str, Tensor] = {}
+        tensors |= {f"model.{name}": weight for name, weight in self.model.named_parameters()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizers.state().items()}
+        tensors["dice.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["dice.cuda"] = torch.cuda.get_rng_state(self.device)
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], step: int, losses: list[float]) -> None:
+        """Goes on after `step` steps, from a state that `state` gave. KeyError where it is of another model."""
+        with torch.no_grad():
+            for name, weight in self.model.named_parameters():
+                weight.copy_(tensors[f"model.{name}"])
+        prefix = "optimizer."
+        self.optimizers.restore({n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)})
+        torch.set_rng_state(tensors["dice.cpu"].cpu())
+        if "dice.cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["dice.cuda"].cpu(), self.device)
+        self.step, self.losses = step, list(losses)
+
+
+def more_parts(plan: Plan) -> int:
+    """The next larger number of equal parts that a step can be computed in. TrainingError beyond one sequence."""
+    for parts in range(plan.micro_batches + 1, plan.batch_size + 1):
+        if plan.batch_size % parts == 0:
+            return parts
+    raise TrainingError(
+        "There is not enough memory even for one sequence at a time.",
+        f"Take a smaller model or a shorter context than {plan.context_length}:  --size nano",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from homespun.training.muon import Muon
 
@@ -21,8 +21,9 @@ class Optimizers:
     def __init__(
         self, model: nn.Module, *, kind: str, learning_rate: float, weight_decay: float, dtype: torch.dtype
     ) -> None:
+        self.named = dict(model.named_parameters())
         matrices, decayed, others = [], [], []
-        for name, weight in model.named_parameters():
+        for name, weight in self.named.items():
             in_block = name.startswith("blocks.") and weight.ndim == 2
             if in_block and kind == "muon":
                 matrices.append(weight)
@@ -47,4 +48,28 @@ class Optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate * share
             optimizer.step()
+        self.forget_gradients()
+
+    def forget_gradients(self) -> None:
+        for optimizer in self.all:
             optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """What the optimizers remember of the past, as "what/of.which.weight"."""
+        return {
+            f"{what}/{name}": tensor
+            for name, weight in self.named.items()
+            for optimizer in self.all
+            for what, tensor in optimizer.state.get(weight, {}).items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Takes over what `state` gave."""
+        for optimizer in self.all:
+            mine = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+            optimizer.state.clear()
+            for key, tensor in tensors.items():
+                what, _, name = key.partition("/")
+                weight = self.named[name]
+                if id(weight) in mine:
+                    optimizer.state[weight][what] = tensor.to(weight.device)

@@ -65,6 +65,9 @@ class Plan:
     decay: float = setting(
         "last share of the run over which the learning rate falls to zero", 1.0, least=0, most=1
     )
+    calm_from: int = fact(
+        "step from which the learning rate is less than a third, because the run ran away; 0 = never", 0
+    )
     clip: float = setting("longest gradient that is followed at its full length; 0 = any", 1.0, least=0)
     evaluate_every: int = setting("steps between evaluations; 0 = decided with `steps`", 0, least=0)
     seed: int = setting("where all chance comes from", 1337, least=0, most=2**31 - 1)
@@ -114,15 +117,21 @@ class Plan:
     def load(cls, path: Path) -> Plan:
         """Reads a plan. CheckpointError where it is not one; UnknownSetting names what is wrong in it."""
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            return cls.parse(path.read_text(encoding="utf-8"), str(path))
         except FileNotFoundError:
             raise CheckpointError(
                 f"There is no plan {path}.", "Every run has one: homespun train --plan RUN/plan.toml"
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise CheckpointError(
-                f"{path} cannot be read as a plan: {error}.", "A plan is a TOML file."
-            ) from error
+        except (UnicodeDecodeError, OSError) as error:
+            raise no_plan(path, error) from error
+
+    @classmethod
+    def parse(cls, text: str, path: str) -> Plan:
+        """A plan from the text of its file; `path` is what an error calls it."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise no_plan(path, error) from error
         values = {name: parse(name, value) for name, value in table.items()}
         missing = [part.name for part in fields(cls) if part.default is MISSING and part.name not in values]
         if missing:
@@ -131,6 +140,10 @@ class Plan:
                 "Take the plan.toml of a run, and change numbers in it.",
             )
         return cls(**values)
+
+
+def no_plan(path: str | Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} cannot be read as a plan: {error}.", "A plan is a TOML file.")
 
 
 def settable() -> dict[str, str]:

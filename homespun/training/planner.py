@@ -33,7 +33,7 @@ COMPILE_FROM_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Size:
-    """A shape with the batch that suits it."""
+    """A shape with the batch that suits it; the names are the plan's."""
 
     n_layer: int
     n_head: int

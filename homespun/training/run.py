@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from homespun.checkpoint import load_model, save_model, write_atomically
+from homespun.checkpoint.atomic import replacing_files
+from homespun.checkpoint.place import WEIGHTS
 from homespun.dataset import Dataset
 from homespun.errors import MissingExtra, TrainingError, UsageError
 from homespun.model import build, number_of_parameters
 from homespun.tokenizer import Tokenizer
 from homespun.training.card import model_card
 from homespun.training.curve import draw_curve
+from homespun.training.hold import held, whom
 from homespun.training.interrupt import StopRequest
-from homespun.training.loop import Loop
+from homespun.training.loop import CALM, Loop, RanAway
 from homespun.training.pace import Pace
 from homespun.training.plan import Plan
+from homespun.training.resume import FOLDER as RESUME_FOLDER
+from homespun.training.resume import Point, Rhythm, link_or_copy, newest_point, write_point
 from homespun.training.watcher import Record, Result, Watcher
 
 PLAN_FILE = "plan.toml"
@@ -32,77 +37,139 @@ CURVE_FILE = "curve.png"
 CARD_FILE = "README.md"
 
 
-@dataclass
 class Run:
     """What is needed to train: the plan and what it was made for, where it goes, and who watches.
 
     sample      writes a few lines with the model as it is; asked after every evaluation
     started     time.monotonic() when the command began; the plan's minutes count from there
+    resume      go on from the newest resume point in the folder; where there is none, begin
     """
 
-    plan: Plan
-    dataset: Dataset
-    tokenizer: Tokenizer
-    out: Path
-    title: str
-    watcher: Watcher
-    sample: Callable[[nn.Module], str]
-    started: float
-    tensorboard: bool = False
+    def __init__(
+        self,
+        plan: Plan,
+        dataset: Dataset,
+        tokenizer: Tokenizer,
+        out: Path,
+        *,
+        title: str,
+        watcher: Watcher,
+        sample: Callable[[nn.Module], str],
+        started: float,
+        tensorboard: bool = False,
+        resume: bool = False,
+    ) -> None:
+        self.plan = plan
+        self.dataset = dataset
+        self.tokenizer = tokenizer
+        self.out = out
+        self.title = title
+        self.watcher = watcher
+        self.sample = sample
+        self.started = started
+        self.tensorboard = tensorboard
+        self.resume = resume
+        self.stop = StopRequest()
+        self.records: list[Record] = []
+        self.rhythm = Rhythm()
+
+    @property
+    def best(self) -> Record | None:
+        return min(self.records, key=lambda record: record.val_loss, default=None)
 
     def train(self) -> Result:
         """Trains, and leaves the run folder. Ends early, and in order, on Ctrl-C or SIGTERM."""
-        claim(self.out)
-        self.plan.save(self.out / PLAN_FILE)
-        torch.manual_seed(self.plan.seed)
-        model = build(self.plan.config(self.tokenizer.vocab_size)).to(self.plan.device)
-        self.watcher.planned(self.plan, self.out, self.parameters())
-        with StopRequest() as stop, open_board(self.out if self.tensorboard else None) as board:
-            loop = Loop(
-                self.plan,
-                model,
-                self.dataset,
-                watcher=self.watcher,
-                pace=Pace(self.started, self.dataset.train.tokens, self.dataset.val.tokens),
-                stop_asked=lambda: stop.asked,
-                on_plan=self.settle,
-            )
-            records: list[Record] = []
-            best: Record | None = None
-            try:
-                for record in loop.run():
-                    records.append(record)
-                    write_atomically(self.out / METRICS_FILE, "".join(map(json_line, records)))
-                    board(record)
-                    is_best = best is None or record.val_loss < best.val_loss
-                    if is_best:
-                        best = record
-                        save_model(self.out, model, self.tokenizer)
-                    self.watcher.evaluated(record, is_best)
-                    if record.step and not stop.asked and record.step != loop.plan.steps:
-                        self.watcher.sampled(self.sample(model))
-            except TrainingError as error:
-                if best is None:
-                    raise
-                kept = f"The best weights until then, of step {best.step}, are in {self.out}."
-                raise TrainingError(f"{error.what} {kept}", error.todo) from error
-            assert best is not None, "the loop yields before its first step"
-            result = Result(
-                out=self.out,
-                steps=loop.step,
-                seconds=round(time.monotonic() - self.started, 1),
-                parameters=self.parameters(),
-                val_loss=best.val_loss,
-                bits_per_char=best.bits_per_char,
-                bits_per_byte=best.bits_per_byte,
-                best_step=best.step,
-                interrupted=stop.asked,
-                sample=self.sample(load_model(self.out)[0]),
-            )
-            write_atomically(self.out / CURVE_FILE, draw_curve(records, self.title))
+        if not self.resume:
+            claim(self.out)
+        with held(self.out), self.stop, open_board(self.out if self.tensorboard else None) as board:
+            self.begin()
+            self.watcher.planned(self.plan, self.out, self.parameters())
+            while True:
+                try:
+                    for record in self.loop.run():
+                        self.take(record)
+                        board(record)
+                    break
+                except RanAway as error:
+                    self.go_back(error)
+            self.write_point()
+            interrupted = not self.loop.is_finished()
+            if interrupted and self.loop.losses:
+                self.take(self.loop.evaluate())  # after the point: the run that goes on knows nothing of it
+            result = self.result(interrupted)
+            write_atomically(self.out / CURVE_FILE, draw_curve(self.records, self.title))
             write_atomically(self.out / CARD_FILE, model_card(self.plan, result, self.dataset, self.title))
         self.watcher.finished(result)
         return result
+
+    def begin(self, calm: bool = False) -> None:
+        """Builds the model, and the loop that trains it: from the newest point, or from nothing.
+
+        calm: the run has run away, and from here on goes more gently.
+        """
+        found = newest_point(self.out)
+        step = 0
+        if found is not None:
+            point, state, best_weights = found
+            self.plan, self.records, step = point.plan, list(point.records), point.step
+            self.started = time.monotonic() - point.seconds
+            self.put_back(best_weights)
+        else:
+            self.records = []
+        if calm:
+            self.plan = self.plan.with_(calm_from=step + 1)
+        self.plan.save(self.out / PLAN_FILE)
+        torch.manual_seed(self.plan.seed)
+        self.model = build(self.plan.config(self.tokenizer.vocab_size)).to(self.plan.device)
+        self.loop = Loop(
+            self.plan,
+            self.model,
+            self.dataset,
+            watcher=self.watcher,
+            pace=Pace(self.started, self.dataset.train.tokens, self.dataset.val.tokens),
+            stop_asked=lambda: self.stop.asked,
+            on_plan=self.settle,
+            after_step=self.write_point_if_due,
+        )
+        if found is not None:
+            self.loop.restore(state, step, point.losses)
+            self.watcher.note(f"going on after step {step:,}")
+
+    def put_back(self, best_weights: Path) -> None:
+        """The folder's weights as they were at the point, whatever an evaluation after it has put there."""
+        with replacing_files(self.out, seal=WEIGHTS) as stage:
+            link_or_copy(best_weights, stage / WEIGHTS)
+
+    def take(self, record: Record) -> None:
+        """Keeps a record, and the weights where it is the best."""
+        is_best = self.best is None or record.val_loss < self.best.val_loss
+        self.records.append(record)
+        if is_best:
+            save_model(self.out, self.model, self.tokenizer)
+        write_atomically(self.out / METRICS_FILE, "".join(map(json_line, self.records)))
+        self.watcher.evaluated(record, is_best)
+        if record.step and not self.stop.asked and not self.loop.is_finished():
+            self.watcher.sampled(self.sample(self.model))
+
+    def write_point_if_due(self) -> None:
+        if self.rhythm.is_due():
+            self.write_point()
+
+    def write_point(self) -> None:
+        began = time.monotonic()
+        point = Point(self.plan, self.loop.step, self.loop.pace.seconds(), self.loop.losses, self.records)
+        write_point(self.out, point, self.loop.state(), self.out / WEIGHTS)
+        self.rhythm.written(began)
+
+    def go_back(self, error: RanAway) -> None:
+        """To the last point, once, and more gently from there; the second time the run is over."""
+        if self.plan.calm_from:
+            kept = (
+                f" The best weights until then, of step {self.best.step}, are in {self.out}." if self.best else ""
+            )
+            raise TrainingError(error.what + kept, error.todo) from error
+        self.begin(calm=True)
+        self.watcher.note(f"{error.what} Back at step {self.loop.step:,}, with {CALM:g} of the learning rate.")
 
     def settle(self, plan: Plan) -> None:
         """The loop has found out how many steps fit: the folder's plan says so, and replays them."""
@@ -113,15 +180,35 @@ class Run:
     def parameters(self) -> int:
         return number_of_parameters(self.plan.config(self.tokenizer.vocab_size))
 
+    def result(self, interrupted: bool) -> Result:
+        best = self.best
+        assert best is not None, "the loop yields before its first step"
+        return Result(
+            out=self.out,
+            steps=self.loop.step,
+            seconds=round(time.monotonic() - self.started, 1),
+            parameters=self.parameters(),
+            val_loss=best.val_loss,
+            bits_per_char=best.bits_per_char,
+            bits_per_byte=best.bits_per_byte,
+            best_step=best.step,
+            interrupted=interrupted,
+            sample=self.sample(load_model(self.out, device=self.plan.device)[0]),
+        )
+
 
 def claim(out: Path) -> None:
     """Makes the folder of a new run. UsageError where a run is in it already, or something else is."""
-    if out.is_dir() and any(out.iterdir()):
-        is_run = (out / PLAN_FILE).exists()
+    if (out / PLAN_FILE).exists():
         raise UsageError(
-            f"{out} holds a run already." if is_run else f"{out} is not empty.",
-            "Nothing is written over. Choose another folder with --out, or remove this one.",
+            f"{out} holds a run already{whom(out)}.",
+            f"Nothing is written over. To go on with that one:\n"
+            f"homespun train --out {shlex.quote(str(out))} --resume\n"
+            "For a new one choose another folder with --out.",
         )
+    # Of a run that was killed in its first moments there may be an empty resume folder.
+    if out.is_dir() and any(path.name != RESUME_FOLDER for path in out.iterdir()):
+        raise UsageError(f"{out} is not empty.", "Nothing is written over. Choose another folder with --out.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

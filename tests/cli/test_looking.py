@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from homespun import api
+from homespun.api import preparing
 from homespun.evaluation import Evaluation
 from tests.cli.conftest import Run
 from tests.generation.fakes import ByteTokenizer, Parrot
@@ -66,7 +67,7 @@ def test_the_tokens_that_are_told_are_those_that_training_gets(run: Run, tmp_pat
     told = run("data", "show", str(tmp_path), "--tokenizer", spec, "--json").json["training"]
     corpus = text.read(tmp_path)
     survey = corpus.survey()
-    pieces = partial(api.pieces_of, corpus)
+    pieces = partial(preparing.pieces_of, corpus)
     tokenizer = build(told["tokenizer"], alphabet=survey.alphabet, documents=survey.documents, pieces=pieces)
     prepared = dataset.prepare(corpus, tokenizer)
     assert prepared.vocab_size == told["vocab_size"]
@@ -162,7 +163,7 @@ def test_evaluate_json_has_no_infinity(run: Run, asked: list[Any]) -> None:
 
 @pytest.fixture
 def quick_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
-    from homespun.cli import selftest
+    from homespun.evaluation import selftest
 
     monkeypatch.setattr(selftest, "matmul_rate", lambda device, dtype: 2e11 if "float32" in str(dtype) else 8e11)
 
@@ -185,7 +186,7 @@ def test_doctor_json(run: Run, quick_doctor: None) -> None:
 def test_doctor_fails_when_the_arithmetic_is_wrong(
     run: Run, quick_doctor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from homespun.cli import selftest
+    from homespun.evaluation import selftest
 
     broken = selftest.ModelCheck("bfloat16", math.nan, 0.2, False)
     monkeypatch.setattr(selftest, "check_model", lambda device, dtype: broken)
@@ -197,7 +198,7 @@ def test_doctor_fails_when_the_arithmetic_is_wrong(
 def test_the_self_test_notices_wrong_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from homespun.cli import selftest
+    from homespun.evaluation import selftest
 
     right = selftest.loss_and_gradient(torch.device("cpu"), torch.float32)
     wrong = iter([right, (right[0], torch.roll(right[1], 1)), right, (right[0] * 1.1, right[1])])
@@ -209,7 +210,7 @@ def test_the_self_test_notices_wrong_gradients(monkeypatch: pytest.MonkeyPatch) 
 def test_matmul_rate_is_measured() -> None:
     import torch
 
-    from homespun.cli import selftest
+    from homespun.evaluation import selftest
 
     assert selftest.matmul_rate(torch.device("cpu"), torch.float32, seconds=0.01) > 1e8
 

@@ -10,7 +10,7 @@ import pytest
 from homespun import text
 from homespun.dataset import Dataset, prepare
 from homespun.tokenizer import Tokenizer, build
-from homespun.training import Facts, Plan, Wishes, decide
+from homespun.training import Facts, Plan, Wishes, decide, parse_settings
 
 LINES = "\n".join(
     f"{who} {does} the {what} {when}."
@@ -47,7 +47,7 @@ def small_plan(dataset: Dataset, *, model: str = "modern", steps: int | None = 4
         tokenizer="char",
         model=model,
         steps=steps,
-        settings=tuple({**shape, **settings}.items()),
+        settings=tuple(parse_settings({**shape, **settings}).items()),
     )
     facts = Facts(train_tokens=dataset.train.tokens, val_tokens=dataset.val.tokens, vocab_size=dataset.vocab_size)
     return decide(wishes, facts)

@@ -22,10 +22,10 @@ from tests.training.conftest import small_plan
 
 def run_of(dataset: Dataset, tokenizer: Tokenizer, out: Path, plan: Plan | None = None, **more: Any) -> Run:
     return Run(
-        plan=plan or small_plan(dataset, evaluate_every=10),
-        dataset=dataset,
-        tokenizer=tokenizer,
-        out=out,
+        plan or small_plan(dataset, evaluate_every=10),
+        dataset,
+        tokenizer,
+        out,
         title="a small book",
         **{"watcher": Watcher(), "sample": lambda model: "A cat sees.", "started": time.monotonic(), **more},
     )
@@ -47,6 +47,7 @@ def test_the_folder_has_what_the_design_names(result: Result) -> None:
         "plan.toml",
         "metrics.jsonl",
         "curve.png",
+        "resume",
     }
 
 
@@ -90,10 +91,10 @@ def test_a_curve_of_one_point_is_drawn_too() -> None:
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(
     result: Result, dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    before = {path: path.read_bytes() for path in result.out.iterdir()}
+    before = {path: path.read_bytes() for path in result.out.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match="holds a run already"):
         run_of(dataset, tokenizer, result.out).train()
-    assert {path: path.read_bytes() for path in result.out.iterdir()} == before
+    assert {path: path.read_bytes() for path in result.out.rglob("*") if path.is_file()} == before
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("Dear")
     with pytest.raises(UsageError, match="is not empty"):

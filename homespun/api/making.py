@@ -1,0 +1,134 @@
+"""From a text to a model, as one function."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.api.language_model import TrainedModel
+from homespun.api.preparing import Given, prepared_again, prepared_anew, prepared_by_plan
+from homespun.errors import UsageError
+
+if TYPE_CHECKING:
+    from homespun.dataset import Dataset
+    from homespun.model import GPT, Bigram
+    from homespun.tokenizer import Tokenizer
+    from homespun.training import Plan, Watcher
+
+SAMPLE_CHARACTERS = 240
+
+
+def train(
+    *text: str | Path,
+    minutes: float | None = None,
+    steps: int | None = None,
+    model: str | None = None,
+    size: str | None = None,
+    tokenizer: str | None = None,
+    context: int | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    field: str | None = None,
+    plan: str | Path | None = None,
+    resume: bool = False,
+    settings: dict[str, Any] | list[str] | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    tensorboard: bool = False,
+    watcher: Watcher | None = None,
+    started: float | None = None,
+) -> TrainedModel:
+    """Trains a model on a text and returns it; the run folder is its `folder`.
+
+    text: paths, addresses, or names from `homespun data list`; none = the first named corpus that can be had.
+    minutes, steps: how long; one of them, or neither for five minutes.
+    model, size, tokenizer: "modern", "auto" and "auto" unless given. seed: 1337 unless given.
+    plan: a plan.toml to be replayed; text and out may be given beside it.
+    resume: go on with the run in `out`, to the bit; start it where nothing is there yet.
+    settings: numbers of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
+    watcher: hears of the progress; None prints a line at every evaluation.
+    started: time.monotonic() that the minutes count from; None = now.
+    """
+    from homespun.checkpoint import load_model
+    from homespun.training import Plan, Run, parse_settings
+    from homespun.training.lines import Lines
+
+    started = time.monotonic() if started is None else started
+    watcher = Lines() if watcher is None else watcher
+    wishes = Given(
+        text=tuple(text),
+        minutes=minutes,
+        steps=steps,
+        model=model,
+        size=size,
+        tokenizer=tokenizer,
+        context_length=context,
+        seed=seed,
+        field=field,
+        device=device,
+        dtype=dtype,
+        settings=parse_settings(settings or {}),  # before anything that takes time
+    )
+    if resume and out is None:
+        raise UsageError("--resume goes on with a run, and no run was named.", "Name it:  --out RUN --resume")
+    is_there = resume and out is not None and (Path(out) / "plan.toml").exists()
+    if is_there and out is not None:
+        prepared = prepared_again(Plan.load(Path(out) / "plan.toml"), Path(out), wishes, watcher)
+    elif plan is not None:
+        prepared = prepared_by_plan(Plan.load(Path(plan)), wishes, watcher)
+    else:
+        prepared = prepared_anew(wishes, watcher)
+    decided = fit_to_text(prepared.plan, prepared.dataset, watcher)
+    warn_where_it_opens_here_only(decided, prepared.dataset, watcher)
+    result = Run(
+        decided,
+        prepared.dataset,
+        prepared.tokenizer,
+        Path(out) if out else free_folder(prepared.corpus.name),
+        title=prepared.corpus.title,
+        watcher=watcher,
+        sample=partial(sample, prepared.tokenizer, prepared.dataset.characters_per_token, decided.seed),
+        started=started,
+        tensorboard=tensorboard,
+        resume=is_there,
+    ).train()
+    best, opened = load_model(result.out, device=decided.device)
+    return TrainedModel(best, opened, result.out, result=result)
+
+
+def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
+    """A text that is shorter than the context is trained on with a shorter one."""
+    from homespun.dataset import fit_context
+
+    context_length = fit_context(dataset.train.tokens, dataset.val.tokens, plan.context_length)
+    if context_length < plan.context_length:
+        watcher.note(
+            f"the text is too short for a context of {plan.context_length} tokens: {context_length} it is"
+        )
+    return plan.with_(context_length=context_length)
+
+
+def warn_where_it_opens_here_only(plan: Plan, dataset: Dataset, watcher: Watcher) -> None:
+    from homespun.checkpoint import only_here
+
+    if reason := only_here(plan.config(dataset.vocab_size)):
+        watcher.note(f"{reason}: the folder will open with homespun alone")
+
+
+def free_folder(name: str) -> Path:
+    """runs/name, or runs/name-2, … where that is taken."""
+    clean = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "run"
+    names = itertools.chain([clean], (f"{clean}-{number}" for number in itertools.count(2)))
+    return next(folder for folder in (Path("runs") / name for name in names) if not folder.exists())
+
+
+def sample(tokenizer: Tokenizer, characters_per_token: float, seed: int, model: GPT | Bigram) -> str:
+    """A few lines from the model as it is, always from the same dice, so that they compare over a run."""
+    from homespun.generation import Sampling, generate
+
+    tokens = round(SAMPLE_CHARACTERS / characters_per_token)
+    return generate(model, tokenizer, max_tokens=tokens, sampling=Sampling(seed=seed)).strip("\n")

@@ -1,0 +1,223 @@
+"""From what was asked for to what a run needs: the text, its tokenizer, its dataset, the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.errors import TextError, UsageError
+from homespun.fetch import without_password
+
+if TYPE_CHECKING:
+    from homespun.dataset import Dataset
+    from homespun.text import Corpus
+    from homespun.tokenizer import Tokenizer
+    from homespun.training import Facts, Plan, Watcher
+
+SEED = 1337
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What was asked for. None, or nothing, is what was left to us."""
+
+    text: tuple[str | Path, ...]
+    minutes: float | None
+    steps: int | None
+    model: str | None
+    size: str | None
+    tokenizer: str | None
+    context_length: int | None
+    seed: int | None
+    field: str | None
+    device: str | None
+    dtype: str | None
+    settings: dict[str, Any]
+
+    def beside_the_text(self) -> dict[str, Any]:
+        """By the names of the plan, all that was given and is not the text."""
+        names = (
+            "minutes",
+            "steps",
+            "model",
+            "size",
+            "tokenizer",
+            "context_length",
+            "seed",
+            "field",
+            "device",
+            "dtype",
+        )
+        given = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in given.items() if value is not None} | self.settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is made from."""
+
+    corpus: Corpus
+    tokenizer: Tokenizer
+    dataset: Dataset
+    plan: Plan
+
+
+def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
+    """A run that nobody has made before: the plan is decided here."""
+    from homespun.training import Wishes, decide
+
+    corpus = choose_corpus(given.text, given.field, watcher)
+    spec, tokenizer = tokenizer_for(corpus, given.tokenizer or "auto", watcher)
+    dataset = prepare_dataset(corpus, tokenizer, watcher)
+    wishes = Wishes(
+        text=places(given.text or (corpus.name,)),
+        tokenizer=spec,
+        field=given.field or "",
+        text_key=corpus.survey().key,
+        model=given.model or "modern",
+        size=given.size or "auto",
+        steps=given.steps,
+        minutes=given.minutes,
+        context_length=given.context_length,
+        seed=SEED if given.seed is None else given.seed,
+        settings=tuple(given.settings.items()),
+    )
+    device = given.settings.get("device", given.device or "auto")
+    dtype = given.settings.get("dtype", given.dtype or "auto")
+    facts = facts_of(dataset, device, dtype, wishes.model, watcher)
+    return Prepared(corpus, tokenizer, dataset, decide(wishes, facts))
+
+
+def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
+    """A plan that is replayed, or carried out on another text: then it is no replay, and the user is told."""
+    if beside := given.beside_the_text():
+        raise UsageError(
+            f"A plan says everything, and {', '.join(beside)} was given beside it.",
+            "Change the number in the plan's file, or leave --plan out.",
+        )
+    corpus = choose_corpus(given.text or plan.text, plan.field, watcher)
+    _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
+    dataset = prepare_dataset(corpus, tokenizer, watcher)
+    key = corpus.survey().key
+    if plan.text_key and plan.text_key != key:
+        watcher.note("this is not the text that the plan was made for, so the numbers will be others")
+        plan = plan.with_(text_key=key, text=places(given.text) or plan.text)
+    return Prepared(corpus, tokenizer, dataset, plan)
+
+
+def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Prepared:
+    """A run that goes on: text and plan are the run's own, and what is given again has to agree with them."""
+    from homespun import tokenizer as tokenizers
+
+    check_agreement(plan, given, run)
+    if plan.text == ("-",) and not given.text:
+        raise UsageError(
+            f"{run} was trained on standard input, which is gone.", "Pipe the same text in again, with - for it."
+        )
+    corpus = choose_corpus(plan.text, plan.field, watcher)
+    if corpus.survey().key != plan.text_key:
+        raise TextError(
+            f"The text of {run} has changed since it was trained on: {', '.join(plan.text)}.",
+            "Put the old text back to go on with this run, or train anew in another folder with --out.",
+        )
+    if (run / "tokenizer.json").exists():
+        tokenizer = tokenizers.load(run)
+    else:
+        _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
+    return Prepared(corpus, tokenizer, prepare_dataset(corpus, tokenizer, watcher), plan)
+
+
+def check_agreement(plan: Plan, given: Given, run: Path) -> None:
+    """UsageError that names the difference between what was given and what the run is."""
+    from homespun.training import SIZES
+
+    wanted = given.beside_the_text()
+    for name, value in (vars(SIZES[wanted.pop("size")]) if wanted.get("size") in SIZES else {}).items():
+        wanted.setdefault(name, value)
+    if wanted.get("tokenizer") == "bpe":
+        del wanted["tokenizer"]  # the plan has it with its number of tokens
+    if given.text and given.text != ("-",):
+        wanted["text"] = places(given.text)
+    differences = [
+        f"{name} is {getattr(plan, name)!r} there and {value!r} here"
+        for name, value in wanted.items()
+        if value != "auto" and getattr(plan, name) != value
+    ]
+    if differences:
+        raise UsageError(
+            f"{run} is another run: {'; '.join(differences)}.",
+            "Leave that out to go on with the run as it is, or choose another folder with --out.",
+        )
+
+
+def choose_corpus(text: Sequence[str | Path], field: str | None, watcher: Watcher) -> Corpus:
+    """The texts that were named, or the first named corpus that can be had."""
+    from homespun import text as texts
+
+    if text:
+        return texts.read(*text, field=field or None)
+    corpus, why = texts.default_corpus()
+    watcher.note(why)
+    return corpus
+
+
+def tokenizer_for(corpus: Corpus, spec: str, watcher: Watcher) -> tuple[str, Tokenizer]:
+    """Surveys the text and makes its tokenizer; "auto" becomes the kind that suits it."""
+    from homespun.dataset import check_learnable
+    from homespun.tokenizer import build, choose
+
+    survey = corpus.survey()
+    for line in corpus.notes:
+        watcher.note(line)
+    check_learnable(corpus.title, survey.characters, survey.alphabet)
+    if spec == "auto":
+        spec, why = choose(characters=survey.characters, alphabet=survey.alphabet, documents=survey.documents)
+        watcher.note(f"tokenizer {spec}: {why}")
+    pieces = partial(pieces_of, corpus)
+    return spec, build(spec, alphabet=survey.alphabet, documents=survey.documents, pieces=pieces)
+
+
+def pieces_of(corpus: Corpus) -> Iterator[str]:
+    for document in corpus.documents():
+        yield from document.pieces()
+
+
+def prepare_dataset(corpus: Corpus, tokenizer: Tokenizer, watcher: Watcher) -> Dataset:
+    from homespun.dataset import prepare
+
+    dataset = prepare(corpus, tokenizer, on_progress=watcher.prepared)
+    watcher.note(
+        f"{dataset.characters:,} characters are {dataset.tokens:,} tokens of {dataset.vocab_size:,} kinds; "
+        f"held out for validation: {dataset.how}"
+    )
+    return dataset
+
+
+def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Watcher) -> Facts:
+    """What the plan rests on. The machine is tested once, and timed where the plan depends on it."""
+    from homespun.device import choose_device, choose_dtype, compiler
+    from homespun.training import Facts
+    from homespun.training.calibrate import training_flops_per_second
+    from homespun.training.trust import trusted_dtype
+
+    chosen = choose_device(device)
+    computed_in = str(choose_dtype(dtype, chosen)).removeprefix("torch.")
+    if dtype == "auto":  # who names a dtype gets it
+        computed_in = trusted_dtype(str(chosen), computed_in, watcher.note)
+    return Facts(
+        train_tokens=dataset.train.tokens,
+        val_tokens=dataset.val.tokens,
+        vocab_size=dataset.vocab_size,
+        device=str(chosen),
+        dtype=computed_in,
+        can_compile=chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None),
+        flops_per_second=0.0 if model == "bigram" else training_flops_per_second(str(chosen), computed_in),
+    )
+
+
+def places(text: Iterable[str | Path]) -> tuple[str, ...]:
+    """The texts as the plan keeps them: what is a path here is found from anywhere."""
+    return tuple(str(Path(one).resolve()) if Path(one).exists() else without_password(str(one)) for one in text)

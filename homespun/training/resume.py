@@ -1,0 +1,163 @@
+"""Resume points: everything that a run needs to go on where it was, to the bit.
+
+A point is a folder `resume/step-…` with the state (weights, optimizers, dice), the best
+weights so far, and point.json: the plan, the metrics, and the checksums of the other two. It
+is written beside, flushed and moved into place, point.json last; the two newest are kept. The
+position in the data needs no file: a batch depends on the seed and the step alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from torch import Tensor
+
+from homespun.checkpoint import read_json, read_tensors, write_json, write_tensors
+from homespun.checkpoint.atomic import flush_folder, replacing_files
+from homespun.errors import CheckpointError, HomespunError
+from homespun.training.plan import Plan
+from homespun.training.watcher import Record
+
+FOLDER = "resume"
+POINT = "point.json"
+STATE = "state.safetensors"
+BEST = "best.safetensors"
+FORMAT = 1
+KEPT = 2
+
+# A point is due when this long has passed, or longer where writing one takes long: it costs
+# at most a fortieth of the time, whatever the disk.
+SECONDS_BETWEEN = 30.0
+LARGEST_SHARE = 1 / 40
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment of a run, after `step` steps; `seconds` is what the run had taken until then."""
+
+    plan: Plan
+    step: int
+    seconds: float
+    losses: list[float]
+    records: list[Record]
+
+    @property
+    def best(self) -> Record | None:
+        return min(self.records, key=lambda record: record.val_loss, default=None)
+
+
+def write_point(run: Path, point: Point, state: dict[str, Tensor], best_weights: Path) -> None:
+    """Writes a point, whole or not at all, and removes all but the two newest. Raises WriteFailed."""
+    folder = run / FOLDER / f"step-{point.step:09d}"
+    if (folder / POINT).exists():
+        return  # stopped right after it was written
+    with replacing_files(folder, seal=POINT) as stage:
+        write_tensors(stage / STATE, state)
+        link_or_copy(best_weights, stage / BEST)
+        content = {
+            "format": FORMAT,
+            "step": point.step,
+            "seconds": point.seconds,
+            "losses": point.losses,
+            "records": [record.as_dict() for record in point.records],
+            "plan": point.plan.toml(),
+            "sha256": {name: sha256_of(stage / name) for name in (STATE, BEST)},
+        }
+        write_json(stage / POINT, content)
+    flush_folder(folder.parent)
+    for old in folders(run)[KEPT:]:
+        (old / POINT).unlink(missing_ok=True)  # so that half of a removed one is never taken for a point
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def newest_point(run: Path) -> tuple[Point, dict[str, Tensor], Path] | None:
+    """The newest whole point, its state, and the file of its best weights; None where there is no point at all.
+
+    Raises CheckpointError where there are points and none of them is whole.
+    """
+    damages = []
+    for folder in folders(run):
+        try:
+            return read_point(folder)
+        except HomespunError as error:
+            damages.append(error.what)
+    if damages:
+        raise CheckpointError(
+            f"No resume point of {run} is whole. {damages[0]}",
+            f"The best weights may be: homespun evaluate {run}. To train anew, choose another --out.",
+        )
+    return None
+
+
+def read_point(folder: Path) -> tuple[Point, dict[str, Tensor], Path]:
+    content = read_json(folder / POINT)
+    try:
+        if content["format"] != FORMAT:
+            raise CheckpointError(
+                f"{folder} was written by another version of homespun (format {content['format']}).",
+                "Go on with the version that wrote it.",
+            )
+        for name, expected in content["sha256"].items():
+            if sha256_of(folder / Path(name).name) != expected:
+                raise CheckpointError(f"{folder / name} is damaged: its checksum is not what was written.", "")
+        names = {part.name for part in fields(Record)}
+        point = Point(
+            plan=Plan.parse(content["plan"], str(folder / POINT)),
+            step=int(content["step"]),
+            seconds=float(content["seconds"]),
+            losses=[float(loss) for loss in content["losses"]],
+            records=[Record(**{n: v for n, v in record.items() if n in names}) for record in content["records"]],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise CheckpointError(f"{folder} is not a whole resume point ({error}).", "") from error
+    return point, read_tensors(folder / STATE), folder / BEST
+
+
+def folders(run: Path) -> list[Path]:
+    """Those of the points, the newest first. A folder without point.json is not one (yet, or any more)."""
+    return sorted((path.parent for path in (run / FOLDER).glob(f"step-*/{POINT}")), reverse=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link costs nothing; not every disk has them. The source is only ever replaced, never written into."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Rhythm:
+    """When the next point is due: by time, and so seldom that writing costs little."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+        self.cost = 0.0
+
+    def is_due(self) -> bool:
+        wait = max(seconds_between(), self.cost / LARGEST_SHARE)
+        return time.monotonic() - self.last >= wait
+
+    def written(self, began: float) -> None:
+        self.last = time.monotonic()
+        self.cost = self.last - began
+
+
+def seconds_between() -> float:
+    """Half a minute, or what HOMESPUN_RESUME_SECONDS says: for slow disks, and for tests."""
+    try:
+        return float(os.environ.get("HOMESPUN_RESUME_SECONDS", SECONDS_BETWEEN))
+    except ValueError:
+        return SECONDS_BETWEEN

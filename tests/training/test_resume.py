@@ -1,0 +1,335 @@
+"""Nothing is lost: what was interrupted goes on, to the bit."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import homespun
+from homespun.dataset import Dataset
+from homespun.errors import CheckpointError, TextError, TrainingError, UsageError, WriteFailed
+from homespun.tokenizer import Tokenizer
+from homespun.training import Plan, Progress, Run, Watcher
+from homespun.training.hold import held
+from homespun.training.loop import Loop
+from homespun.training.resume import POINT, STATE, folders, newest_point
+from tests.training.conftest import small_plan
+from tests.training.test_run import run_of
+
+SAME = ("model.safetensors", "plan.toml", "config.json", "tokenizer.json")
+
+
+def stopped_at(step: int, run: Run) -> Run:
+    """That run, with somebody at the keyboard who presses Ctrl-C after `step` steps."""
+
+    class Impatient(Watcher):
+        def stepped(self, progress: Progress) -> None:
+            run.stop.asked = progress.step == step
+
+    run.watcher = Impatient()
+    return run
+
+
+def losses_of(run: Path) -> list[tuple[int, float, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["train_loss"], line["val_loss"]) for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    for name in SAME:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    assert losses_of(one) == losses_of(other)
+
+
+@pytest.mark.parametrize("model", ["modern", "lecture", "bigram"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_resume_continues_to_the_bit(
+    model: str, optimizer: str, dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    plan = small_plan(dataset, model=model, optimizer=optimizer, dropout=0.1, evaluate_every=10)
+    whole = run_of(dataset, tokenizer, tmp_path / "whole", plan).train()
+    for step in (3, 10, 17, 39):  # within the warmup, on an evaluation, after one, just before the end
+        out = tmp_path / f"stopped-{step}"
+        stopped = stopped_at(step, run_of(dataset, tokenizer, out, plan)).train()
+        assert stopped.interrupted and stopped.steps == step
+        torch.rand(3)  # a process of its own has other dice
+        again = run_of(dataset, tokenizer, out, plan, resume=True).train()
+        assert not again.interrupted
+        assert_same_run(tmp_path / "whole", out)
+        assert (again.val_loss, again.best_step) == (whole.val_loss, whole.best_step)
+
+
+def test_a_run_can_be_stopped_again_and_again(dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    plan = small_plan(dataset, evaluate_every=10)
+    run_of(dataset, tokenizer, tmp_path / "whole", plan).train()
+    stopped_at(4, run_of(dataset, tokenizer, tmp_path / "run", plan)).train()
+    for step in (5, 6, 20, 21, 38):
+        stopped_at(step, run_of(dataset, tokenizer, tmp_path / "run", plan, resume=True)).train()
+    run_of(dataset, tokenizer, tmp_path / "run", plan, resume=True).train()
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_weights_that_were_best_only_at_the_interruption_are_not_those_of_the_run_that_goes_on(
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    # The loss goes down and up again, so that the evaluation at the interruption is the best of all.
+    plan = small_plan(dataset, steps=40, optimizer="adamw", learning_rate=0.1, decay=0, clip=0, evaluate_every=20)
+    run_of(dataset, tokenizer, tmp_path / "whole", plan).train()
+    for step in range(1, 8):
+        out = tmp_path / f"run-{step}"
+        stopped_at(step, run_of(dataset, tokenizer, out, plan)).train()
+        run_of(dataset, tokenizer, out, plan, resume=True).train()
+        assert_same_run(tmp_path / "whole", out)
+
+
+def test_a_finished_run_that_is_resumed_says_what_it_came_to(
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    first = run_of(dataset, tokenizer, tmp_path / "run").train()
+    before = {path: path.read_bytes() for name in SAME if (path := tmp_path / "run" / name)}
+    again = run_of(dataset, tokenizer, tmp_path / "run", resume=True).train()
+    assert (again.steps, again.val_loss, again.interrupted) == (first.steps, first.val_loss, False)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_only_the_two_newest_points_are_kept(
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOMESPUN_RESUME_SECONDS", "0")
+    monkeypatch.setattr("homespun.training.resume.LARGEST_SHARE", 1e9)
+    run_of(dataset, tokenizer, tmp_path / "run").train()
+    assert [folder.name for folder in folders(tmp_path / "run")] == ["step-000000040", "step-000000039"]
+    assert {path.name for path in (tmp_path / "run" / "resume").iterdir()} <= {
+        "step-000000040",
+        "step-000000039",
+        "lock",
+    }
+
+
+@pytest.fixture
+def points(dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that was stopped at step 20, with points at 19 and 20."""
+    monkeypatch.setenv("HOMESPUN_RESUME_SECONDS", "0")
+    monkeypatch.setattr("homespun.training.resume.LARGEST_SHARE", 1e9)
+    stopped_at(20, run_of(dataset, tokenizer, tmp_path / "run")).train()
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("file", [STATE, POINT, "best.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "gone"])
+def test_a_damaged_point_is_passed_over_for_the_one_before(
+    file: str, damage: str, points: Path, dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    path = folders(points)[0] / file
+    content = path.read_bytes()
+    path.unlink()  # the best weights are a link: what is written into it must not go into its twins
+    damaged = {"cut": content[: len(content) // 2], "changed": content[:-9] + b"\x01" + content[-8:], "empty": b""}
+    if damage != "gone":
+        path.write_bytes(damaged[damage])
+    found = newest_point(points)
+    assert found is not None and found[0].step == 19
+    run_of(dataset, tokenizer, points, resume=True).train()
+    run_of(dataset, tokenizer, tmp_path / "whole").train()
+    assert_same_run(points, tmp_path / "whole")
+
+
+def test_where_no_point_is_whole_the_run_is_not_begun_again_in_silence(
+    points: Path, dataset: Dataset, tokenizer: Tokenizer
+) -> None:
+    for folder in folders(points):
+        (folder / STATE).write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError) as error:
+        run_of(dataset, tokenizer, points, resume=True).train()
+    assert f"No resume point of {points} is whole." in error.value.what
+    assert "choose another --out" in error.value.todo
+
+
+def hold(run: Path, seconds: float) -> None:
+    with held(run):
+        time.sleep(seconds)
+
+
+def test_a_second_run_in_the_folder_is_refused_and_told_who_holds_it(
+    points: Path, dataset: Dataset, tokenizer: Tokenizer
+) -> None:
+    other = multiprocessing.get_context("spawn").Process(target=hold, args=(points, 60.0))
+    other.start()
+    try:
+        while not (points / "resume" / "holder.json").exists():
+            time.sleep(0.05)
+        with pytest.raises(WriteFailed) as error:
+            run_of(dataset, tokenizer, points, resume=True).train()
+        assert f"by another process (process {other.pid} on " in error.value.what
+    finally:
+        other.kill()
+        other.join()
+    # Killed, it has left its mark behind; but the lock went with it.
+    assert (points / "resume" / "holder.json").exists()
+    assert not run_of(dataset, tokenizer, points, resume=True).train().interrupted
+
+
+class Faulty(Loop):
+    """A loop whose loss is not a number at step `wrong`, so many times."""
+
+    wrong, times = 25, 1
+
+    def loss_and_gradient(self, *arguments: Any) -> float:
+        loss = super().loss_and_gradient(*arguments)
+        if self.step == self.wrong and Faulty.times > 0:
+            Faulty.times -= 1
+            return float("nan")
+        return loss
+
+
+def test_a_run_that_runs_away_goes_back_once_and_on_more_gently(
+    points: Path, dataset: Dataset, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homespun.training.run.Loop", Faulty)
+    monkeypatch.setattr(Faulty, "times", 1)
+    monkeypatch.setenv("HOMESPUN_RESUME_SECONDS", "1000")
+    notes: list[str] = []
+
+    class Notes(Watcher):
+        def note(self, line: str) -> None:
+            notes.append(line)
+
+    result = run_of(dataset, tokenizer, points, resume=True, watcher=Notes()).train()
+    assert result.steps == 40 and not result.interrupted
+    assert any("Back at step 20, with 0.3 of the learning rate." in line for line in notes)
+    assert Plan.load(points / "plan.toml").calm_from == 21
+    lines = [json.loads(line) for line in (points / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 10, 20, 30, 40]
+    assert lines[3]["lr"] < 0.35 * lines[2]["lr"]
+
+
+def test_a_run_that_runs_away_again_is_stopped_and_says_what_to_change(
+    points: Path, dataset: Dataset, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homespun.training.run.Loop", Faulty)
+    monkeypatch.setattr(Faulty, "times", 2)
+    with pytest.raises(TrainingError) as error:
+        run_of(dataset, tokenizer, points, resume=True).train()
+    assert error.value.what.startswith("The weights have run away: at step 26 the loss is nan")
+    assert f"The best weights until then, of step 20, are in {points}." in error.value.what
+    assert "--set learning_rate=" in error.value.todo
+
+
+class Cramped(Loop):
+    """A loop on a machine that has memory for two sequences at a time."""
+
+    def loss_and_gradient(self, forward: Any, x: Any, y: Any) -> float:
+        def small(ids: torch.Tensor, targets: torch.Tensor) -> Any:
+            if len(ids) > 2:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+            return forward(ids, targets)
+
+        return super().loss_and_gradient(small, x, y)
+
+
+def test_where_memory_does_not_suffice_the_batch_is_split_and_the_run_goes_on(
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run_of(dataset, tokenizer, tmp_path / "plain").train()
+    monkeypatch.setattr("homespun.training.run.Loop", Cramped)
+    split = run_of(dataset, tokenizer, tmp_path / "split").train()
+    assert Plan.load(tmp_path / "split" / "plan.toml").micro_batches == 4
+    assert split.steps == plain.steps and split.val_loss == pytest.approx(plain.val_loss, abs=2e-3)
+
+
+def test_where_not_even_one_sequence_fits_it_says_so(
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tiny(Loop):
+        def loss_and_gradient(self, forward: Any, x: Any, y: Any) -> float:
+            def never(*arguments: Any) -> Any:
+                raise RuntimeError("CUDA out of memory.")
+
+            return super().loss_and_gradient(never, x, y)
+
+    monkeypatch.setattr("homespun.training.run.Loop", Tiny)
+    with pytest.raises(TrainingError, match="not enough memory even for one sequence"):
+        run_of(dataset, tokenizer, tmp_path / "run").train()
+
+
+# The same through the public door.
+
+SMALL = {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 16, "batch_size": 4, "compile": False}
+
+
+def test_resume_starts_the_run_where_nothing_is_there_yet_and_then_goes_on(book: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = homespun.train(book, out=out, steps=5, settings=SMALL, resume=True, watcher=Watcher())
+    assert run.result.steps == 5
+    again = homespun.train(out=out, resume=True, watcher=Watcher())  # text and plan come from the run
+    assert again.result.val_loss == run.result.val_loss
+    same = homespun.train(book, out=out, steps=5, settings=SMALL, resume=True, watcher=Watcher())
+    assert same.result.val_loss == run.result.val_loss
+
+
+def test_what_is_given_again_and_differs_is_named(book: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    homespun.train(book, out=out, steps=2, settings=SMALL, watcher=Watcher())
+    with pytest.raises(UsageError) as error:
+        homespun.train(out=out, resume=True, model="gpt2", seed=7, settings={"n_layer": 2}, watcher=Watcher())
+    for part in ("model is 'modern' there and 'gpt2' here", "seed is 1337 there and 7 here", "n_layer is 1 there"):
+        assert part in error.value.what
+    with pytest.raises(UsageError, match="text is "):
+        homespun.train("shakespeare", out=out, resume=True, watcher=Watcher())
+
+
+def test_a_text_that_has_changed_ends_the_run(book: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    homespun.train(book, out=out, steps=2, settings=SMALL, watcher=Watcher())
+    book.write_text(book.read_text() + "One line more.\n")
+    with pytest.raises(TextError, match="has changed since it was trained on"):
+        homespun.train(out=out, resume=True, watcher=Watcher())
+
+
+def test_resume_without_a_folder_asks_for_one(book: Path) -> None:
+    with pytest.raises(UsageError, match="--resume goes on with a run, and no run was named"):
+        homespun.train(book, resume=True, watcher=Watcher())
+
+
+SCRIPT = """
+import sys, homespun, torch
+torch.set_num_threads(1)
+text, out = sys.argv[1:]
+small = {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 16, "batch_size": 4, "compile": False}
+settings = {**small, "evaluate_every": 40}
+from homespun.training import Watcher
+homespun.train(text, out=out, steps=400, settings=settings, resume=True, watcher=Watcher())
+"""
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_bit(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short form of `make torture`: kill -9 at random moments, most of them within a write."""
+    monkeypatch.setenv("HOMESPUN_RESUME_SECONDS", "0.05")
+    command = [sys.executable, "-c", SCRIPT, str(book)]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, timeout=120)
+    random.seed(os.getpid())
+    kills = 0
+    for _ in range(40):
+        process = subprocess.Popen([*command, str(tmp_path / "run")])
+        if kills < 4:
+            while not (tmp_path / "run" / "plan.toml").exists() and process.poll() is None:
+                time.sleep(0.02)
+            time.sleep(random.uniform(0.0, 2.5))
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        if process.wait(120) == 0:
+            break
+    assert process.returncode == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
