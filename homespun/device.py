@@ -161,6 +161,16 @@ def autocast(
     return lambda: torch.autocast(kind, dtype=dtype)
 
 
+def memory_free(device: torch.device | str) -> int:
+    """Bytes that can still be taken on that device."""
+    import psutil
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """PyTorch has an exception for it on a GPU, and only words on the CPU."""
     words = ("out of memory", "can't allocate memory")

@@ -198,7 +198,7 @@ def prepare_dataset(corpus: Corpus, tokenizer: Tokenizer, watcher: Watcher) -> D
 
 def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Watcher) -> Facts:
     """What the plan rests on. The machine is tested once, and timed where the plan depends on it."""
-    from homespun.device import choose_device, choose_dtype, compiler
+    from homespun.device import choose_device, choose_dtype, compiler, memory_free
     from homespun.training import Facts
     from homespun.training.calibrate import training_flops_per_second
     from homespun.training.trust import trusted_dtype
@@ -214,6 +214,7 @@ def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Wat
         device=str(chosen),
         dtype=computed_in,
         can_compile=chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None),
+        memory_free=memory_free(chosen),
         flops_per_second=0.0 if model == "bigram" else training_flops_per_second(str(chosen), computed_in),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from homespun.errors import UsageError
 from homespun.model import BigramConfig, GPTConfig, flops_per_token, number_of_parameters
+from homespun.training.memory import parts_that_fit
 from homespun.training.plan import Plan
 
 DEFAULT_MINUTES = 5.0
@@ -57,6 +58,7 @@ class Facts:
     """What the plan rests on: the text, as it was prepared, and the machine.
 
     flops_per_second    that training reaches here, measured; 0 where nobody has measured
+    memory_free         bytes on the device; 0 where nobody has looked
     """
 
     train_tokens: int
@@ -66,6 +68,7 @@ class Facts:
     dtype: str = "float32"
     can_compile: bool = False
     flops_per_second: float = 0.0
+    memory_free: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,9 @@ def decide(wishes: Wishes, facts: Facts) -> Plan:
         minutes=minutes,
         **numbers,
     )
+    if facts.memory_free and "micro_batches" not in settings:
+        parts = parts_that_fit(plan.config(facts.vocab_size), plan.batch_size, facts.memory_free)
+        plan = plan.with_(micro_batches=parts)
     if plan.steps and "evaluate_every" not in settings:
         plan = plan.with_(evaluate_every=evaluation_interval(plan, facts.val_tokens))
     if "compile" not in settings:

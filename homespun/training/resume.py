@@ -8,7 +8,6 @@ position in the data needs no file: a batch depends on the seed and the step alo
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
@@ -20,6 +19,7 @@ from torch import Tensor
 from homespun.checkpoint import read_json, read_tensors, write_json, write_tensors
 from homespun.checkpoint.atomic import flush_folder, replacing_files
 from homespun.errors import CheckpointError, HomespunError
+from homespun.fetch import sha256_of
 from homespun.training.plan import Plan
 from homespun.training.watcher import Record
 
@@ -129,14 +129,6 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class Rhythm:
