@@ -17,7 +17,7 @@ from homespun.checkpoint import load_model, save_model, write_atomically
 from homespun.checkpoint.atomic import replacing_files
 from homespun.checkpoint.place import WEIGHTS
 from homespun.dataset import Dataset
-from homespun.errors import MissingExtra, TrainingError, UsageError
+from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
 from homespun.model import build, number_of_parameters
 from homespun.tokenizer import Tokenizer
 from homespun.training.card import model_card
@@ -28,7 +28,7 @@ from homespun.training.loop import CALM, Loop, RanAway
 from homespun.training.pace import Pace
 from homespun.training.plan import Plan
 from homespun.training.resume import FOLDER as RESUME_FOLDER
-from homespun.training.resume import Point, Rhythm, link_or_copy, newest_point, write_point
+from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
 from homespun.training.watcher import Record, Result, Watcher
 
 PLAN_FILE = "plan.toml"
@@ -81,7 +81,12 @@ class Run:
         """Trains, and leaves the run folder. Ends early, and in order, on Ctrl-C or SIGTERM."""
         if not self.resume:
             claim(self.out)
-        with held(self.out), self.stop, open_board(self.out if self.tensorboard else None) as board:
+        with (
+            held(self.out),
+            self.stop,
+            telling_how_to_go_on(self.out),
+            open_board(self.out if self.tensorboard else None) as board,
+        ):
             self.begin()
             self.watcher.planned(self.plan, self.out, self.parameters())
             while True:
@@ -142,6 +147,7 @@ class Run:
 
     def take(self, record: Record) -> None:
         """Keeps a record, and the weights where it is the best."""
+        self.mend_folder()
         is_best = self.best is None or record.val_loss < self.best.val_loss
         self.records.append(record)
         if is_best:
@@ -155,7 +161,19 @@ class Run:
         if self.rhythm.is_due():
             self.write_point()
 
+    def mend_folder(self) -> None:
+        """Somebody has removed the folder while the run goes on: what is in memory makes a new one."""
+        if (self.out / PLAN_FILE).exists():
+            return
+        self.watcher.note(f"{self.out} was removed while the run went on; it is made anew")
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.plan.save(self.out / PLAN_FILE)
+        if self.records:  # the best weights went with the folder: those of now take their place
+            self.records = [self.loop.evaluate()]
+            save_model(self.out, self.model, self.tokenizer)
+
     def write_point(self) -> None:
+        self.mend_folder()
         began = time.monotonic()
         point = Point(self.plan, self.loop.step, self.loop.pace.seconds(), self.loop.losses, self.records)
         write_point(self.out, point, self.loop.state(), self.out / WEIGHTS)
@@ -215,6 +233,18 @@ def claim(out: Path) -> None:
         raise TrainingError(
             f"The folder {out} cannot be made: {error.strerror}.", "Choose another one with --out."
         ) from error
+
+
+@contextmanager
+def telling_how_to_go_on(out: Path) -> Iterator[None]:
+    """A disk that is full ends the run, but not for good."""
+    try:
+        yield
+    except WriteFailed as error:
+        if not folders(out):
+            raise
+        command = f"homespun train --out {shlex.quote(str(out))} --resume"
+        raise WriteFailed(error.what, f"{error.todo} The run then goes on with\n{command}") from error
 
 
 def json_line(record: Record) -> str:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,6 +261,59 @@ def test_where_not_even_one_sequence_fits_it_says_so(
     monkeypatch.setattr("homespun.training.run.Loop", Tiny)
     with pytest.raises(TrainingError, match="not enough memory even for one sequence"):
         run_of(dataset, tokenizer, tmp_path / "run").train()
+
+
+def test_a_folder_that_is_removed_while_the_run_goes_on_is_made_anew(
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+
+    class Remover(Watcher):
+        def stepped(self, progress: Progress) -> None:
+            if progress.step == 15:
+                shutil.rmtree(tmp_path / "run")
+
+        def note(self, line: str) -> None:
+            notes.append(line)
+
+    result = run_of(dataset, tokenizer, tmp_path / "run", watcher=Remover()).train()
+    assert notes == [f"{tmp_path / 'run'} was removed while the run went on; it is made anew"]
+    assert result.steps == 40
+    assert homespun.load(tmp_path / "run").generate("A", max_tokens=3).startswith("A")
+    assert newest_point(tmp_path / "run") is not None
+
+
+def test_a_disk_that_does_not_take_a_point_ends_the_run_and_says_how_it_goes_on(
+    points: Path, dataset: Dataset, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise WriteFailed("The disk is full.", "Make room on it.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("homespun.training.run.write_point", full)
+        with pytest.raises(WriteFailed) as error:
+            run_of(dataset, tokenizer, points, resume=True).train()
+    told = f"The disk is full.\nMake room on it. The run then goes on with\nhomespun train --out {points} --resume"
+    assert str(error.value) == told
+    run_of(dataset, tokenizer, points, resume=True).train()
+    run_of(dataset, tokenizer, tmp_path / "whole").train()
+    assert_same_run(points, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_a_clock_that_is_set_changes_nothing(
+    jump: float, dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = time.time, []
+
+    def jumping() -> float:
+        calls.append(0)
+        return real() + (jump if len(calls) % 2 else 0.0)
+
+    monkeypatch.setattr(time, "time", jumping)
+    monkeypatch.setenv("HOMESPUN_RESUME_SECONDS", "0")
+    result = run_of(dataset, tokenizer, tmp_path / "run").train()
+    assert result.steps == 40 and 0 <= result.seconds < 600
 
 
 # The same through the public door.
