@@ -79,9 +79,11 @@ class LanguageModel:
     def dataset(self) -> Dataset:
         """The text of the run that made it, as ids, split as it was then."""
         from homespun import text as texts
-        from homespun.dataset import prepare
+        from homespun.dataset import prepare, reopen
 
         plan = self.plan()
+        if dataset := reopen(plan.text_key, self.tokenizer):
+            return dataset
         corpus = texts.read(*plan.text, field=plan.field or None)
         if plan.text_key and corpus.survey().key != plan.text_key:
             raise CheckpointError(

@@ -57,12 +57,17 @@ class Given:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run is made from."""
+    """What a run is made from. `title` is the text's name for people, `name` one for a folder."""
 
-    corpus: Corpus
+    title: str
+    name: str
     tokenizer: Tokenizer
     dataset: Dataset
     plan: Plan
+
+    @classmethod
+    def from_corpus(cls, corpus: Corpus, tokenizer: Tokenizer, dataset: Dataset, plan: Plan) -> Prepared:
+        return cls(corpus.title, corpus.name, tokenizer, dataset, plan)
 
 
 def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
@@ -88,7 +93,7 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
     device = given.settings.get("device", given.device or "auto")
     dtype = given.settings.get("dtype", given.dtype or "auto")
     facts = facts_of(dataset, device, dtype, wishes.model, watcher)
-    return Prepared(corpus, tokenizer, dataset, decide(wishes, facts))
+    return Prepared.from_corpus(corpus, tokenizer, dataset, decide(wishes, facts))
 
 
 def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
@@ -105,15 +110,21 @@ def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
     if plan.text_key and plan.text_key != key:
         watcher.note("this is not the text that the plan was made for, so the numbers will be others")
         plan = plan.with_(text_key=key, text=places(given.text) or plan.text)
-    return Prepared(corpus, tokenizer, dataset, plan)
+    return Prepared.from_corpus(corpus, tokenizer, dataset, plan)
 
 
 def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Prepared:
     """A run that goes on: text and plan are the run's own, and what is given again has to agree with them."""
     from homespun import tokenizer as tokenizers
+    from homespun.dataset import reopen
 
     check_agreement(plan, given, run)
-    if plan.text == ("-",) and not given.text:
+    if (run / "tokenizer.json").exists():
+        tokenizer = tokenizers.load(run)
+        # The ids that it was trained on are in the cache as a rule, and the text is not needed.
+        if dataset := reopen(plan.text_key, tokenizer):
+            return Prepared(", ".join(plan.text), run.name, tokenizer, dataset, plan)
+    if "-" in plan.text and not given.text:
         raise UsageError(
             f"{run} was trained on standard input, which is gone.", "Pipe the same text in again, with - for it."
         )
@@ -123,11 +134,9 @@ def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Pre
             f"The text of {run} has changed since it was trained on: {', '.join(plan.text)}.",
             "Put the old text back to go on with this run, or train anew in another folder with --out.",
         )
-    if (run / "tokenizer.json").exists():
-        tokenizer = tokenizers.load(run)
-    else:
+    if not (run / "tokenizer.json").exists():
         _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
-    return Prepared(corpus, tokenizer, prepare_dataset(corpus, tokenizer, watcher), plan)
+    return Prepared.from_corpus(corpus, tokenizer, prepare_dataset(corpus, tokenizer, watcher), plan)
 
 
 def check_agreement(plan: Plan, given: Given, run: Path) -> None:

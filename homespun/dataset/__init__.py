@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homespun.dataset.batches import Batches, get_batch
-    from homespun.dataset.preparation import Dataset, prepare, prepare_text
+    from homespun.dataset.preparation import Dataset, prepare, prepare_text, reopen
     from homespun.dataset.shards import Split
     from homespun.dataset.splits import SplitPlan, check_learnable, fit_context, plan_splits
 
@@ -22,6 +22,7 @@ _WHERE = {
     "Dataset": "preparation",
     "prepare": "preparation",
     "prepare_text": "preparation",
+    "reopen": "preparation",
     "Split": "shards",
     "SplitPlan": "splits",
     "check_learnable": "splits",
@@ -40,6 +41,7 @@ __all__ = [
     "plan_splits",
     "prepare",
     "prepare_text",
+    "reopen",
 ]
 
 

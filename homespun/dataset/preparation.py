@@ -103,6 +103,27 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgress | N
     )
 
 
+def reopen(text_key: str, tokenizer: Tokenizer) -> Dataset | None:
+    """A dataset that was prepared before, from the key of its text's survey; None where the cache has it no more.
+
+    What a run was trained on is there even when the text itself has changed or is out of reach.
+    """
+    key = key_of("train and val", text_key, tokenizer.key)
+    folder = cache_folder("datasets") / key
+    opened = open_splits(folder)
+    if opened is None:
+        return None
+    return Dataset(
+        train=opened[1]["train"],
+        val=opened[1]["val"],
+        folder=folder,
+        key=key,
+        vocab_size=tokenizer.vocab_size,
+        how="what was held out before",
+        already_there=True,
+    )
+
+
 def prepare_text(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> Split:
     """The whole corpus as one split, to measure a model on; a second call finds it in the user's cache.
 
@@ -189,7 +210,7 @@ def write_splits(
         shards = [ShardWriter(draft / f"{name}.npy", dtype) for name in names]
     done = bytes_needed = 0
     try:
-        for part in encode_in_order(parts(corpus, survey.document_characters, cuts), tokenizer):
+        for part in encode_in_order(parts(corpus, survey, cuts), tokenizer):
             shard = shards[part.split]
             with telling_why(draft, bytes_needed):
                 shard.append(part.ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,12 +75,14 @@ def test_a_run_by_time_replays_to_the_bit_as_a_run_by_steps(book: Path) -> None:
     assert Path("first/model.safetensors").read_bytes() == Path("again/model.safetensors").read_bytes()
 
 
-def test_a_plan_on_a_text_that_has_changed_says_so(book: Path) -> None:
+def test_a_plan_on_a_text_that_has_changed_says_so(book: Path, own_cache: Path) -> None:
     homespun.train(book, steps=1, settings=SMALL, out="first", watcher=Watcher())
     book.write_text(TEXT + "and one more\n")
     notes = Notes()
     homespun.train(plan="first/plan.toml", out="again", watcher=notes)
     assert any("not the text that the plan was made for" in line for line in notes.notes)
+    assert homespun.load("first").evaluate().tokens > 0  # the ids of then are in the cache
+    shutil.rmtree(own_cache)
     with pytest.raises(CheckpointError, match="has changed since"):
         homespun.load("first").evaluate()
 

@@ -342,9 +342,22 @@ def test_what_is_given_again_and_differs_is_named(book: Path, tmp_path: Path) ->
         homespun.train("shakespeare", out=out, resume=True, watcher=Watcher())
 
 
-def test_a_text_that_has_changed_ends_the_run(book: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_its_own_text_whatever_has_become_of_the_file(book: Path, tmp_path: Path) -> None:
+    settings = {**SMALL, "evaluate_every": 2}
+    whole = homespun.train(book, out=tmp_path / "whole", steps=6, settings=settings, watcher=Watcher())
+    homespun.train(book, out=tmp_path / "run", steps=6, settings=settings, watcher=Watcher())
+    shutil.rmtree(tmp_path / "run" / "resume")  # as if it had been killed before its first point
+    book.unlink()
+    run = homespun.train(out=tmp_path / "run", resume=True, watcher=Watcher())
+    assert run.result.val_loss == whole.result.val_loss
+
+
+def test_a_text_that_has_changed_is_noticed_where_the_cache_has_the_old_one_no_more(
+    book: Path, tmp_path: Path, own_cache: Path
+) -> None:
     out = tmp_path / "run"
     homespun.train(book, out=out, steps=2, settings=SMALL, watcher=Watcher())
+    shutil.rmtree(own_cache)
     book.write_text(book.read_text() + "One line more.\n")
     with pytest.raises(TextError, match="has changed since it was trained on"):
         homespun.train(out=out, resume=True, watcher=Watcher())
