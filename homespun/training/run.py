@@ -84,7 +84,7 @@ class Run:
         with (
             held(self.out),
             self.stop,
-            telling_how_to_go_on(self.out),
+            telling_how_to_go_on(self.out, self.watcher),
             open_board(self.out if self.tensorboard else None) as board,
         ):
             self.begin()
@@ -114,6 +114,8 @@ class Run:
         """
         found = newest_point(self.out)
         step = 0
+        if found is not None and found[0].step == 0:
+            found = None  # nothing was learnt before it: beginning again is the same, and simpler
         if found is not None:
             point, state, best_weights = found
             self.plan, self.records, step = point.plan, list(point.records), point.step
@@ -236,14 +238,18 @@ def claim(out: Path) -> None:
 
 
 @contextmanager
-def telling_how_to_go_on(out: Path) -> Iterator[None]:
-    """A disk that is full ends the run, but not for good."""
+def telling_how_to_go_on(out: Path, watcher: Watcher) -> Iterator[None]:
+    """A full disk or a second Ctrl-C ends the run at once, but not for good."""
+    command = f"homespun train --out {shlex.quote(str(out))} --resume"
     try:
         yield
+    except KeyboardInterrupt:
+        if folders(out):
+            watcher.note(f"left at once; the run goes on from its last resume point with\n{command}")
+        raise
     except WriteFailed as error:
         if not folders(out):
             raise
-        command = f"homespun train --out {shlex.quote(str(out))} --resume"
         raise WriteFailed(error.what, f"{error.todo} The run then goes on with\n{command}") from error
 
 

@@ -21,7 +21,7 @@ import homespun
 from homespun.dataset import Dataset
 from homespun.errors import CheckpointError, TextError, TrainingError, UsageError, WriteFailed
 from homespun.tokenizer import Tokenizer
-from homespun.training import Plan, Progress, Run, Watcher
+from homespun.training import Plan, Progress, Record, Run, Watcher
 from homespun.training.hold import held
 from homespun.training.loop import Loop
 from homespun.training.resume import POINT, STATE, folders, newest_point
@@ -35,8 +35,11 @@ def stopped_at(step: int, run: Run) -> Run:
     """That run, with somebody at the keyboard who presses Ctrl-C after `step` steps."""
 
     class Impatient(Watcher):
+        def evaluated(self, record: Record, best: bool) -> None:
+            run.stop.asked |= record.step == step == 0
+
         def stepped(self, progress: Progress) -> None:
-            run.stop.asked = progress.step == step
+            run.stop.asked |= progress.step == step
 
     run.watcher = Impatient()
     return run
@@ -60,7 +63,13 @@ def test_resume_continues_to_the_bit(
 ) -> None:
     plan = small_plan(dataset, model=model, optimizer=optimizer, dropout=0.1, evaluate_every=10)
     whole = run_of(dataset, tokenizer, tmp_path / "whole", plan).train()
-    for step in (3, 10, 17, 39):  # within the warmup, on an evaluation, after one, just before the end
+    for step in (
+        0,
+        3,
+        10,
+        17,
+        39,
+    ):  # before the first step, within the warmup, on an evaluation, after one, just before the end
         out = tmp_path / f"stopped-{step}"
         stopped = stopped_at(step, run_of(dataset, tokenizer, out, plan)).train()
         assert stopped.interrupted and stopped.steps == step
@@ -178,6 +187,28 @@ def test_a_second_run_in_the_folder_is_refused_and_told_who_holds_it(
     # Killed, it has left its mark behind; but the lock went with it.
     assert (points / "resume" / "holder.json").exists()
     assert not run_of(dataset, tokenizer, points, resume=True).train().interrupted
+
+
+def test_a_second_interruption_leaves_at_once_and_says_how_the_run_goes_on(
+    points: Path, dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+
+    class Hasty(Watcher):
+        def note(self, line: str) -> None:
+            notes.append(line)
+
+        def stepped(self, progress: Progress) -> None:
+            if progress.step == 25:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_of(dataset, tokenizer, points, resume=True, watcher=Hasty()).train()
+    assert notes[-1].endswith(f"homespun train --out {points} --resume")
+    run_of(dataset, tokenizer, points, resume=True).train()
+    run_of(dataset, tokenizer, tmp_path / "whole").train()
+    assert_same_run(points, tmp_path / "whole")
 
 
 class Faulty(Loop):
