@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import re
 import tarfile
 import threading
+import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -30,6 +33,8 @@ from homespun.fetch import (
     written_whole,
 )
 from homespun.fetch.index import pip_settings
+from homespun.fetch.stream import content_of, steady
+from homespun.fetch.web import _way_out
 from homespun.text import read
 
 TEXT = "Once upon a time — é.\n".encode() * 100
@@ -70,6 +75,35 @@ class Handler(BaseHTTPRequestHandler):
 
     def path_bomb(self) -> None:
         self.send(gzip.compress(bytes(50_000_000)), Content_Encoding="gzip")
+
+    def path_twice(self) -> None:
+        self.send(gzip.compress(gzip.compress(TEXT)), Content_Encoding="gzip, gzip")
+
+    def path_packed(self) -> None:
+        self.send(gzip.compress(TEXT) + gzip.compress(TEXT), Content_Encoding="gzip")
+
+    def path_cut(self) -> None:
+        self.send(gzip.compress(TEXT)[:-9], Content_Encoding="gzip")
+
+    def path_long(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(10 * 2**30))
+        self.end_headers()
+
+    def path_nowhere(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "http://[bad")
+        self.end_headers()
+
+    def path_drip(self) -> None:
+        """A head that never ends, a line every now and then."""
+        try:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                self.wfile.write(b"X: y\r\n")
+                time.sleep(0.05)
+        except OSError:
+            self.close_connection = True
 
     def path_half(self) -> None:
         self.send_response(200)
@@ -147,6 +181,10 @@ def test_an_earlier_copy_stands_in_when_the_server_is_gone(server: str, monkeypa
         ("/nothing", "answered 404"),
         ("/loop", "redirects more than 5 times"),
         ("/half", "could not be downloaded"),
+        ("/nowhere", "not a web address"),
+        ("/long", "larger than 4,294,967,296 bytes"),
+        ("/twice", "not asked for: gzip, gzip"),
+        ("/cut", "stopped half-way"),
         ("/to?ftp://host/x", "not a web address"),
         ("/to?http://example.com/x", "plain http"),
         ("/to?https://localhost/x", "private network"),
@@ -174,6 +212,45 @@ def test_what_is_too_large_is_given_up(server: str, own_cache: Path, path: str) 
     assert cached_files(own_cache) == []
 
 
+def test_packed_answers_are_unpacked_in_bounded_memory(server: str) -> None:
+    assert download(f"{server}/packed").read_bytes() == TEXT + TEXT
+    bomb = gzip.compress(bytes(50_000_000))
+    assert max(len(block) for block in content_of([bomb], "gzip", "it")) <= 2**20
+    assert sum(len(block) for block in content_of([bomb[:100], bomb[100:]], "gzip", "it")) == 50_000_000
+
+
+def test_what_never_comes_to_an_end_is_given_up() -> None:
+    clock = iter(range(0, 10_000, 20))
+    with pytest.raises(DownloadFailed, match=r"comes too slowly: \d bytes in the last \d+ seconds"):
+        list(steady(itertools.repeat(b"x"), "it", lambda: next(clock)))
+    clock = iter(range(0, 10_000, 20))
+    assert len(list(steady([bytes(100_000)] * 50, "it", lambda: next(clock)))) == 50
+
+
+def test_a_head_that_never_ends_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homespun.fetch.stream.ANSWER_SECONDS", 0.5)
+    with pytest.raises(DownloadFailed, match="could not be downloaded"):
+        download(f"{server}/drip")
+
+
+@pytest.mark.parametrize("looked_up", [["10.0.0.1"], ["93.184.216.34", "127.0.0.1"], []])
+def test_a_name_that_leads_into_a_private_network_is_refused_at_either_look_up(
+    server: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[str]
+) -> None:
+    """With [] the first look-up shows nothing wrong, and only the address that answers tells."""
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    monkeypatch.setattr("homespun.fetch.web._addresses", lambda url: looked_up)
+    other_name = server.replace("127.0.0.1", "localhost")
+    with pytest.raises(DownloadFailed, match=r"redirected to .*in a private network"):
+        download(f"{server}/to?{other_name}/text")
+    assert cached_files(own_cache) == []
+    assert Handler.asked == [f"/to?{other_name}/text"] + ["/text"] * (not looked_up)
+
+
+def test_a_certificate_that_proves_nothing_is_told() -> None:
+    assert "SSL_CERT_FILE" in _way_out("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [
@@ -193,10 +270,12 @@ def test_a_redirect_on_the_named_host_is_followed(server: str) -> None:
     assert download(f"{server}/to?{server}/text").read_bytes() == TEXT
 
 
-def test_no_password_is_printed(server: str) -> None:
+def test_no_password_is_printed_or_kept(server: str, own_cache: Path) -> None:
     with pytest.raises(DownloadFailed) as caught:
         download(server.replace("//", "//me:secret@") + "/nothing")
     assert "secret" not in str(caught.value)
+    download(server.replace("//", "//me:secret@") + "/text")
+    assert not any(b"secret" in path.read_bytes() for path in own_cache.rglob("*") if path.is_file())
     assert without_password("https://a:b@c:d@host/x@y") == "https://host/x@y"
 
 
@@ -214,6 +293,29 @@ def test_a_file_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
         raise KeyError
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "before"
+
+
+def test_what_a_killed_download_left_goes_after_a_day(server: str, own_cache: Path) -> None:
+    folder = cache_folder("downloads")
+    for name in (".old.part", ".new.part", "kept"):
+        (folder / name).write_text("half")
+    for name in (".old.part", "kept"):
+        os.utime(folder / name, (0, 0))
+    path = download(f"{server}/text")
+    assert cached_files(own_cache) == sorted([".new.part", "kept", path.name, f"{path.name}.json"])
+
+
+def test_processes_that_download_the_same_at_once_do_not_harm_each_other(server: str, own_cache: Path) -> None:
+    with ThreadPoolExecutor(8) as several:
+        paths = list(several.map(download, [f"{server}/text"] * 16))
+    assert {path.read_bytes() for path in paths} == {TEXT}
+    assert len(cached_files(own_cache)) == 2
+
+
+def test_progress_is_told_in_bytes(server: str) -> None:
+    told: list[tuple[int, int]] = []
+    retrieve(f"{server}/text", on_progress=lambda done, of: told.append((done, of)))
+    assert told[-1] == (len(TEXT), len(TEXT))
 
 
 def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ have met, and those that can use several processors do so by themselves, on the 
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ import numpy as np
 from homespun.errors import TextUnreadable, UnknownCharacter
 
 if TYPE_CHECKING:
-    from homespun.text import Corpus
+    from homespun.text import Corpus, Survey
     from homespun.tokenizer import Tokenizer
 
 # What a tokenizer gets at once. Sub-word tokenizers take over 100 bytes of memory for a character at work.
@@ -43,19 +44,20 @@ class EncodedPart(NamedTuple):
     ends: bool
 
 
-def parts(corpus: Corpus, document_characters: Sequence[int], cuts: Sequence[int]) -> Iterator[Part]:
+def parts(corpus: Corpus, survey: Survey, cuts: Sequence[int]) -> Iterator[Part]:
     """The documents of the corpus, piece by piece, each parted at its cut. Parts are never empty.
 
-    document_characters, cuts: of each document, its length and how many characters are before the cut.
+    cuts: of each document, how many characters are before the cut.
     Raises TextUnreadable where the corpus is no longer what it was when it was surveyed.
     """
     number = -1
     for number, document in enumerate(corpus.documents()):
         if number >= len(cuts):
             raise changed(corpus.title, f"it had {len(cuts):,} documents, and now has more")
-        cut, length = cuts[number], document_characters[number]
-        at, line = 0, 1
+        cut, length = cuts[number], survey.document_characters[number]
+        at, line, digest = 0, 1, hashlib.sha256()
         for piece in document.pieces():
+            digest.update(piece.encode())
             before, behind = piece[: max(0, cut - at)], piece[max(0, cut - at) :]
             at += len(piece)
             if before:
@@ -64,16 +66,25 @@ def parts(corpus: Corpus, document_characters: Sequence[int], cuts: Sequence[int
             if behind:
                 yield Part(1, behind, at >= length, document.origin, line)
                 line += behind.count("\n")
-        if at != length:
-            raise changed(document.origin, f"it had {length:,} characters, and now has {at:,}")
+        if at != length or not digest.hexdigest().startswith(survey.document_keys[number]):
+            raise changed(corpus.title, how_document_changed(number, len(cuts), document.origin, length, at))
     if number + 1 != len(cuts):
         raise changed(corpus.title, f"it had {len(cuts):,} documents, and now has {number + 1:,}")
+
+
+def how_document_changed(number: int, documents: int, origin: str, before: int, now: int) -> str:
+    """One that vanished lets the next one take its place, so among several nothing is said of why."""
+    if documents > 1:
+        return f"its document {number + 1:,} of {documents:,}, {origin}, is not the one that was there before"
+    if before == now:
+        return f"it still has {now:,} characters, but other ones"
+    return f"it had {before:,} characters, and now has {now:,}"
 
 
 def changed(what: str, how: str) -> TextUnreadable:
     return TextUnreadable(
         f"{what} changed while it was read: {how}.",
-        "Run the same command again once nothing writes to it.",
+        "Run the same command again once nothing writes to it, or give a copy of it.",
     )
 
 

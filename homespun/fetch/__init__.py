@@ -8,18 +8,20 @@ beside its name, checked, and renamed. Open to every room.
 
 from __future__ import annotations
 
-from homespun.fetch.cache import cache_folder, sha256_of, written_whole
+from homespun.fetch.cache import cache_folder, remove_abandoned, sha256_of, written_whole
 from homespun.fetch.package import archive_member, archive_members, package_archive, package_file
-from homespun.fetch.web import Download, download, retrieve, without_password
+from homespun.fetch.web import Download, OnProgress, download, retrieve, without_password
 
 __all__ = [
     "Download",
+    "OnProgress",
     "archive_member",
     "archive_members",
     "cache_folder",
     "download",
     "package_archive",
     "package_file",
+    "remove_abandoned",
     "retrieve",
     "sha256_of",
     "without_password",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from homespun.errors import DownloadFailed, WriteFailed
 def cache_folder(*parts: str) -> Path:
     """The user's cache, or a folder in it, made on demand.
 
-    It is $HOMESPUN_CACHE where that is set, else the place where this system keeps caches.
+    It is $HOMESPUN_CACHE where that is set, else the place where this system keeps caches. It has no
+    limit, and only what killed processes left half-done is taken out of it; whoever wants the room
+    back may delete all of it at any time, and it is made anew.
     Raises WriteFailed.
     """
     import platformdirs
@@ -55,6 +58,16 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
+def remove_abandoned(folder: Path, pattern: str = "*", after_seconds: float = 86400.0) -> None:
+    """Takes away files that nobody has written to for a day: what a killed process had not finished with."""
+    for path in folder.glob(pattern):
+        try:
+            if path.is_file() and time.time() - path.stat().st_mtime > after_seconds:
+                path.unlink()
+        except OSError:
+            continue  # gone already, or another user's: a little less room, no more
+
+
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
@@ -62,6 +75,23 @@ def sha256_of(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_size(said: str, name: str, max_bytes: int) -> int:
+    """The length that the sender says, before anything is taken; 0 where it says none. It may lie.
+
+    Raises DownloadFailed where that is too large.
+    """
+    size = int(said[:30]) if said.isdecimal() else 0
+    if size > max_bytes:
+        raise too_large(name, max_bytes)
+    return size
+
+
+def too_large(name: str, max_bytes: int) -> DownloadFailed:
+    return DownloadFailed(
+        f"{name} is larger than {max_bytes:,} bytes.", "Download it yourself and give the path of the file."
+    )
 
 
 def copy_checked(
@@ -75,10 +105,7 @@ def copy_checked(
     for block in blocks:
         size += len(block)
         if size > max_bytes:
-            raise DownloadFailed(
-                f"{name} is larger than {max_bytes:,} bytes.",
-                "Download it yourself and give the path of the file.",
-            )
+            raise too_large(name, max_bytes)
         digest.update(block)
         file.write(block)
     if sha256 and digest.hexdigest() != sha256:

@@ -11,13 +11,15 @@ import ipaddress
 import json
 import re
 import socket
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from homespun.errors import DownloadFailed
-from homespun.fetch.cache import cache_folder, copy_checked, sha256_of, written_whole
+from homespun.fetch.cache import cache_folder, check_size, copy_checked, remove_abandoned, sha256_of, written_whole
+from homespun.fetch.stream import answering_soon, content_of, steady
 
 if TYPE_CHECKING:
     import httpx
@@ -26,6 +28,8 @@ MAX_BYTES = 4 * 2**30  # more than fits the training of a small model on one com
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 5.0  # short: without a network the next source should have its turn at once
 READ_SECONDS = 30.0  # the longest silence in the middle of a download
+
+OnProgress = Callable[[int, int], None]  # bytes that came, bytes in all
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,12 @@ def download(url: str, *, sha256: str | None = None, max_bytes: int = MAX_BYTES,
 
 
 def retrieve(
-    url: str, *, sha256: str | None = None, max_bytes: int = MAX_BYTES, name: str | None = None
+    url: str,
+    *,
+    sha256: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Download:
     """Fetch `url` into the cache, under `name` there, and say what came.
 
@@ -55,22 +64,25 @@ def retrieve(
     unless `url` itself names that host. With `sha256`, what arrives is checked against it, and a copy
     that is there already is used without asking the network. Without, the server is asked whether an
     earlier copy is still current, and that copy stands in where the server cannot be reached.
+    `on_progress` is called with the bytes that came and those there are, 0 where the server does not say.
     Raises DownloadFailed.
     """
     parsed(url)
-    path = cache_folder("downloads") / (name or cache_name(url))
+    folder = cache_folder("downloads")
+    remove_abandoned(folder, ".*.part")
+    path = folder / (name or cache_name(url))
     if sha256 and path.is_file() and sha256_of(path) == sha256:
         return Download(path, url, "")
     note = path.with_name(path.name + ".json")
     earlier = _read_note(note, path, url)
     try:
-        facts = _stream_to(path, url, sha256, max_bytes, earlier)
+        facts = _stream_to(path, url, sha256, max_bytes, earlier, on_progress)
     except DownloadFailed as failure:
         if not earlier or sha256:
             raise
         return Download(path, earlier["url"], earlier["content_type"], trouble=failure.what)
     with written_whole(note) as file:
-        file.write(json.dumps({**facts, "asked": url}).encode())
+        file.write(json.dumps({**facts, "asked": _hash_of(url)}).encode())
     return Download(path, facts["url"], facts["content_type"])
 
 
@@ -91,7 +103,12 @@ def cache_name(url: str) -> str:
     """
     last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
     harmless = re.sub(r"[^\w.-]+", "_", last, flags=re.ASCII)[-60:].lstrip(".")
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{harmless or 'page'}"
+    return f"{_hash_of(url)[:16]}-{harmless or 'page'}"
+
+
+def _hash_of(url: str) -> str:
+    """What is kept of an address: it can have a password in it."""
+    return hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _read_note(note: Path, path: Path, url: str) -> dict[str, str] | None:
@@ -101,17 +118,22 @@ def _read_note(note: Path, path: Path, url: str) -> dict[str, str] | None:
         kept = {key: str(facts[key]) for key in ("asked", "url", "content_type", "etag", "modified")}
     except (OSError, ValueError, KeyError, TypeError):
         return None  # never downloaded, or the note is damaged: fetched anew either way
-    return kept if kept["asked"] == url and path.is_file() else None
+    return kept if kept["asked"] == _hash_of(url) and path.is_file() else None
 
 
 def _stream_to(
-    path: Path, url: str, sha256: str | None, max_bytes: int, earlier: dict[str, str] | None
+    path: Path,
+    url: str,
+    sha256: str | None,
+    max_bytes: int,
+    earlier: dict[str, str] | None,
+    on_progress: OnProgress | None,
 ) -> dict[str, str]:
     """Write what is at `url` to `path`, whole and checked, unless the earlier copy is still current."""
     import httpx
 
     shown = without_password(url)
-    headers = {"User-Agent": "homespun"}
+    headers = {"User-Agent": "homespun", "Accept-Encoding": "gzip"}
     if earlier and earlier["etag"]:
         headers["If-None-Match"] = earlier["etag"]
     elif earlier and earlier["modified"]:
@@ -124,22 +146,40 @@ def _stream_to(
                 if earlier and response.status_code == 304:
                     return earlier
                 _check_status(response)
+                size = check_size(response.headers.get("content-length", ""), shown, max_bytes)
+                sent = _told(steady(response.iter_raw(), shown), size, on_progress)
+                blocks = content_of(sent, response.headers.get("content-encoding", ""), shown)
                 with written_whole(path) as file:
-                    copy_checked(response.iter_bytes(2**20), file, shown, max_bytes, sha256)
+                    copy_checked(blocks, file, shown, max_bytes, sha256)
             finally:
                 response.close()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise DownloadFailed(
-            f"{shown} could not be downloaded: {reason}.",
-            "Check the address and the network, or download it yourself and give the path of the file.",
-        ) from error
+        raise DownloadFailed(f"{shown} could not be downloaded: {reason}.", _way_out(reason)) from error
     return {
         "url": without_password(str(response.url)),
         "content_type": response.headers.get("content-type", ""),
         "etag": response.headers.get("etag", ""),
         "modified": response.headers.get("last-modified", ""),
     }
+
+
+def _told(blocks: Iterable[bytes], size: int, on_progress: OnProgress | None) -> Iterator[bytes]:
+    done = 0
+    for block in blocks:
+        done += len(block)
+        if on_progress is not None:
+            on_progress(done, size)
+        yield block
+
+
+def _way_out(reason: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return (
+            "Whoever answered could not prove to be that host. "
+            "If it is a server of yours, set SSL_CERT_FILE to its certificate."
+        )
+    return "Check the address and the network, or download it yourself and give the path of the file."
 
 
 def _follow(client: httpx.Client, asked: str) -> httpx.Response:
@@ -149,17 +189,26 @@ def _follow(client: httpx.Client, asked: str) -> httpx.Response:
         named_by_user = parsed(url).hostname == parsed(asked).hostname
         if not named_by_user:
             _refuse_private(url, _addresses(url))
-        response = client.send(client.build_request("GET", url), stream=True)
+        with answering_soon() as trace:
+            request = client.build_request("GET", url, extensions={"trace": trace})
+            response = client.send(request, stream=True)
         if not named_by_user:  # a name can change its address between two look-ups
             _refuse_private(url, _peer(response, url))
         if not response.has_redirect_location:
             return response
         response.close()
-        url = urljoin(url, response.headers["location"])
+        url = _next_address(url, response.headers["location"])
     raise DownloadFailed(
         f"{without_password(asked)} redirects more than {MAX_REDIRECTS} times.",
         "Open it in a browser and give the address where it ends.",
     )
+
+
+def _next_address(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location  # which is no address: that is told next
 
 
 def parsed(url: str) -> SplitResult:

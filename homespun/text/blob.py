@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import lzma
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -42,9 +44,15 @@ class Blob:
             while block := file.read(BLOCK):
                 yield block
 
-    def content(self) -> bytes:
-        """All of its bytes. Raises TextUnreadable."""
-        return b"".join(self.blocks())
+    def content(self, enough: float = math.inf) -> bytes:
+        """All of its bytes; of more than `enough` not all, but more than that. Raises TextUnreadable."""
+        blocks, size = [], 0
+        for block in self.blocks():
+            blocks.append(block)
+            size += len(block)
+            if size > enough:
+                break
+        return b"".join(blocks)
 
 
 def file_blob(path: Path, origin: str | None = None) -> Blob:
@@ -57,6 +65,12 @@ def file_blob(path: Path, origin: str | None = None) -> Blob:
 
 def memory_blob(origin: str, name: str, content: bytes) -> Blob:
     return Blob(origin, name, len(content), lambda: io.BytesIO(content))
+
+
+def _in_short(error: Exception) -> str:
+    """Some libraries put what they met into the message, and that can be a page of bytes."""
+    said = " ".join(str(error).split()).rstrip(".")
+    return said if len(said) <= 120 else f"{said[:119]}…"
 
 
 @contextmanager
@@ -73,9 +87,18 @@ def told(origin: str) -> Iterator[None]:
         raise TextUnreadable(
             f"{origin} disappeared while it was read.", "Put it back, and start again."
         ) from error
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise TextUnreadable(
-            f"{origin} is damaged or incomplete: {error}.", "Get it again from where it came from."
+            f"{origin} is damaged or incomplete: {_in_short(error)}.",
+            "Get it again from where it came from.",
+        ) from error
+    except UnicodeDecodeError as error:  # when its encoding was looked for, all of it could be decoded
+        raise TextUnreadable(
+            f"{origin} changed while it was read.", "Start again once nothing writes to it, or give a copy of it."
+        ) from error
+    except NotImplementedError as error:  # a way of packing that Python does not know
+        raise TextUnreadable(
+            f"{origin}: {_in_short(error)}.", "Unpack it, or pack it again as an ordinary .zip."
         ) from error
     except OSError as error:
         raise TextUnreadable(

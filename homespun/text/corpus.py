@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from homespun.errors import NotEnoughText
 from homespun.text.blob import Blob, file_blob, told
-from homespun.text.document import Document
-from homespun.text.folder import Found, files_in
+from homespun.text.document import Document, whole_characters
+from homespun.text.folder import Found, files_in, has, open_found
 from homespun.text.formats import Request, documents_of
 from homespun.text.members import is_mostly_code, read_members
-from homespun.text.notes import Tally
+from homespun.text.notes import KINDS, Tally
 
 if TYPE_CHECKING:
     from homespun.text.survey import Survey
@@ -76,7 +76,7 @@ class FolderSource:
     @cached_property
     def is_repository(self) -> bool:
         """Whether it is read as source code: it has a .git, or more than half of its files are code."""
-        return (self.root / ".git").exists() or is_mostly_code(file.path for file in self._listing[0])
+        return has(self.root, ".git") or is_mostly_code(file.path for file in self._listing[0])
 
     def documents(self, request: Request, tally: Tally) -> Iterator[Document]:
         files, walked = self._listing
@@ -87,7 +87,8 @@ class FolderSource:
 
     def _blob(self, file: Found) -> Blob:
         path = self.root / file.path
-        return Blob(f"{self.shown.rstrip('/')}/{file.path}", file.path, file.size, lambda: path.open("rb"))
+        name = whole_characters(file.path)  # it may be no text at all, and stands at the head of source code
+        return Blob(f"{self.shown.rstrip('/')}/{name}", name, file.size, lambda: open_found(path))
 
     def signature(self) -> Any:
         files = [(file.path, file.size, file.changed) for file in self._listing[0]]
@@ -147,9 +148,9 @@ def _nothing_to_read(corpus: Corpus, tally: Tally) -> NotEnoughText:
     lines = tally.lines()
     if len(corpus.sources) == 1 and isinstance(corpus.sources[0], FileSource):
         file = corpus.sources[0]
-        size = file.path.stat().st_size
+        size = file_blob(file.path, file.shown).size
         what = "is empty" if size == 0 else f"has no text in it ({size:,} bytes)"
-        said = [line for line in lines if "empty document" not in line]
+        said = [line for line in lines if line != f"1 {KINDS['empty'][0]}: {file.shown}"]
         return NotEnoughText("\n".join([f"{file.shown} {what}.", *said]), "Give a text with some words in it.")
     found = "\n".join(f"  {line}" for line in lines) or "  it is empty"
     return NotEnoughText(f"There is no text in {corpus.title}:\n{found}", "Give a file or folder with text in it.")

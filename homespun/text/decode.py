@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import codecs
 import io
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homespun.errors import TextUnreadable
-from homespun.text.blob import SMALL, Blob
+from homespun.text.blob import SMALL, Blob, told
 from homespun.text.document import Document, text_document
 
 _MARKS = (  # UTF-32's begins like UTF-16's, so it comes first
@@ -68,6 +69,7 @@ class Encoding:
     codec: str
     damaged: int = 0
     first: int = 0
+    mixed: bool = False  # much of it looks like UTF-8 all the same
 
 
 def decoded(blob: Blob, header: str = "") -> Document:
@@ -80,7 +82,12 @@ def decoded(blob: Blob, header: str = "") -> Document:
         document = text_document(blob.origin, header + text if text else "", encoding.name)
     else:
         encoding = detect(blob)
-        document = Document(blob.origin, encoding.name, lambda: _stream(blob, encoding, header, document.remarks))
+        remarks: set[str] = set()
+        document = Document(blob.origin, encoding.name, lambda: _stream(blob, encoding, header, remarks), remarks)
+    if encoding.mixed:
+        document.remarks.add(
+            f"{blob.origin} mixes encodings: all of it is read as {encoding.name}, but parts of it are UTF-8"
+        )
     if encoding.damaged:
         places = "1 damaged place" if encoding.damaged == 1 else f"{encoding.damaged:,} damaged places"
         document.remarks.add(
@@ -95,9 +102,10 @@ def _stream(blob: Blob, encoding: Encoding, header: str, remarks: set[str]) -> I
     decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
     if header:
         yield header
-    for block in blob.blocks():
-        yield decoder.decode(block)
-    yield decoder.decode(b"", final=True)
+    with told(blob.origin):
+        for block in blob.blocks():
+            yield decoder.decode(block)
+        yield decoder.decode(b"", final=True)
     met = decoder.newlines or ()
     if "\r\n" in met:
         remarks.add("windows newlines")
@@ -180,10 +188,26 @@ def _utf16_without_mark(head: bytes) -> str | None:
     elif pairs >= 4 and even > most and odd < 0.02 * pairs:
         name = "utf-16-be"
     else:
-        return None
+        return _utf16_of_another_script(head[: 2 * pairs])
     text = head[: 2 * pairs].decode(name, "replace")
     control = sum(character < " " and character not in "\t\n\r\f" for character in text)
     return name if control <= 0.01 * len(text) else None
+
+
+def _utf16_of_another_script(head: bytes) -> str | None:
+    """Few characters have a NUL there, but the spaces and line ends do; and junk is mostly no character at all."""
+    if len(head) < 64:
+        return None
+    for name in ("utf-16-le", "utf-16-be"):
+        try:
+            text = codecs.getincrementaldecoder(name)().decode(head)  # it may end within a character
+        except UnicodeDecodeError:
+            continue
+        spaces = sum(character in " \n\r\t" for character in text)
+        assigned = all(unicodedata.category(c) not in ("Cn", "Co", "Cc") or c in "\n\r\t\f" for c in text)
+        if assigned and spaces * 200 > len(text):
+            return name
+    return None
 
 
 def _not_utf8(blob: Blob, damage: int) -> Encoding:
@@ -199,7 +223,8 @@ def _not_utf8(blob: Blob, damage: int) -> Encoding:
     name = _older_encoding(_sample(blob, damage))
     if name == "cp1252" and not any(counts[0x80:0xA0]):
         name = "latin-1"
-    return _checked(blob, name, name)
+    found = _checked(blob, name, name)
+    return replace(found, mixed=name in ("cp1252", "latin-1") and intact > damaged // 4)
 
 
 def _byte_counts(blob: Blob) -> list[int]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pathspec import GitIgnoreSpec
 
@@ -68,6 +69,18 @@ def files_in(root: Path, tally: Tally, without: frozenset[str] = frozenset()) ->
         waiting.extend((place, rules) for place in reversed(inside))
 
 
+def open_found(path: Path) -> BinaryIO:
+    """A file that was a regular one when its folder was listed. What has become a link since is not followed
+    (that is an OSError), and what has become a pipe is empty."""
+    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, os.O_RDONLY | careful), "rb")
+
+
+def has(folder: str | Path, name: str) -> bool:
+    """Whether the folder has something of that name; not so where one may not look into it."""
+    return os.path.exists(os.path.join(folder, name))  # noqa: PTH110, PTH118 (Path.exists raises there)
+
+
 def _place(entry: os.DirEntry[str], folder: str) -> str:
     return f"{folder}{entry.name}/" if entry.is_dir(follow_symlinks=False) else folder + entry.name
 
@@ -96,7 +109,7 @@ def _belongs(
         tally.add("link", path)
     elif entry.name.startswith("."):
         tally.add("hidden", path)
-    elif is_folder and (entry.name in _OTHER_PEOPLES or Path(entry.path, "pyvenv.cfg").exists()):
+    elif is_folder and (entry.name in _OTHER_PEOPLES or has(entry.path, "pyvenv.cfg")):
         tally.add("vendored", path)
     elif _is_ignored(path, rules):
         tally.add("ignored", path)
@@ -116,7 +129,7 @@ def _is_ignored(path: str, rules: tuple[Rule, ...]) -> bool:
 def _rules_around(root: Path) -> tuple[Rule, ...]:
     """What the repository around `root` ignores, unless it ignores `root` itself: then the user knows better."""
     root = root.resolve()
-    top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+    top = next((folder for folder in (root, *root.parents) if has(folder, ".git")), None)
     if top is None:
         return ()
     around = [folder for folder in reversed(root.parents) if folder.is_relative_to(top)]

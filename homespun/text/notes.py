@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from homespun.text.document import whole_characters
+
 # kind: (for one, for several)
 KINDS = {
     "windows newlines": ("text with Windows line ends, read as \\n", "texts with Windows line ends, read as \\n"),
@@ -41,7 +43,7 @@ class Tally:
     def add(self, kind: str, example: str) -> None:
         assert kind in KINDS, kind
         self.counts[kind] = self.counts.get(kind, 0) + 1
-        self.examples.setdefault(kind, example)
+        self.examples.setdefault(kind, whole_characters(example))
 
     def say(self, line: str) -> None:
         if line not in self.said:

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import atexit
 import difflib
+import errno
 import glob
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from homespun.errors import TextNotFound
-from homespun.fetch import Download, cache_folder, retrieve, without_password, written_whole
+from homespun.errors import TextNotFound, TextUnreadable
+from homespun.fetch import Download, OnProgress, retrieve, without_password
+from homespun.text.blob import told
 from homespun.text.corpus import Corpus, FileSource, FolderSource, Source
+from homespun.text.document import whole_characters
 from homespun.text.formats import READERS, Request
 from homespun.text.named import named_corpora, open_named
+from homespun.text.spool import spooled
 
 _CONTENT_TYPES = {
     "text/html": ".html",
@@ -39,10 +45,11 @@ _CONTENT_TYPES = {
 }
 
 
-def read(*sources: str | Path, field: str | None = None) -> Corpus:
+def read(*sources: str | Path, field: str | None = None, on_download: OnProgress | None = None) -> Corpus:
     """The corpus of one or several TEXT arguments; nothing but names is looked at before it is used.
 
     `field` names the field (JSON) or column (tables) that holds the text; without it that is `text`.
+    `on_download` is called with the bytes that came and those there are (0 where that is not known).
     Raises TextNotFound, DownloadFailed, and what the corpus raises when it is read.
     """
     if not sources:
@@ -51,7 +58,7 @@ def read(*sources: str | Path, field: str | None = None) -> Corpus:
         )
     found: list[tuple[str, str, list[Source]]] = []
     for source in dict.fromkeys(str(source) for source in sources):
-        found.append(_resolved(source))
+        found.append(_resolved(source, on_download))
     names, titles = [name for name, _, _ in found], [title for _, title, _ in found]
     every = [source for _, _, several in found for source in several]
     name = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
@@ -59,50 +66,102 @@ def read(*sources: str | Path, field: str | None = None) -> Corpus:
     return Corpus(name, shown, every, Request(field))
 
 
-def _resolved(source: str) -> tuple[str, str, list[Source]]:
+def _resolved(source: str, on_download: OnProgress | None) -> tuple[str, str, list[Source]]:
     """(name, title, sources) of one argument."""
     if source == "-":
-        return "stdin", "standard input", [_spooled(sys.stdin.buffer, "standard input")]
+        path = _kept_for_this_run(sys.stdin.buffer, "standard input")
+        return "stdin", "standard input", [FileSource(path, "standard input", "stdin", lasting=False)]
     if source in {corpus.name for corpus in named_corpora()}:
         corpus = open_named(source)
         return corpus.name, corpus.title, list(corpus.sources)
     if re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE):
-        file = _from_web(source)
+        file = _from_web(source, on_download)
         return folder_name(file.name), file.shown, [file]
-    path = Path(source).expanduser()
-    if not source.strip() or not _exists(path):
-        return folder_name(source), source, list(_matching(source))
-    return folder_name(path.resolve().name or "root"), source, [_from_path(path, source)]
+    path, shown = Path(source).expanduser(), whole_characters(source)  # a file's name may be no text at all
+    if not source.strip() or not _exists(path, shown):
+        return folder_name(shown), shown, list(_matching(source))
+    name = whole_characters(path.resolve().name)
+    return folder_name(name or "root"), shown, [_from_path(path, shown)]
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: Path, shown: str) -> bool:
+    """Raises TextUnreadable where something is there, but cannot even be looked at."""
     try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False  # too long for a name, or no name at all: someone gave the text itself
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False  # ValueError: a NUL in it, someone gave the text itself
+    except PermissionError as error:
+        raise TextUnreadable(
+            f"{shown} cannot be looked at: you have no permission for a folder on the way to it.",
+            "Change its permissions (chmod u+rx FOLDER), or work on a copy of your own.",
+        ) from error
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            return False  # too long for a name
+        raise TextUnreadable(
+            f"{shown} is a symbolic link that leads in a circle.",
+            "Give the file or folder that it should lead to.",
+        ) from error
+    return True
 
 
 def _from_path(path: Path, shown: str) -> Source:
     if path.is_dir():
         return FolderSource(path, shown)
-    if path.is_file():
-        return FileSource(path, shown, path.name)
-    with path.open("rb") as pipe:  # what `<(command)` gives
-        return _spooled(pipe, shown)
+    facts, name = path.stat(), whole_characters(path.name)
+    if stat.S_ISREG(facts.st_mode) and facts.st_size:
+        return FileSource(path, shown, name)
+    return FileSource(_spool_of(path, shown, facts.st_mode), shown, name, lasting=False)
+
+
+def _spool_of(path: Path, shown: str, mode: int) -> Path:
+    """What a pipe gives, such as `<(command)`; or a file that tells no size, as those of /proc do.
+
+    Such a file may make its reader wait for ever, so it is asked not to.
+    """
+    with told(shown), os.fdopen(os.open(path, os.O_RDONLY | _how_to_open(mode)), "rb") as file:
+        if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not file.isatty()):
+            raise TextUnreadable(f"{shown} is a device, not a text.", "Give a file, a folder or a pipe.")
+        return _kept_for_this_run(file, shown)
+
+
+def _how_to_open(mode: int) -> int:
+    return getattr(os, "O_BINARY", 0) | (getattr(os, "O_NONBLOCK", 0) if stat.S_ISREG(mode) else 0)
 
 
 def _matching(pattern: str) -> Iterator[Source]:
     """What a pattern such as `letters/*.txt` stands for: the files, or where there are none the folders."""
-    names = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207 (takes any pattern)
-    paths = [Path(name) for name in sorted(names) if pattern.strip()]
-    chosen = [path for path in paths if path.is_file()] or paths
+    paths = [Path(name) for name in sorted(set(_names_like(pattern)))] if pattern.strip() else []
+    chosen = [path for path in paths if path.is_file()] or [path for path in paths if path.is_dir()]
     if not chosen:
         raise _not_found(pattern)
     for path in chosen:
-        yield _from_path(path, str(path))
+        yield _from_path(path, whole_characters(str(path)))
+
+
+def _names_like(pattern: str) -> list[str]:
+    """As `glob` finds them, but `**` does not follow symbolic links: those lead in circles."""
+    path = Path(pattern).expanduser()
+    found = [path.anchor]
+    for number, part in enumerate(path.parts[bool(path.anchor) :], start=1 + bool(path.anchor)):
+        if part == "**":
+            found = [below for folder in found for below in _folders_from(folder)]
+            part = "*" if number == len(path.parts) else ""
+        if part:
+            beginnings = [glob.escape(folder) for folder in found]
+            found = [name for beginning in beginnings for name in glob.glob(os.path.join(beginning, part))]  # noqa: PTH118, PTH207 (an empty beginning is to stay empty)
+    return found if glob.has_magic(pattern) else []
+
+
+def _folders_from(folder: str) -> Iterator[str]:
+    """The folder itself and all below it that are not hidden."""
+    for here, below, _ in os.walk(folder or os.curdir):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield os.path.relpath(here) if not folder else here
 
 
 def _not_found(source: str) -> TextNotFound:
+    source = whole_characters(source)
     if not source.strip():
         return TextNotFound("The name of the text is empty.", "Give a file, a folder, an address or a name.")
     if len(source) > 200 or "\n" in source:
@@ -115,7 +174,11 @@ def _not_found(source: str) -> TextNotFound:
     path = Path(source).expanduser()
     names = [corpus.name for corpus in named_corpora()]
     if path.parent != Path() and not path.parent.is_dir():
-        return TextNotFound(f"There is no {source}: the folder {path.parent} does not exist.", "Check the path.")
+        folder = f"the folder {path.parent}"
+        what = "does not exist"
+        if path.parent.is_file():
+            folder, what = str(path.parent), "is a file"
+        return TextNotFound(f"There is no {source}: {folder} {what}.", "Check the path.")
     near = _near(path, names)
     todo = f"Did you mean {' or '.join(near)}?" if near else f"Named corpora are {', '.join(names)}."
     return TextNotFound(f"No file, folder or named corpus is called {source}.", todo)
@@ -136,18 +199,15 @@ def _near(path: Path, names: list[str]) -> list[str]:
     return [name if name in names else str(path.parent / name) for name in found]
 
 
-def _spooled(stream, shown: str) -> FileSource:
-    """What comes through a pipe, put into a file for the time of this run, since it is read more than once."""
-    path = cache_folder("pipes") / f"{os.getpid()}-{os.urandom(4).hex()}"
+def _kept_for_this_run(stream: BinaryIO, shown: str) -> Path:
+    """What comes through a pipe, put into a file, since it is read more than once."""
+    path = spooled(stream, shown)
     atexit.register(path.unlink, missing_ok=True)
-    with written_whole(path) as file:
-        while block := stream.read(2**20):
-            file.write(block)
-    return FileSource(path, shown, "stdin", lasting=False)
+    return path
 
 
-def _from_web(url: str) -> FileSource:
-    got = retrieve(url)
+def _from_web(url: str, on_download: OnProgress | None) -> FileSource:
+    got = retrieve(url, on_progress=on_download)
     last = unquote(PurePosixPath(urlsplit(got.url).path).name) or urlsplit(url).hostname or "page"
     said = ""
     if got.trouble:

@@ -19,7 +19,8 @@ from homespun.text.notes import KINDS, Tally
 if TYPE_CHECKING:
     from homespun.text.corpus import Corpus
 
-FORMAT = 1  # of what is cached; goes up when the way texts are read changes
+FORMAT = 1  # of the key of a text
+READING = 2  # goes up when the way texts are read changes: what is cached is then made anew
 _UNICODE = 0x110000
 _COUNT_AT = 2**18  # characters that are counted together, however many documents they are from
 _BLOCK = 2**16  # characters that fit the processor's cache as the 64-bit numbers that they are counted as
@@ -177,22 +178,21 @@ def _cache_name(corpus: Corpus) -> str | None:
     signatures = [source.signature() for source in corpus.sources]
     if None in signatures:
         return None
-    facts = [FORMAT, homespun.__version__, asdict(corpus.request), signatures]
+    facts = [FORMAT, READING, homespun.__version__, asdict(corpus.request), signatures]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32] + ".json"
 
 
 def _load(name: str) -> tuple[Survey, list[str]] | None:
-    path = cache_folder("surveys") / name
     try:
-        kept = json.loads(path.read_bytes())
+        kept = json.loads((cache_folder("surveys") / name).read_bytes())
         facts = kept["survey"]
         for pair in ("longest", "shortest"):
             facts[pair] = tuple(facts[pair])
         result = Survey(**facts)
         if result.key == _key_of_all(result.document_characters, result.document_keys):
             return result, [str(line) for line in kept["notes"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # none yet, or a damaged one: it is made anew
+    except (OSError, ValueError, KeyError, TypeError, WriteFailed):
+        return None  # none yet, or a damaged one: it is made anew; or no cache at all
     return None
 
 

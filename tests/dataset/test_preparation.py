@@ -278,7 +278,8 @@ def test_an_unknown_character_far_into_a_document_says_from_which_line_it_was_co
 @pytest.mark.parametrize(
     ("later", "says"),
     [
-        (["ab" * 99, "cd" * 100], "0.txt changed while it was read: it had 200 characters, and now has 198"),
+        (["ab" * 99, "cd" * 100], r"its document 1 of 2, 0\.txt, is not the one that was there before"),
+        (["ab" * 100, "dc" * 100], r"its document 2 of 2, 1\.txt, is not the one"),
         (["ab" * 100], "it had 2 documents, and now has 1"),
         (["ab" * 100, "cd" * 100, "ef"], "it had 2 documents, and now has more"),
     ],
@@ -290,6 +291,24 @@ def test_a_text_that_changes_meanwhile_is_refused(later, says):
     corpus.texts = later
     with pytest.raises(TextUnreadable, match=says):
         prepare(corpus, FakeTokenizer("abcdef", end=True))
+    assert entries() == []
+
+
+@pytest.mark.parametrize(
+    ("later", "says"),
+    [
+        ("ab" * 99, "a fake text changed while it was read: it had 200 characters, and now has 198"),
+        ("ba" * 100, "it still has 200 characters, but other ones"),
+    ],
+)
+def test_one_document_that_changes_meanwhile_is_refused_even_at_the_same_length(later, says):
+    corpus = FakeCorpus(["ab" * 100])
+    survey = corpus.survey()
+    corpus.survey = lambda: survey
+    corpus.texts = [later]
+    with pytest.raises(TextUnreadable, match=says) as error:
+        prepare(corpus, FakeTokenizer("ab"))
+    assert "or give a copy of it" in error.value.todo
     assert entries() == []
 
 

@@ -137,14 +137,17 @@ def test_a_bad_file_among_many_is_counted_and_the_rest_read(tmp_path: Path) -> N
 
 def test_a_file_without_permission_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make(tmp_path / "notes", {"a.txt": "one", "b.txt": "two"})
-    original = Path.open
 
-    def refuse(self: Path, *args, **kwargs):
-        if self.name == "a.txt":
-            raise PermissionError(13, "Permission denied")
-        return original(self, *args, **kwargs)
+    def refusing(original):
+        def refuse(path, *args, **kwargs):
+            if Path(path).name == "a.txt":
+                raise PermissionError(13, "Permission denied")
+            return original(path, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "open", refuse)
+        return refuse
+
+    monkeypatch.setattr(Path, "open", refusing(Path.open))
+    monkeypatch.setattr(os, "open", refusing(os.open))
     assert list(texts(read(root)).values()) == ["two"]
     with pytest.raises(TextUnreadable, match=r"no permission\.\n.*chmod"):
         read(root / "a.txt").survey()

@@ -26,7 +26,7 @@ READERS = {
     ".htm": "page.html",
     ".xhtml": "page.html",
     ".epub": "book.epub",
-    ".pdf": "book.pdf",
+    ".pdf": "portable.pdf",
     ".gz": "packed.unpacked",
     ".bz2": "packed.unpacked",
     ".xz": "packed.unpacked",

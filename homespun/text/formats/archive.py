@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import weakref
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,19 +12,20 @@ from typing import BinaryIO, cast
 
 from homespun.errors import TextUnreadable
 from homespun.text.blob import SMALL, Blob, memory_blob, told
-from homespun.text.document import Document
+from homespun.text.document import Document, whole_characters
 from homespun.text.formats import Request
-from homespun.text.formats.packed import FREE, MAX_RATIO, MAX_UNPACKED, Limited
+from homespun.text.formats.packed import FREE, MAX_RATIO, MAX_UNPACKED, Limited, opener_for
 from homespun.text.members import is_hidden, is_mostly_code, read_members
 from homespun.text.notes import Tally
+from homespun.text.spool import spooled
 
-MAX_MEMBERS = 1_000_000
+MAX_MEMBERS = 500_000  # of which a list is kept in memory
 
 
 def zipped(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The texts in a .zip, in order of their names. Raises TextUnreadable."""
     with told(blob.origin), blob.open() as file, zipfile.ZipFile(file) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        infos = [info for info in archive.infolist() if info.filename and not info.is_dir()]
         _check_sizes(blob, len(infos), sum(info.file_size for info in infos))
         names = {info.filename: info for info in infos}
         members = (_zip_member(blob, archive, names[name], tally) for name in _readable_names(names, tally))
@@ -32,6 +34,9 @@ def zipped(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
 
 def _zip_member(blob: Blob, archive: zipfile.ZipFile, info: zipfile.ZipInfo, tally: Tally) -> Blob | None:
     origin = f"{blob.origin}!{info.filename}"
+    if info.file_size == 0:
+        tally.add("empty", origin)
+        return None
     if info.flag_bits & 1:
         tally.add("locked", origin)
         return None
@@ -42,20 +47,16 @@ def _zip_member(blob: Blob, archive: zipfile.ZipFile, info: zipfile.ZipInfo, tal
 
     if info.file_size > SMALL:
         return Blob(origin, info.filename, info.file_size, open_again)
-    with told(origin):
-        try:
-            with archive.open(info) as file:
-                return memory_blob(origin, info.filename, file.read(SMALL))
-        except NotImplementedError as error:
-            raise TextUnreadable(f"{origin}: {error}.", "Pack it again as an ordinary .zip.") from error
+    with told(origin), archive.open(info) as file:
+        return memory_blob(origin, info.filename, file.read(SMALL))
 
 
 def tarred(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The texts in a .tar (.gz, .bz2, .xz), in the order in which they were put there. Raises TextUnreadable."""
-    with told(blob.origin), blob.open() as file:
+    with told(blob.origin), _unpacking(blob) as file:
         try:
-            with tarfile.open(fileobj=file) as archive:
-                infos = {info.name: info for info in _limited_members(archive, blob)}
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                infos = {info.name: info for info in _limited_members(archive, blob, tally)}
                 members = (
                     _tar_member(blob, archive, infos[name]) for name in infos if not _passed_over(name, tally)
                 )
@@ -64,29 +65,52 @@ def tarred(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
             raise TextUnreadable(f"{blob.origin} is no whole tar archive: {error}.", "Get it again.") from error
 
 
-def _limited_members(archive: tarfile.TarFile, blob: Blob) -> Iterator[tarfile.TarInfo]:
+def _unpacking(blob: Blob) -> BinaryIO:
+    opener = opener_for(blob.head(4))
+    file = opener(blob.open()) if opener else blob.open()
+    return cast(BinaryIO, _ShortReads(Limited(file, blob.size, blob.origin), 2**20))
+
+
+class _ShortReads(io.BufferedReader):
+    """A stream of which nobody reads much at once. `tarfile` would take a header of any length into memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= SMALL:
+            raise tarfile.HeaderError(f"a header of {size} bytes")
+        return super().read(size)
+
+
+def _limited_members(archive: tarfile.TarFile, blob: Blob, tally: Tally) -> Iterator[tarfile.TarInfo]:
     """Its regular files; found one by one, so that a bomb is noticed before it has gone off."""
     count = size = 0
     for info in archive:
+        if info.size < 0:  # the next header would be an earlier one, for ever
+            raise tarfile.HeaderError(f"{info.name} has a negative size")
+        count, size = count + 1, size + info.size * info.isfile()
+        _check_sizes(blob, count, size)
         if info.isfile():
-            count, size = count + 1, size + info.size
-            _check_sizes(blob, count, size)
             yield info
+        elif info.issym() or info.islnk():
+            tally.add("link", f"{blob.origin}!{info.name}")
+        elif not info.isdir():
+            tally.add("special", f"{blob.origin}!{info.name}")
 
 
 def _tar_member(blob: Blob, archive: tarfile.TarFile, info: tarfile.TarInfo) -> Blob:
-    origin = f"{blob.origin}!{info.name}"
-
-    def open_again() -> BinaryIO:
-        content = tarfile.open(fileobj=blob.open()).extractfile(info)  # noqa: SIM115
-        assert content is not None, "only regular files come here"
-        return cast(BinaryIO, content)
-
-    if info.size > SMALL:
-        return Blob(origin, info.name, info.size, open_again)
+    """A large one goes to a file: in a packed archive, to read it again is to unpack all that is before it."""
+    name = whole_characters(info.name)
+    origin = f"{blob.origin}!{name}"
     content = archive.extractfile(info)
     assert content is not None, "only regular files come here"
-    return memory_blob(origin, info.name, content.read())
+    if info.size <= SMALL:
+        return memory_blob(origin, name, content.read())
+    path = spooled(cast(BinaryIO, content), origin)
+
+    def open_again() -> BinaryIO:
+        return path.open("rb")
+
+    weakref.finalize(open_again, path.unlink, missing_ok=True)
+    return Blob(origin, name, info.size, open_again)
 
 
 def _readable_names(names: dict, tally: Tally) -> Iterator[str]:

@@ -1,22 +1,22 @@
-"""Books: EPUB in the order of its spine, PDF page by page. A book is one document."""
+"""Books (.epub), in the order of their spine. A book is one document."""
 
 from __future__ import annotations
 
 import posixpath
-import re
 import zipfile
 from collections.abc import Iterator
 from urllib.parse import unquote
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob, told
-from homespun.text.document import Document, text_document, whole_characters
+from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
-from homespun.text.formats.page import readable
+from homespun.text.formats.page import MAX_PAGE, readable
 from homespun.text.notes import Tally
 
-MAX_CHAPTER = 2**26  # bytes of one chapter, unpacked
-MAX_BOOK = 2**29  # bytes of all chapters, unpacked; also of a PDF file
+MAX_CHAPTER = MAX_PAGE  # bytes of one chapter, unpacked
+MAX_CONTENTS = 2**22  # bytes of the list of chapters
+MAX_BOOK = 2**27  # bytes of all chapters, unpacked
 
 _CONTAINER = "META-INF/container.xml"
 _LOCKS = "META-INF/encryption.xml"
@@ -30,7 +30,10 @@ def epub(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
             content = _member(archive, path, blob.origin)
             size += len(content)
             if size > MAX_BOOK:
-                raise TextUnreadable(f"{blob.origin} has more than {MAX_BOOK:,} bytes of text.", "Split it.")
+                raise TextUnreadable(
+                    f"{blob.origin} has more than {MAX_BOOK:,} bytes of text.",
+                    "Split it, or save it as plain text.",
+                )
             chapters.append(readable(content.decode("utf-8-sig", "replace"), f"{blob.origin}: {path}"))
     yield text_document(blob.origin, "\n".join(chapter for chapter in chapters if chapter))
 
@@ -44,18 +47,18 @@ def _spine(archive: zipfile.ZipFile, origin: str) -> list[str]:
     package = _parsed(archive, package_path, origin)
     folder = posixpath.dirname(package_path)
     items = {item.get("id"): item for item in package.iterfind(".//{*}manifest/{*}item")}
-    chapters = []
+    chapters: dict[str, None] = {}  # each once, whatever the book says
     for reference in package.iterfind(".//{*}spine/{*}itemref"):
         item = items.get(reference.get("idref"))
         if item is None or "nav" in (item.get("properties") or "").split():
             continue
         if "html" in (item.get("media-type") or ""):
-            chapters.append(posixpath.normpath(posixpath.join(folder, unquote(item.get("href") or ""))))
+            chapters[posixpath.normpath(posixpath.join(folder, unquote(item.get("href") or "")))] = None
     if _LOCKS in archive.namelist():
         locked = {node.get("URI") for node in _parsed(archive, _LOCKS, origin).iterfind(".//{*}CipherReference")}
-        if locked & set(chapters):
+        if locked & chapters.keys():
             raise TextUnreadable(f"{origin} is locked (copy protection).", "Give a copy without a lock.")
-    return chapters
+    return list(chapters)
 
 
 def _parsed(archive: zipfile.ZipFile, path: str, origin: str):
@@ -66,52 +69,17 @@ def _parsed(archive: zipfile.ZipFile, path: str, origin: str):
         raise MissingExtra("Reading .epub files", "formats") from error
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     try:
-        return etree.fromstring(_member(archive, path, origin), parser)
+        return etree.fromstring(_member(archive, path, origin, MAX_CONTENTS), parser)
     except etree.XMLSyntaxError as error:
         raise TextUnreadable(f"{origin}: {path} is damaged: {error}.", "Get the book again.") from error
 
 
-def _member(archive: zipfile.ZipFile, path: str, origin: str) -> bytes:
+def _member(archive: zipfile.ZipFile, path: str, origin: str, most: int = MAX_CHAPTER) -> bytes:
     try:
         with archive.open(path) as file:
-            content = file.read(MAX_CHAPTER + 1)
+            content = file.read(most + 1)
     except (KeyError, RuntimeError, NotImplementedError) as error:  # not there; locked; packed in a strange way
         raise TextUnreadable(f"{origin} is no whole EPUB book: {path}: {error}", "Get the book again.") from error
-    if len(content) > MAX_CHAPTER:
-        raise TextUnreadable(f"{origin}: {path} unpacks to more than {MAX_CHAPTER:,} bytes.", "Is it a book?")
+    if len(content) > most:
+        raise TextUnreadable(f"{origin}: {path} unpacks to more than {most:,} bytes.", "Save it as plain text.")
     return content
-
-
-def pdf(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
-    """The text of the pages in order. Raises TextUnreadable, MissingExtra."""
-    try:
-        import pypdfium2
-    except ImportError as error:
-        raise MissingExtra("Reading .pdf files", "formats") from error
-    if blob.size > MAX_BOOK:
-        raise TextUnreadable(f"{blob.origin} is {blob.size:,} bytes.", "Split it, or convert it to text.")
-    try:
-        book = pypdfium2.PdfDocument(blob.content())
-    except pypdfium2.PdfiumError as error:
-        locked = "password" in str(error).lower()
-        why = "is locked with a password" if locked else f"is no whole PDF: {str(error).rstrip('.')}"
-        raise TextUnreadable(f"{blob.origin} {why}.", "Save a copy of it that opens without trouble.") from error
-    try:
-        pages = [_page_text(page) for page in book]
-    finally:
-        book.close()
-    text = "\n".join(page for page in pages if page.strip())
-    if pages and not text:
-        tally.say(f"{blob.origin}: its {len(pages):,} pages have no text in them (scanned pictures, most likely)")
-    yield text_document(blob.origin, text)
-
-
-def _page_text(page) -> str:
-    layer = page.get_textpage()
-    try:
-        text = layer.get_text_bounded()
-    finally:
-        layer.close()
-        page.close()
-    text = re.sub("[\x02\ufffe]\r?\n?", "", text)  # a word divided at the end of a line
-    return whole_characters(text).replace("\0", "").rstrip() + "\n"

@@ -17,17 +17,18 @@ from homespun.text.formats import Request, documents_of
 from homespun.text.notes import Tally
 
 MAX_UNPACKED = 2**36  # bytes: 64 GiB
-MAX_RATIO = 250  # text rarely packs 20 to 1
+MAX_RATIO = 100  # text rarely packs 20 to 1
 FREE = 2**26  # bytes that any ratio may give
 
 _OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _UNPACK_FIRST = {".parquet", ".epub", ".zip", ".pdf", ".gz", ".bz2", ".xz", ".tgz"}
-_MAGIC = {b"\x1f\x8b": ".gz", b"BZ": ".bz2", b"\xfd7": ".xz"}
+_MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zX": ".xz"}
 
 
 def unpacked(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The documents of the file inside. Raises TextUnreadable for a damaged file, or one that blows up."""
-    opener = _OPENERS[blob.suffix if blob.suffix in _OPENERS else _MAGIC[blob.head(2)]]
+    opener = _OPENERS.get(blob.suffix) or opener_for(blob.head(4))
+    assert opener is not None, "only packed files come here"
 
     def open_limited() -> BinaryIO:
         limited = Limited(opener(blob.open()), blob.size, blob.origin)
@@ -40,27 +41,43 @@ def unpacked(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     yield from documents_of(inner, request, tally)
 
 
+def opener_for(head: bytes) -> Callable[[Any], Any] | None:
+    """What unpacks a file that begins like this; None where it is not packed."""
+    return next((_OPENERS[suffix] for magic, suffix in _MAGIC.items() if head.startswith(magic)), None)
+
+
 class Limited(io.RawIOBase):
     """A stream of unpacked bytes that stops where an archive bomb shows itself."""
 
     def __init__(self, file: BinaryIO, packed_size: int, origin: str) -> None:
         self._file, self._origin = file, origin
         self._limit = min(MAX_UNPACKED, FREE + MAX_RATIO * packed_size) if packed_size >= 0 else MAX_UNPACKED
-        self._count = 0
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        self._check(position if whence == io.SEEK_SET else 0)
+        return self._file.seek(position, whence)
+
     def readinto(self, buffer) -> int:
         block = self._file.read(len(buffer))
         buffer[: len(block)] = block
-        self._count += len(block)
-        if self._count > self._limit:
+        self._check(self._file.tell())
+        return len(block)
+
+    def _check(self, position: int) -> None:
+        if position > self._limit:
             raise TextUnreadable(
                 f"{self._origin} unpacks to more than {self._limit:,} bytes, as archive bombs do.",
                 "If you trust it, unpack it yourself and give what was in it.",
             )
-        return len(block)
 
     def close(self) -> None:
         if not self.closed:

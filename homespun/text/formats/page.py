@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob
@@ -12,7 +13,8 @@ from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
 from homespun.text.notes import Tally
 
-MAX_PAGE = 2**28  # bytes; a page has to be in memory as a whole
+MAX_PAGE = 2**24  # bytes; a page has to be in memory as a whole, as a tree of up to 80 times its size
+MAX_ELEMENTS = 10**6  # of a page; a long novel has some ten thousand
 
 _NOT_READ = {
     "script", "style", "noscript", "template", "head", "nav", "header", "footer", "aside", "form", "button",
@@ -31,9 +33,11 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 def html(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The page as one document, without its scripts, menus and frames. Raises TextUnreadable, MissingExtra."""
-    if blob.size > MAX_PAGE:
-        raise TextUnreadable(f"{blob.origin} is a page of {blob.size:,} bytes.", "Split it, or save it as text.")
-    content = blob.content()
+    content = blob.content(MAX_PAGE)
+    if len(content) > MAX_PAGE:
+        raise TextUnreadable(
+            f"{blob.origin} is a page of more than {MAX_PAGE:,} bytes.", "Split it, or save it as plain text."
+        )
     codec, name = _encoding(blob, content)
     yield text_document(blob.origin, readable(content.decode(codec, "replace"), blob.origin), name)
 
@@ -78,6 +82,10 @@ def readable(markup: str, origin: str = "The page") -> str:
     given_up = [entry.message for entry in parser.error_log if entry.level == etree.ErrorLevels.FATAL]
     if given_up:
         raise TextUnreadable(f"{origin} cannot be read as a page: {given_up[0]}.", "Save it as plain text.")
+    if (elements := sum(1 for _ in islice(root.iter(), MAX_ELEMENTS + 1))) > MAX_ELEMENTS:
+        raise TextUnreadable(
+            f"{origin} has more than {elements - 1:,} elements.", "Split it, or save it as plain text."
+        )
     return _tidy("".join(_parts(root, etree)))
 
 

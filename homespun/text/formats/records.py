@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
+from itertools import islice
 
 from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, told
 from homespun.text.decode import decoded, detect
 from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
+from homespun.text.formats.lines import lines_of
 from homespun.text.notes import Tally
 
-MAX_JSON = 2**29  # bytes of a .json file, which has to be in memory as a whole
+MAX_JSON = 2**27  # bytes of a .json file, which has to be in memory as a whole
+MAX_LINE = 2**27  # characters of one line of JSON
+_LOOK = 1000  # items by which a list of texts is told from one of numbers
+_DECODER = json.JSONDecoder()
+_BETWEEN = re.compile(r"[ \t\r\n]*")
 
 
 def json_lines(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
@@ -24,50 +31,111 @@ def json_lines(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]
     encoding = detect(blob)
     errors = "replace" if encoding.damaged else "strict"
     with told(blob.origin), io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors) as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(lines_of(lines, blob.origin, MAX_LINE), start=1):
             if line.strip():
-                record = _parsed(line, f"{blob.origin}, line {number},")
-                text = _text_of(record, request.field, f"{blob.origin}, line {number},")
+                where = f"{blob.origin}, line {number},"
+                text = _text_of(_only_value(line, where), request.field, where)
                 yield text_document(f"{blob.origin}:{number}", text, encoding.name)
 
 
 def json_list(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """A list of objects or strings gives one document each; any other JSON is read as the text it is."""
     if blob.size > MAX_JSON:
-        raise TextUnreadable(
-            f"{blob.origin} is {blob.size:,} bytes of JSON, too large to be read in one go.",
-            "Write it as JSON lines (.jsonl), one object a line:  jq -c '.[]' FILE > FILE.jsonl",
-        )
+        raise _too_large(blob.origin)
     document = decoded(blob)
-    content = document.read()
-    if not content.lstrip().startswith("["):
+    content = _whole(document)
+    if not content.startswith("[", _after_space(content, 0)):
         if request.field is not None:
             raise TextUnreadable(
                 f"{blob.origin} is not a list of objects.", "Leave the field out to read it as text."
             )
+        del content  # a large one is read anew, piece by piece
         yield document
         return
-    records = _parsed(content, blob.origin)
-    if request.field is None and not any(isinstance(record, (str, dict)) for record in records):
+    first = islice(_items(content, blob.origin), _LOOK)
+    if request.field is None and not any(isinstance(record, (str, dict)) for record in first):
+        del content, first
         yield document
         return
-    for number, record in enumerate(records, start=1):
+    for number, record in enumerate(_items(content, blob.origin), start=1):
         text = _text_of(record, request.field, f"{blob.origin}, item {number},")
         yield text_document(f"{blob.origin}:{number}", text, document.encoding)
 
 
-def _parsed(text: str, where: str):
+def _whole(document: Document) -> str:
+    """The text of a document, if it is not too large. How large a packed one is shows only here."""
+    pieces, length = [], 0
+    for piece in document.pieces():
+        pieces.append(piece)
+        length += len(piece)
+        if length > MAX_JSON:
+            raise _too_large(document.origin)
+    return "".join(pieces)
+
+
+def _too_large(origin: str) -> TextUnreadable:
+    return TextUnreadable(
+        f"{origin} is more than {MAX_JSON:,} bytes of JSON, too large to be read in one go.",
+        "Write it as JSON lines (.jsonl), one object a line:  jq -c '.[]' FILE > FILE.jsonl",
+    )
+
+
+def _only_value(line: str, where: str) -> object:
+    value, end = _parsed(line, where, _after_space(line, 0))
+    if line[end:].strip():
+        raise _no_json(where, "more than one value", line, end)
+    return value
+
+
+def _items(content: str, origin: str) -> Iterator[object]:
+    """The items of a JSON list, one at a time: all of them together can be ten times the text."""
+    at = _after_space(content, _after_space(content, 0) + 1)
+    more = not content.startswith("]", at)
+    while more:
+        item, at = _parsed(content, origin, at)
+        yield item
+        at = _after_space(content, at)
+        more = content.startswith(",", at)
+        if more:
+            at = _after_space(content, at + 1)
+    if not content.startswith("]", at):
+        raise _no_json(origin, "a comma or the end of the list is missing", content, at)
+    if (rest := _after_space(content, at + 1)) < len(content):
+        raise _no_json(origin, "there is more after the end of the list", content, rest)
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _BETWEEN.match(text, at)
+    assert found is not None, "it matches nothing, too"
+    return found.end()
+
+
+def _parsed(text: str, where: str, at: int = 0) -> tuple[object, int]:
+    """The JSON value that stands at a place of the text, and the place after it."""
     try:
-        return json.loads(text)
+        return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
+        raise _no_json(where, error.msg, text, error.pos) from error
+    except RecursionError as error:
         raise TextUnreadable(
-            f"{where} is not JSON: {error.msg} at column {error.colno}, near {_near(text, error.pos)!r}.",
-            "Correct it there, or give the file the suffix .txt to read it as it stands.",
+            f"{where} cannot be read as JSON: it is nested too deep.",
+            "Leave that record out, or give the file the suffix .txt to read it as it stands.",
         ) from error
-    except (RecursionError, ValueError) as error:  # nested too deep; a number of thousands of digits
+    except ValueError as error:
         raise TextUnreadable(
-            f"{where} cannot be read as JSON: {error}.", "Correct or leave out that line."
+            f"{where} cannot be read as JSON: it has a number of thousands of digits.",
+            "Leave that record out, or give the file the suffix .txt to read it as it stands.",
         ) from error
+
+
+def _no_json(where: str, why: str, text: str, position: int) -> TextUnreadable:
+    line_start = text.rfind("\n", 0, position) + 1
+    line = text.count("\n", 0, position)
+    place = f"column {position - line_start + 1:,}" + (f" of line {line + 1:,}" if line else "")
+    return TextUnreadable(
+        f"{where} is not JSON: {why} at {place}, near {_near(text, position)!r}.",
+        "Correct it there, or give the file the suffix .txt to read it as it stands.",
+    )
 
 
 def _near(text: str, position: int) -> str:
@@ -85,9 +153,9 @@ def _text_of(record: object, field: str | None, where: str) -> str:
         raise TextUnreadable(f"{where} has no field {name!r}; {_fields(record)}", _way_out(record))
     text = record[name]
     if not isinstance(text, str) and text is not None:
+        shown = "" if isinstance(text, (list, dict)) else f": {text}"[:60]
         raise TextUnreadable(
-            f"{where} has no text in the field {name!r} but a {type(text).__name__}: {json.dumps(text)[:60]}",
-            _way_out(record),
+            f"{where} has no text in the field {name!r} but a {type(text).__name__}{shown}.", _way_out(record)
         )
     return text or ""
 

@@ -12,9 +12,15 @@ from homespun.text.blob import Blob, told
 from homespun.text.decode import detect
 from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
+from homespun.text.formats.lines import lines_of
 from homespun.text.notes import Tally
 
+MAX_LINE = 2**24  # characters of one line
+MAX_FIELD = 2**26  # characters of one field, which may have many lines: a whole book in one is fine
+MAX_COLUMNS = 2**14  # as many as a spreadsheet has
 _LOOK = 1000  # rows by which the column is chosen
+_ROWS = 64  # of a Parquet table that are in memory together
+_LOOK_CHARACTERS = 2**22  # and no more of them than this
 
 
 def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
@@ -22,16 +28,19 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
     a file whose first line has no comma but semicolons or tabs is read by those. Raises TextUnreadable."""
     encoding = detect(blob)
     errors = "replace" if encoding.damaged else "strict"
-    csv.field_size_limit(2**31 - 1)  # a whole book in one field is fine
+    csv.field_size_limit(MAX_FIELD)
     with (
         told(blob.origin),
-        io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors, newline="") as lines,
+        io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors, newline="") as file,
     ):
-        first = lines.readline()
+        lines = lines_of(file, blob.origin, MAX_LINE)
+        first = next(lines, "")
         rows = csv.reader(chain([first], lines), delimiter=_separator(first, blob.suffix))
         try:
             header = next(rows, [])
-            look = list(islice(rows, _LOOK))
+            if len(header) > MAX_COLUMNS:
+                raise _too_wide(blob.origin, len(header))
+            look = _first_of(rows)
             column = header.index(_column(header, look, request.field, blob.origin, tally))
             for number, row in enumerate(chain(look, rows), start=1):
                 text = row[column] if column < len(row) else ""
@@ -41,6 +50,25 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
                 f"{blob.origin}, line {rows.line_num}, is no row of a table: {error}.",
                 "Correct it there, or give the file the suffix .txt to read it as it stands.",
             ) from error
+
+
+def _first_of(rows: Iterator[list[str]]) -> list[list[str]]:
+    """The first rows, not more than can be looked at together."""
+    found: list[list[str]] = []
+    characters = 0
+    for row in islice(rows, _LOOK):
+        found.append(row)
+        characters += sum(map(len, row)) + len(row)
+        if characters > _LOOK_CHARACTERS:
+            break
+    return found
+
+
+def _too_wide(origin: str, columns: int) -> TextUnreadable:
+    return TextUnreadable(
+        f"{origin} has {columns:,} columns: no table of texts has more than {MAX_COLUMNS:,}.",
+        "Keep the column with the text, or give the file the suffix .txt to read it as it stands.",
+    )
 
 
 def _separator(first: str, suffix: str) -> str:
@@ -84,32 +112,41 @@ def parquet(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         raise MissingExtra("Reading .parquet files", "formats") from error
     with told(blob.origin), blob.open() as file:
         try:
-            table = pyarrow.parquet.ParquetFile(file)
-            column = _text_column(table, request.field, blob.origin, tally)
+            textual = _textual(pyarrow.parquet.read_schema(file), blob.origin)
+            # A text that stands there once and counts for a million rows is kept once.
+            table = pyarrow.parquet.ParquetFile(file, read_dictionary=textual)
+            column = _text_column(table, textual, request.field, blob.origin, tally)
             number = 0
-            for batch in table.iter_batches(batch_size=256, columns=[column]):
-                for text in batch.column(0).to_pylist():
+            for batch in table.iter_batches(batch_size=_ROWS, columns=[column]):
+                for value in batch.column(0):
                     number += 1
-                    yield text_document(f"{blob.origin}:{number}", text or "")
+                    yield text_document(f"{blob.origin}:{number}", value.as_py() or "")
         except pyarrow.ArrowException as error:
             raise TextUnreadable(
                 f"{blob.origin} is not a whole Parquet file: {error}", "Get it again from where it came from."
             ) from error
 
 
-def _text_column(table, wanted: str | None, origin: str, tally: Tally) -> str:
+def _textual(schema, origin: str) -> list[str]:
+    """The names of the columns that hold strings."""
     import pyarrow.types as types
 
-    textual = [
+    names = [
         field.name
-        for field in table.schema_arrow
+        for field in schema
         if types.is_string(field.type) or types.is_large_string(field.type) or types.is_string_view(field.type)
     ]
-    if not textual:
+    if not names:
         raise TextUnreadable(
-            f"{origin} has no column of text; its columns are {_listed(table.schema_arrow.names)}.",
+            f"{origin} has no column of text; its columns are {_listed(schema.names)}.",
             "Give a table with a column of strings.",
         )
-    look = next(table.iter_batches(batch_size=_LOOK, columns=textual), None)
-    rows = [[row[name] or "" for name in textual] for row in look.to_pylist()] if look else []
-    return _column(textual, rows, wanted, origin, tally)
+    return names
+
+
+def _text_column(table, textual: list[str], wanted: str | None, origin: str, tally: Tally) -> str:
+    if wanted is not None or "text" in textual:
+        return _named_column(textual, wanted or "text", origin)
+    batches = table.iter_batches(batch_size=_ROWS, columns=textual)
+    rows = ([column[i].as_py() or "" for column in batch.columns] for batch in batches for i in range(len(batch)))
+    return _column(textual, _first_of(rows), wanted, origin, tally)

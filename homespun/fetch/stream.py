@@ -1,0 +1,91 @@
+"""The bytes of an answer, from a server that may mean harm: unpacked in bounded memory, and not for ever."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from homespun.errors import DownloadFailed
+
+BLOCK = 2**20  # bytes that are unpacked at a time
+ANSWER_SECONDS = 60.0  # for the head of an answer; a server can send that byte by byte, too
+WATCHED_SECONDS = 30.0  # over so long the speed is measured
+SLOWEST = 1024  # bytes a second; at this speed a short book takes ten minutes
+_WAY_OUT = "Try again later, or download it yourself and give the path of the file."
+
+
+def content_of(raw: Iterable[bytes], encoding: str, name: str) -> Iterator[bytes]:
+    """What was sent, unpacked. `encoding` is the answer's Content-Encoding. Raises DownloadFailed."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return iter(raw)
+    if encoding in ("gzip", "x-gzip"):
+        return _unpacked(raw, name)
+    raise DownloadFailed(
+        f"{name} is sent in a packing that was not asked for: {encoding[:60]}.",
+        "Download it yourself and give the path of the file.",
+    )
+
+
+def _unpacked(raw: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """gzip, a block at a time: a thousand zeros are one byte in it, and a few of those fill any memory."""
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        for sent in raw:
+            while sent:
+                if unpack.eof:
+                    if not sent.startswith(b"\x1f\x8b"):
+                        return  # padding behind the end
+                    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+                yield unpack.decompress(sent, BLOCK)
+                sent = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+        while not unpack.eof and (rest := unpack.decompress(unpack.unconsumed_tail, BLOCK)):
+            yield rest
+    except zlib.error as error:
+        raise DownloadFailed(f"{name} arrived damaged: {error}.", _WAY_OUT) from error
+    if not unpack.eof:
+        raise DownloadFailed(f"{name} stopped half-way: what was packed is not whole.", _WAY_OUT)
+
+
+def steady(raw: Iterable[bytes], name: str, now: Callable[[], float] = time.monotonic) -> Iterator[bytes]:
+    """The same blocks, as long as they come at a speed that has an end. Raises DownloadFailed."""
+    since, size = now(), 0
+    for block in raw:
+        size += len(block)
+        if now() - since > WATCHED_SECONDS:
+            if size < SLOWEST * WATCHED_SECONDS:
+                raise DownloadFailed(
+                    f"{name} comes too slowly: {size:,} bytes in the last {now() - since:.0f} seconds.", _WAY_OUT
+                )
+            since, size = now(), 0
+        yield block
+
+
+@contextmanager
+def answering_soon(seconds: float | None = None) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """Cuts the connection where the block takes longer. What it gives is for httpx's `trace` extension."""
+    connections: list[socket.socket] = []
+
+    def trace(event: str, facts: dict[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            connections.append(facts["return_value"].get_extra_info("socket"))
+
+    def cut() -> None:
+        for connection in connections:
+            try:
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # under TLS too, whatever state that is in
+            except OSError:
+                continue  # closed already
+
+    timer = threading.Timer(ANSWER_SECONDS if seconds is None else seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield trace
+    finally:
+        timer.cancel()
