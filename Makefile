@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format reference test-slow torture clean help
+.PHONY: demo test check format reference test-slow torture fuzz clean help
 
 demo: .venv/for-use ## train for two minutes on the first text that can be had
 	@$(BIN)/homespun train --minutes 2
@@ -26,6 +26,12 @@ test-slow: .venv/for-work ## the proofs that take minutes: the losses that the R
 
 torture: .venv/for-work ## kill runs at random moments, 200 times, and compare them to the bit (about half an hour)
 	@$(BIN)/python tests/torture/torture.py --kills 200
+
+fuzz: ## an hour of coverage-guided fuzzing of what reads other people's files
+	@test -x .fuzz/bin/python || $(PYTHON) -m venv .fuzz
+	@.fuzz/bin/pip install --quiet -c constraints.txt -e . atheris 'sentencepiece[protobuf]'
+	@for reader in safetensors config tokenizer; do \
+	  OMP_NUM_THREADS=1 .fuzz/bin/python tests/fuzz/fuzz_$$reader.py -max_total_time=1200 || exit 1; done
 
 format: .venv/for-work ## format the code, mend what ruff can mend
 	@$(BIN)/ruff check --fix -q . || true

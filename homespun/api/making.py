@@ -83,6 +83,7 @@ def train(
     else:
         prepared = prepared_anew(wishes, watcher)
     decided = fit_to_text(prepared.plan, prepared.dataset, watcher)
+    tell_where_validation_is_a_sample(prepared.dataset, watcher)
     warn_where_it_opens_here_only(decided, prepared.dataset, watcher)
     result = Run(
         decided,
@@ -110,6 +111,16 @@ def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
             f"the text is too short for a context of {plan.context_length} tokens: {context_length} it is"
         )
     return plan.with_(context_length=context_length)
+
+
+def tell_where_validation_is_a_sample(dataset: Dataset, watcher: Watcher) -> None:
+    from homespun.training.planner import MOST_TOKENS_AT_A_LOOK
+
+    if dataset.val.tokens > MOST_TOKENS_AT_A_LOOK:
+        watcher.note(
+            f"of the {dataset.val.tokens:,} tokens held out, {MOST_TOKENS_AT_A_LOOK:,} spread evenly "
+            "are looked at; homespun evaluate reads them all"
+        )
 
 
 def warn_where_it_opens_here_only(plan: Plan, dataset: Dataset, watcher: Watcher) -> None:

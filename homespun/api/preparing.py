@@ -229,5 +229,9 @@ def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Wat
 
 
 def places(text: Iterable[str | Path]) -> tuple[str, ...]:
-    """The texts as the plan keeps them: what is a path here is found from anywhere."""
-    return tuple(str(Path(one).resolve()) if Path(one).exists() else without_password(str(one)) for one in text)
+    """The texts as the plan keeps them: what is a path here is found from anywhere.
+
+    Without a password that stands in an address; and a plan is UTF-8, which not every file's name is.
+    """
+    found = (str(Path(one).resolve()) if Path(one).exists() else without_password(str(one)) for one in text)
+    return tuple(place.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for place in found)

@@ -7,6 +7,7 @@ right shape. Pickled weights are never opened.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from homespun.checkpoint.atomic import json_text, replacing_files
 from homespun.checkpoint.fields import read_json
 from homespun.checkpoint.hf_names import from_hf, generation_to_hf, layout, to_hf
 from homespun.checkpoint.place import CONFIG, GENERATION, WEIGHTS, model_folder
-from homespun.checkpoint.tensors import write_tensors
+from homespun.checkpoint.tensors import check_memory, write_tensors
 from homespun.checkpoint.weights import (
     check_tensors,
     common_dtype,
@@ -35,7 +36,7 @@ from homespun.model.rotary import rotation
 if TYPE_CHECKING:
     from homespun.tokenizer import Tokenizer
 
-MOST_ROTARY_NUMBERS = 2**28  # 1 GiB of angles: a context of two million tokens with the usual heads
+MOST_ROTARY_NUMBERS = 2**27  # 0.5 GiB of angles: a context of a million tokens with the usual heads
 
 
 def save_model(
@@ -117,10 +118,14 @@ def read_model(
     stored = find_tensors(folder, config)
     shapes = shapes_of(config)
     tensors = layout(config, shapes)
-    check_tensors(folder, {tensor.name: stored_shape(tensor, shapes) for tensor in tensors}, stored)
+    expected = {tensor.name: stored_shape(tensor, shapes) for tensor in tensors}
+    check_tensors(folder, expected, stored)
+    dtype = dtype or common_dtype(stored.values())
+    if torch.device(device).type == "cpu":
+        check_memory(folder, sum(map(math.prod, expected.values())) * dtype.itemsize)
     with torch.device("meta"):  # a model without memory, which takes that of the weights
         model = build(config)
-    weights = from_stored(stored, tensors, shapes, device=device, dtype=dtype or common_dtype(stored.values()))
+    weights = from_stored(stored, tensors, shapes, device=device, dtype=dtype)
     model.load_state_dict(weights, strict=False, assign=True)
     if isinstance(model, GPT):
         complete(model, device)

@@ -9,6 +9,7 @@ into memory, and a full disk is an OSError with a number and not a sentence to b
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -104,7 +105,10 @@ def opened(path: str | Path) -> Iterator[safe_open]:
     """The file, for `get_tensor(name)`. Raises CheckpointError where it is damaged."""
     try:
         file = safe_open(path, "pt")
-    except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: the mapping of it failed
+    except (SafetensorError, OSError, RuntimeError, MemoryError) as error:
+        # Where there is no room to map it, that is a MemoryError or (in torch) a RuntimeError.
+        if isinstance(error, MemoryError) or "Cannot allocate memory" in str(error):
+            raise too_large(Path(path), Path(path).stat().st_size) from error
         raise damaged(Path(path), error) from error
     try:
         with file:
@@ -122,14 +126,36 @@ def read_tensors(path: str | Path, *, device: torch.device | str = "cpu") -> dic
                 f"{path}: {tensor.name} is stored as {tensor.code}, which homespun does not read.",
                 f"It reads {', '.join(DTYPES)}.",
             )
+    wanted = sum(math.prod(tensor.shape) * DTYPES[tensor.code].itemsize for tensor in header.values())
+    check_memory(Path(path), wanted)
     with opened(path) as file:
         # Copied, because the library's tensors are windows onto a file that may be replaced.
         return {name: file.get_tensor(name).to(device, copy=True) for name in header}
 
 
+def check_memory(path: Path, wanted: int) -> None:
+    """Raises CheckpointError where so many bytes do not fit: a file of terabytes may take no room on the disk."""
+    import psutil
+
+    if wanted > psutil.virtual_memory().available:
+        raise too_large(path, wanted)
+
+
+def too_large(path: Path, wanted: int) -> CheckpointError:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    return CheckpointError(
+        f"{path} needs {wanted / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are free.",
+        "Close other programs, or take a smaller model.",
+    )
+
+
 def check_beginning(path: Path) -> None:
     """The commonest damages, before the file is opened: not downloaded, empty, something else."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise CheckpointError(f"{path} is not a file.", "Get the folder again.")  # to open a pipe is to wait
         size = path.stat().st_size
         with path.open("rb") as file:
             beginning = file.read(64)

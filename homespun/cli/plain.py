@@ -43,6 +43,7 @@ def visible(text: str) -> str:
 
 
 SYMBOLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+SYMBOLS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)  # what turns lines around
 SYMBOLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)  # delete, and the second set of controls
 
 

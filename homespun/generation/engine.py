@@ -40,9 +40,12 @@ def generate_ids(
     max_tokens: int,
     sampling: Sampling | None = None,
     stop_ids: Collection[int] = (),
+    below: int | None = None,
     use_cache: bool = True,
 ) -> Iterator[int]:
     """The ids that follow prompt_ids, at most max_tokens, one by one; a stop id ends them and is not among them.
+
+    below: only ids below that are drawn; None draws from all that the model has.
 
     Of a prompt longer than the model's context_length the last tokens count. The dice are this
     generation's own: torch's random state is neither used nor changed. Dropout is off.
@@ -54,7 +57,7 @@ def generate_ids(
     check_ids(ids, model.config.vocab_size)
     dice = torch.Generator().manual_seed(random_seed() if sampling.seed is None else sampling.seed)
     reader = Reader(model, len(ids) + max_tokens, use_cache)
-    return continuation(reader, ids, max_tokens, sampling, dice, frozenset(stop_ids))
+    return continuation(reader, ids, max_tokens, sampling, dice, frozenset(stop_ids), below)
 
 
 def continuation(
@@ -64,10 +67,11 @@ def continuation(
     sampling: Sampling,
     dice: torch.Generator,
     stop_ids: frozenset[int],
+    below: int | None,
 ) -> Iterator[int]:
     """The loop itself: read, choose, write down. Changes ids."""
     for _ in range(max_tokens):
-        chosen = int(choose(reader.logits_after(ids), sampling, dice))
+        chosen = int(choose(reader.logits_after(ids)[:below], sampling, dice))
         if chosen in stop_ids:
             return
         ids.append(chosen)
@@ -171,6 +175,7 @@ def generate_pieces(
         max_tokens=max_tokens,
         sampling=sampling,
         stop_ids=() if tokenizer.end_of_text is None else (tokenizer.end_of_text,),
+        below=tokenizer.vocab_size,  # many models have a few ids more, for the sake of a round number
         use_cache=use_cache,
     )
     return Pieces(ids, max_tokens, stream, stop_strings)

@@ -49,7 +49,9 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)  # (…, V) both
     probabilities = F.softmax(ordered, dim=-1)
     likelier = probabilities.cumsum(dim=-1) - probabilities  # what the tokens before each one have
-    leave = (likelier >= p).scatter(-1, order, likelier >= p)  # back in the vocabulary's order
+    too_late = likelier >= p
+    too_late[..., 0] = False  # where p is so small that it is rounded to nothing
+    leave = too_late.scatter(-1, order, too_late)  # back in the vocabulary's order
     return logits.masked_fill(leave, float("-inf"))
 
 

@@ -134,7 +134,7 @@ class GPTConfig:
         if family not in FAMILIES:
             raise ModelError(f"There is no family {family!r}.", f"The families are: {', '.join(FAMILIES)}.")
         chosen = {**FAMILIES[family], **settings}
-        for name, value in (("n_embd", n_embd), ("n_head", n_head)):
+        for name, value in (("vocab_size", vocab_size), ("n_embd", n_embd), ("n_head", n_head)):
             if not isinstance(value, int) or value < 1:
                 raise ModelError(f"{name} is {value!r}.", f"{name} is a whole number of at least 1.")
         if head_width is None:
@@ -180,6 +180,10 @@ class GPTConfig:
                 f"A head is {self.head_width} wide, and rotary positions turn pairs of numbers.",
                 f"Take an even head width: n_embd / n_head is {self.n_embd} / {self.n_head} now.",
             )
+        for name in ("dropout", "norm_eps", "rotary_base"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise ModelError(f"{name} is {value!r}.", f"{name} is a number.")
         if not 0.0 <= self.dropout < 1.0:
             raise ModelError(f"dropout is {self.dropout!r}.", "dropout is at least 0 and less than 1.")
         if not 0.0 < self.norm_eps < 1.0:

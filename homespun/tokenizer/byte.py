@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
-from homespun.tokenizer.byte_level import byte_characters
+from homespun.tokenizer.byte_level import byte_characters, has_affixes
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
 from homespun.tokenizer.unknown import lone_surrogate, unknown_character
 
@@ -60,6 +60,7 @@ def is_byte_tokenizer(content: dict[str, Any]) -> bool:
     return (
         model.get("type") == "BPE"
         and not model.get("merges")
+        and not has_affixes(model)
         and model["vocab"] == vocabulary
         and pre_tokenizer.get("type") == "ByteLevel"
         and not pre_tokenizer.get("add_prefix_space")

@@ -7,6 +7,8 @@ Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learner
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def byte_characters() -> list[str]:
     """The character of each byte, 0 to 255.
@@ -34,3 +36,8 @@ def token_bytes(token: str) -> bytes:
         return bytes(_BYTE_OF[character] for character in token)
     except KeyError:
         return token.encode("utf-8")
+
+
+def has_affixes(model: dict[str, Any]) -> bool:
+    """Whether this model of a tokenizer.json knows characters inside or at the end of a word by another name."""
+    return bool(model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"))

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models
 
 from homespun.errors import NotEnoughText
+from homespun.tokenizer.byte_level import has_affixes
 from homespun.tokenizer.stream import CharacterStream, TokenStream
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, readable, special
 from homespun.tokenizer.unknown import UNKNOWN, lone_surrogate, unknown_character
@@ -108,12 +109,18 @@ def alphabet_of(content: dict[str, Any]) -> tuple[list[str], bool] | None:
     """
     model = content["model"]
     plain = not any(content.get(part) for part in ("normalizer", "pre_tokenizer"))
-    if not plain or model.get("type") != "BPE" or model.get("merges") or model.get("unk_token") != UNKNOWN:
+    if (
+        not plain
+        or has_affixes(model)
+        or model.get("type") != "BPE"
+        or model.get("merges")
+        or model.get("unk_token") != UNKNOWN
+    ):
         return None
     vocabulary = sorted(model["vocab"], key=model["vocab"].__getitem__)
     if not vocabulary or [model["vocab"][token] for token in vocabulary] != list(range(len(vocabulary))):
         return None
-    if any(len(token) != 1 for token in vocabulary):
+    if any(len(token) != 1 or lone_surrogate(token) for token in vocabulary):
         return None
     added = [(token["id"], token["content"]) for token in content.get("added_tokens") or []]
     if added not in ([], [(len(vocabulary), END_OF_TEXT)]):

@@ -13,10 +13,20 @@ from tokenizers import Tokenizer as Backend
 
 from homespun.errors import TokenizerError
 from homespun.tokenizer.byte_level import byte_characters
+from homespun.tokenizer.failure import failures_told
+from homespun.tokenizer.steps import PARTS, try_out, what_is_wrong
 from homespun.tokenizer.unknown import UNKNOWN
 
-LARGEST_FILE = 64 * 2**20  # the largest in use (262,144 ids) has 33 MB
+LARGEST_FILE = 40 * 2**20  # the largest in use (262,144 ids) has 33 MB
 LARGEST_VOCABULARY = 2**20
+# A hostile file of this size could become twenty times as much in memory: what takes room is counted before.
+MOST_VALUES = 3_000_000  # Gemma's has half as many
+MOST_LISTS = 1_500_000  # and a third of these
+MOST_UNIGRAM_CHARACTERS = 4_000_000  # of all pieces together; the library takes some 300 bytes for each
+LONGEST_PIECE = 1024  # characters
+MOST_ADDED = 2**16  # tokens; Gemma's has 6,415
+
+LONGEST_REASON = 500  # characters: the library quotes what it does not accept, and that may be megabytes
 
 TODO = "Get it anew from where it came from, or let homespun make one: --tokenizer bpe"
 
@@ -27,7 +37,10 @@ def read_json_object(path: Path, largest: int) -> dict[str, Any]:
         size = path.stat().st_size
         if size > largest:
             raise wrong(path, f"it has {size / 1e6:,.0f} MB, and at most {largest / 1e6:,.0f} MB are read")
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        if text.count(b",") > MOST_VALUES or text.count(b"[") + text.count(b"{") > MOST_LISTS:
+            raise wrong(path, "it holds more values than any tokenizer has")
+        content = json.loads(text)
     except OSError as error:
         raise TokenizerError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from error
     except (ValueError, RecursionError) as error:
@@ -47,7 +60,7 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
     model = content.get("model")
     if not isinstance(model, dict) or "vocab" not in model:
         raise wrong(path, 'it has no "model" with a "vocab"')
-    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+    for part in PARTS:
         if not isinstance(content.get(part), (dict, type(None))):
             raise wrong(path, f'its "{part}" is not an object')
     model.setdefault("type", _type_of_old_file(model))  # older files do not say
@@ -55,6 +68,9 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
         raise wrong(path, f'its "vocab" is not what a model of type {model["type"]} has')
     ids = [*_vocabulary_ids(path, model["vocab"]), *_added_ids(path, content.get("added_tokens") or [])]
     _check_ids(path, ids)
+    reason = what_is_wrong(content)
+    if reason:
+        raise wrong(path, reason)
     content.update(truncation=None, padding=None)
     if model["type"] == "BPE":
         model["dropout"] = None
@@ -65,24 +81,12 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
 
 def backend_from(content: dict[str, Any], path: Path) -> Backend:
     """The `tokenizers` object that this content describes. Raises TokenizerError."""
-    try:
+    with failures_told(lambda error: wrong(path, f"the tokenizers library does not accept it ({error})")):
         backend = Backend.from_str(json.dumps(content))
-        _try_out(backend)
-    except BaseException as error:  # its failed assertions are no Exception
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise wrong(path, f"the tokenizers library does not accept it ({error})") from error
+        reason = try_out(backend)
+    if reason:
+        raise wrong(path, reason)
     return backend
-
-
-def _try_out(backend: Backend) -> None:
-    """Some of what is wrong with a file shows only in use."""
-    if backend.normalizer is not None:
-        backend.normalizer.normalize_str("a b")
-    if backend.pre_tokenizer is not None:
-        backend.pre_tokenizer.pre_tokenize_str("a b")
-    backend.decode([])
-    backend.decode([0], skip_special_tokens=False)
 
 
 def cuts_safely(content: dict[str, Any]) -> bool:
@@ -98,19 +102,44 @@ def cuts_safely(content: dict[str, Any]) -> bool:
 
 def wrong(path: Path, reason: str) -> TokenizerError:
     """The error for a file that is not what it should be."""
-    return TokenizerError(f"{path} is not a tokenizer that can be used: {reason}.", TODO)
+    reason = reason.rstrip(".")
+    short = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
+    return TokenizerError(f"{path} is not a tokenizer that can be used: {short}.", TODO)
 
 
 def _vocabulary_ids(path: Path, vocabulary: Any) -> list[Any]:
     """The ids of a model's vocabulary: an object token -> id, or (Unigram) a list of [token, score]."""
     if isinstance(vocabulary, dict):
+        _check_doubles(path, vocabulary)
         return list(vocabulary.values())
     if isinstance(vocabulary, list):
         for place, entry in enumerate(vocabulary):
             if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)):
                 raise wrong(path, f"entry {place} of its vocabulary is not a [token, score]")
+        check_pieces(path, [entry[0] for entry in vocabulary])
         return list(range(len(vocabulary)))
     raise wrong(path, 'its "vocab" is neither an object nor a list')
+
+
+def check_pieces(path: Path, pieces: list[str]) -> None:
+    """The pieces of a unigram model become a tree of characters: how large may it grow?"""
+    longest, together = max(map(len, pieces), default=0), sum(map(len, pieces))
+    if longest > LONGEST_PIECE:
+        raise wrong(
+            path, f"one of its pieces has {longest:,} characters, and at most {LONGEST_PIECE:,} are allowed"
+        )
+    if together > MOST_UNIGRAM_CHARACTERS:
+        raise wrong(
+            path, f"its pieces have {together:,} characters, and at most {MOST_UNIGRAM_CHARACTERS:,} are read"
+        )
+
+
+def _check_doubles(path: Path, vocabulary: dict[str, Any]) -> None:
+    """Two tokens with one id: the second could be encoded and never be decoded."""
+    owner: dict[Any, str] = {}
+    for token, id in vocabulary.items():
+        if type(id) is int and owner.setdefault(id, token) != token:
+            raise wrong(path, f"two of its tokens have the id {id}: {owner[id][:40]!r} and {token[:40]!r}")
 
 
 def _added_ids(path: Path, added: Any) -> list[Any]:
@@ -119,6 +148,8 @@ def _added_ids(path: Path, added: Any) -> list[Any]:
     )
     if not well_formed:
         raise wrong(path, 'its "added_tokens" are not a list of objects with a "content"')
+    if len(added) > MOST_ADDED:
+        raise wrong(path, f"it has {len(added):,} added tokens, and at most {MOST_ADDED:,} are allowed")
     return [token.get("id") for token in added]
 
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Backend
 from homespun.errors import TokenizerError
 from homespun.tokenizer.byte import ByteTokenizer, is_byte_tokenizer
 from homespun.tokenizer.char import CharTokenizer, alphabet_of
-from homespun.tokenizer.json_file import backend_from, cuts_safely, read_json_object, read_tokenizer_json
+from homespun.tokenizer.json_file import backend_from, cuts_safely, read_json_object, read_tokenizer_json, wrong
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
 
 LARGEST_SETTINGS = 8 * 2**20
@@ -52,13 +52,18 @@ def _load_json(path: Path) -> Tokenizer:
         return ByteTokenizer(end_of_text=bool(content.get("added_tokens")), settings=_kept(said))
     backend = backend_from(content, path)
     settings = {**_kept(said), **_named_tokens(said, backend)}
-    return Tokenizer(
+    tokenizer = Tokenizer(
         backend,
         said["homespun_kind"] if said.get("homespun_kind") in KINDS_BY_LABEL else "file",
         end_of_text=settings.get("eos_token") or _usual_end(backend),
         settings=settings,
         may_be_cut=cuts_safely(content),
     )
+    try:
+        _ = tokenizer.opening
+    except TokenizerError as error:
+        raise wrong(path, error.what) from error
+    return tokenizer
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from homespun.errors import MissingExtra
-from homespun.tokenizer.json_file import LARGEST_FILE, LARGEST_VOCABULARY, wrong
+from homespun.tokenizer.json_file import LARGEST_FILE, LARGEST_VOCABULARY, check_pieces, wrong
+from homespun.tokenizer.steps import table_problem
 from homespun.tokenizer.tokenizer import Tokenizer, special
 
 SPACE = "▁"
+MOST_SPLITS = 5 * 10**7  # squares of the pieces' lengths together: Gemma's have half as much
 UNIGRAM, BPE = 1, 2  # model types, as the file has them
 
 # What the two are compared on. Each line is a place where conversions go wrong.
@@ -74,21 +76,27 @@ def _read(path: Path) -> tuple[Any, Any]:
     try:
         proto.ParseFromString(content)
         processor = SentencePieceProcessor(model_proto=content)
-    except (DecodeError, RuntimeError) as error:
+    except (DecodeError, RuntimeError, ValueError) as error:  # ValueError: no UTF-8
         raise wrong(path, f"it is no SentencePiece model ({error})") from error
     if not proto.pieces:
         raise wrong(path, "it is no SentencePiece model (it has no pieces)")
     if len(proto.pieces) > LARGEST_VOCABULARY:
         raise wrong(path, f"it has {len(proto.pieces):,} pieces, and at most {LARGEST_VOCABULARY:,} are allowed")
+    check_pieces(path, [piece.piece for piece in proto.pieces])
     return proto, processor
 
 
 def _converted(proto: Any, processor: Any, path: Path) -> Backend:
     kinds = {UNIGRAM: _unigram, BPE: _bpe}
+    if sum(len(piece.piece) ** 2 for piece in proto.pieces) > MOST_SPLITS:
+        raise wrong(path, "its pieces are longer than those of any tokenizer in use")
     if proto.trainer_spec.model_type not in kinds:
         raise wrong(path, "it cuts text into whole words or characters; only unigram and bpe models can be used")
     if proto.trainer_spec.treat_whitespace_as_suffix or not proto.normalizer_spec.escape_whitespaces:
         raise wrong(path, "it writes spaces in a way that tokenizer.json cannot express")
+    charsmap = proto.normalizer_spec.precompiled_charsmap
+    if charsmap and (problem := table_problem(charsmap)):
+        raise wrong(path, f"its normalizer {problem}")
     try:
         backend = Backend(kinds[proto.trainer_spec.model_type](proto))
         backend.normalizer = normalizers.Sequence(list(_normalizers(proto.normalizer_spec, processor)))

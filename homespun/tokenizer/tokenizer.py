@@ -25,6 +25,7 @@ from tokenizers import Tokenizer as Backend
 
 from homespun.errors import TokenizerError, WriteFailed
 from homespun.tokenizer.byte_level import token_bytes
+from homespun.tokenizer.failure import damaged, failures_told, is_the_librarys
 from homespun.tokenizer.stream import ByteStream, PieceStream, TokenStream, WindowStream
 from homespun.tokenizer.unknown import lone_surrogate, unknown_character
 from homespun.tokenizer.words import WordTable, cut
@@ -37,6 +38,8 @@ END_OF_TEXT = "<|endoftext|>"
 # So many characters are encoded at a time: what the library gives for a token takes about 150 bytes, an id 2 or 4.
 BATCH_CHARACTERS = 2**22
 BLOCK_CHARACTERS = 2**18
+
+MOST_OPENING = 100  # ids before a text: those in use have one or two
 
 
 class Tokenizer:
@@ -86,16 +89,24 @@ class Tokenizer:
 
     @cached_property
     def opening(self) -> list[int]:
-        """Ids that a tokenizer from elsewhere puts before every text (Llama's `<s>`). Ours have none."""
+        """Ids that a tokenizer from elsewhere puts before every text (Llama's `<s>`). Ours have none.
+
+        Raises TokenizerError where they are none of its ids.
+        """
         if self._backend.post_processor is None:
             return []
-        ordinary = next(id for id in range(self.vocab_size) if id not in self.special_tokens.values())
-        encoding = self._backend.encode(self.decode([ordinary]), add_special_tokens=True)
+        special_ids = set(self.special_tokens.values())
+        ordinary = next((id for id in range(self.vocab_size) if id not in special_ids), 0)
+        with failures_told(damaged("say what it puts before a text")):
+            encoding = self._backend.encode(self.decode([ordinary]), add_special_tokens=True)
         opening = []
         for id, is_special in zip(encoding.ids, encoding.special_tokens_mask, strict=True):
             if not is_special:
                 break
             opening.append(id)
+        if len(opening) > MOST_OPENING:
+            raise damaged("say what it puts before a text")(ValueError(f"it puts {len(opening):,} ids there"))
+        self._checked(opening)
         return opening
 
     def for_a_new_model(self, *, documents: int) -> Tokenizer:
@@ -104,7 +115,8 @@ class Tokenizer:
         Such a model never sees the marks that another model expects around a text, so they are taken off. And it
         needs an end of text where there are several documents: `<|endoftext|>` is added if there is none.
         """
-        backend = Backend.from_str(self._backend.to_str())
+        with failures_told(damaged("be copied")):
+            backend = Backend.from_str(self._backend.to_str())
         backend.post_processor = None
         end_of_text = self.end_of_text_token
         if documents > 1 and end_of_text is None:
@@ -149,38 +161,36 @@ class Tokenizer:
         return [ids for batch in _batches(texts) for ids in self._encode_together(batch)]
 
     def _encode_together(self, texts: list[str]) -> list[NDArray[Any]]:
-        try:
+        with failures_told(lambda error: self._explain(texts, error)):
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        except Exception as error:  # the library knows no narrower class
-            raise self._explain(texts, error) from error
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
 
-    def _explain(self, texts: list[str], error: Exception) -> TokenizerError:
+    def _explain(self, texts: list[str], error: BaseException) -> TokenizerError:
         for text in texts:
             unknown = {character for character in set(text) if not self._knows(character)}
             if unknown:
                 return unknown_character(text, unknown, known=None)
-        return TokenizerError(
-            f"This tokenizer could not encode the text: {error}",
-            "Its tokenizer.json may be damaged; another one, or --tokenizer bpe, would do.",
-        )
+        return damaged("encode the text")(error)
 
     def _knows(self, character: str) -> bool:
+        """Whether the library gives it an id; what else it may fail at says nothing of the character."""
         if lone_surrogate(character):
             return False
         try:
             self._backend.encode_batch_fast([character], add_special_tokens=False)
-        except Exception as error:
-            if "unk" not in str(error).lower():  # what the library says of every kind of model
+        except BaseException as error:
+            if not is_the_librarys(error):
                 raise
-            return False
+            return "unk" not in str(error).lower()  # what the library says of every kind of model
         return True
 
     # ids -> text
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of some ids; bytes that are no character come out as U+FFFD. Raises TokenizerError."""
-        return self._backend.decode(self._checked(ids).tolist(), skip_special_tokens=False)
+        checked = self._checked(ids).tolist()
+        with failures_told(damaged("decode these ids")):
+            return self._backend.decode(checked, skip_special_tokens=False)
 
     def token(self, id: int) -> str:
         r"""One id as a person may read it: `' boy'`, `'\n'`, and `'\xc3'` for half a character."""

@@ -11,6 +11,7 @@ two hundred thousand words has some thirty thousand different ones.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,15 @@ def cut(text: str, size: int) -> Iterator[str]:
 
 
 class WordTable:
-    """The ids of the words met so far. It starts afresh when it has grown too large."""
+    """The ids of the words met so far. It starts afresh when it has grown too large.
+
+    Threads that share a tokenizer take turns: rows are numbers of places, and another one's learning moves them.
+    """
 
     def __init__(self, encode: Callable[[list[str]], list[NDArray[Any]]], dtype: np.dtype) -> None:
         self._encode = encode
         self._dtype = dtype
+        self._turn = threading.Lock()
         self._forget()
 
     def _forget(self) -> None:
@@ -63,14 +68,15 @@ class WordTable:
     def encode(self, text: str) -> NDArray[Any]:
         """The ids of a text, a 1-D array."""
         words = WORDS.findall(text)
-        try:
-            rows = self._rows_of(words)
-        except KeyError:
-            if len(self._rows) > MOST_WORDS or self._characters > MOST_CHARACTERS:
-                self._forget()
-            self._learn([word for word in dict.fromkeys(words) if word not in self._rows])
-            rows = self._rows_of(words)
-        return self._joined(rows)
+        with self._turn:
+            try:
+                rows = self._rows_of(words)
+            except KeyError:
+                if len(self._rows) > MOST_WORDS or self._characters > MOST_CHARACTERS:
+                    self._forget()
+                self._learn([word for word in dict.fromkeys(words) if word not in self._rows])
+                rows = self._rows_of(words)
+            return self._joined(rows)
 
     def _rows_of(self, words: list[str]) -> NDArray[np.int64]:
         return np.fromiter(map(self._rows.__getitem__, words), dtype=np.int64, count=len(words))

@@ -162,8 +162,8 @@ class Loop:
         )
 
     def look(self) -> Evaluation:
-        """The validation split: whole at the end of the run, and whenever it is not huge."""
-        windows = None if self.is_finished() else MOST_TOKENS_AT_A_LOOK // self.plan.context_length
+        """The validation split, whole; of a huge one, windows spread evenly over it."""
+        windows = max(1, MOST_TOKENS_AT_A_LOOK // self.plan.context_length)
         return evaluate(self.model, self.dataset.val, windows=windows, autocast=self.autocast)
 
     def progress(self) -> Progress:

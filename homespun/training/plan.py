@@ -130,7 +130,7 @@ class Plan:
         """A plan from the text of its file; `path` is what an error calls it."""
         try:
             table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # not TOML, or TOML that nobody writes by hand
             raise no_plan(path, error) from error
         values = {name: parse(name, value) for name, value in table.items()}
         missing = [part.name for part in fields(cls) if part.default is MISSING and part.name not in values]

@@ -24,8 +24,8 @@ TOKENS_PER_PARAMETER = 2.5
 MOST_EPOCHS = 16
 
 MOST_EVALUATIONS = 10
-# A look at the validation text in the middle of a run reads at most this many tokens of it,
-# spread evenly; the last one reads it whole. Only texts of some 10 MB and more notice.
+# A look at the validation text reads at most this many tokens of it, spread evenly, or it would
+# take longer than the training. Only texts of 20 MB and more notice; `evaluate` reads all of it.
 MOST_TOKENS_AT_A_LOOK = 2_000_000
 
 # torch.compile costs some 10 to 40 seconds the first time: it pays where training takes minutes.
@@ -120,6 +120,8 @@ def decide(wishes: Wishes, facts: Facts) -> Plan:
         {name: value for name, value in family_numbers(wishes, facts, numbers).items() if name not in settings}
     )
     numbers.update({name: value for name, value in recipe(wishes, numbers).items() if name not in settings})
+    if not numbers["steps"] and not minutes:
+        raise UsageError("steps = 0 trains nothing.", "Give at least one step.")
     plan = Plan(
         text=wishes.text,
         field=wishes.field,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
+import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from homespun.checkpoint import load_model, load_weights, save_model
+from homespun.checkpoint import load_config, load_model, load_weights, save_model
+from homespun.checkpoint.hf_names import layout
+from homespun.checkpoint.weights import shapes_of, stored_shape
 from homespun.errors import HomespunError, TokenizerError
 from homespun.model import GPT
 from tests.checkpoint.models import (
@@ -83,7 +89,7 @@ def test_a_config_that_asks_for_terabytes_is_refused_and_nothing_allocated(
 def test_a_context_of_millions_is_refused_although_no_weight_has_its_length(folder: Path) -> None:
     spoil(folder, max_position_embeddings=2**22, head_dim=128)
     assert "speaks of a context of 4,194,304 tokens" in told(folder)
-    assert "With heads 128 wide homespun goes up to 2,097,152." in told(folder)
+    assert "With heads 128 wide homespun goes up to 1,048,576." in told(folder)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,23 @@ def test_a_damaged_config_is_told(folder: Path, content: bytes, what: str) -> No
     assert what in told(folder)
 
 
+@pytest.mark.parametrize("name", ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"])
+@pytest.mark.parametrize("value", [-1, 0, 2**40, 10**300, 1.5, "64", "", True, [64], {"a": 1}, float("nan"), None])
+def test_a_size_that_is_none_is_told_by_name_and_value(folder: Path, name: str, value: Any) -> None:
+    spoil(folder, **{name: value})
+    told_so = told(folder)
+    assert f"config.json does not say {name}." in told_so or re.search(
+        rf"config.json: {name} is .{{1,61}}\. homespun can work with: a whole number from 1 to [\d,]+\.", told_so
+    )
+
+
+@pytest.mark.parametrize("name", ["rms_norm_eps", "rope_theta", "attention_dropout"])
+@pytest.mark.parametrize("value", [-1, 1e300, "1e-6", "", True, [1], float("nan"), float("inf")])
+def test_a_number_that_is_none_is_told_by_name(folder: Path, name: str, value: Any) -> None:
+    spoil(folder, **{name: value})
+    assert f"config.json: {name} is " in told(folder)
+
+
 def test_a_config_of_a_hundred_megabytes_is_not_read(folder: Path) -> None:
     os.truncate(folder / "config.json", 100 * 2**20)
     assert "config.json has 104,857,600 bytes; no such file has more than 1,048,576" in told(folder)
@@ -118,6 +141,48 @@ def test_a_config_that_is_a_folder_or_a_pipe_is_told(folder: Path) -> None:
     (folder / "config.json").unlink()
     (folder / "config.json").mkdir()
     assert "config.json is not a file" in told(folder)
+
+
+def test_weights_that_are_a_pipe_are_not_waited_for(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    assert "model.safetensors is not a file" in told(folder)
+
+
+def test_weights_beyond_the_memory_are_refused_though_their_file_takes_no_room(folder: Path) -> None:
+    """A file with a hole: the header is true, the terabytes of numbers are there, and all of them are zero."""
+    size = {"vocab_size": 2**22, "hidden_size": 2**14, "intermediate_size": 32}
+    spoil(
+        folder, **size, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1, tie_word_embeddings=True
+    )
+    shapes = {tensor.name: stored_shape(tensor, shapes_of(config)) for config in [load_config(folder)]
+              for tensor in layout(config, shapes_of(config))}  # fmt: skip
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+    head = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
+    os.truncate(folder / "model.safetensors", 8 + len(head) + end)
+    assert re.search(r"needs 256\.\d GiB of memory, and [\d,.]+ GiB are free\.", told(folder))
+
+
+def test_a_model_that_memory_has_no_room_for_is_refused_before_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=50_000))
+    assert told(folder) == (
+        f"{folder} needs 0.0 GiB of memory, and 0.0 GiB are free.\nClose other programs, or take a smaller model."
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.safetensors", "/etc/passwd", "sub/a.safetensors", "..", "", "a.bin", "a\0b"]
+)
+def test_an_index_cannot_lead_out_of_the_folder(folder: Path, name: str) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"lm_head.weight": name}}))
+    assert "names a file that cannot be" in told(folder)
 
 
 def test_weights_that_were_cut_short_are_told(folder: Path) -> None:

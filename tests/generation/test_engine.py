@@ -196,6 +196,7 @@ class Letters:
 
     def __init__(self, alphabet: str) -> None:
         self.alphabet = alphabet
+        self.vocab_size = len(alphabet)
 
     def encode(self, text: str) -> list[int]:
         if any(character not in self.alphabet for character in text):

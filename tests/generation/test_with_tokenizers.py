@@ -43,3 +43,18 @@ def test_a_character_that_the_model_never_met_is_named() -> None:
     tokenizer = tokenizer_of("char", 1)
     with pytest.raises(UnknownCharacter, match="U\\+0141"):
         generate_pieces(model_of(tokenizer), tokenizer, "Łódź")
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"temperature": 5.0, "seed": 3}], ids=str)
+def test_a_padded_vocabulary_never_gives_an_id_that_the_tokenizer_does_not_have(
+    settings: dict[str, float],
+) -> None:
+    """Models from elsewhere have a few ids more than their tokenizer, for the sake of a round number."""
+    tokenizer = build("char", alphabet={"a": 1, "b": 1}, documents=1, pieces=lambda: iter(["ab"]))
+    torch.manual_seed(0)
+    shape = {"context_length": 16, "n_layer": 1, "n_head": 2, "n_embd": 16}
+    model = GPT(GPTConfig.of("modern", vocab_size=512, tied_head=False, **shape))  # 510 of its 512 ids are padding
+    sampling = Sampling(**settings)  # type: ignore[arg-type]
+    assert max(generate_ids(model, [0], max_tokens=30, sampling=sampling)) >= 2
+    text = "".join(generate_pieces(model, tokenizer, "ab", max_tokens=30, sampling=sampling))
+    assert len(text) == 30 and set(text) <= {"a", "b"}

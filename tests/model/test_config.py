@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from homespun.errors import ModelError
-from homespun.model import FAMILIES
+from homespun.model import FAMILIES, GPTConfig
 from tests.model.shapes import FAMILY_NAMES, tiny
 
 
@@ -87,3 +87,11 @@ def test_an_unknown_family_is_told_the_known_ones() -> None:
     with pytest.raises(ModelError) as caught:
         tiny("bert")
     assert str(caught.value) == "There is no family 'bert'.\nThe families are: modern, llama, gpt2, lecture."
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "dropout", "norm_eps", "rotary_base"])
+@pytest.mark.parametrize("value", ["64", "", None, [1], True])
+def test_what_is_no_number_is_told_by_name(name: str, value: object) -> None:
+    sizes = {"vocab_size": 65, "context_length": 8, "n_layer": 1, "n_head": 1, "n_embd": 8}
+    with pytest.raises(ModelError, match=f"^{name} is "):
+        GPTConfig.of("modern", **{**sizes, name: value})  # type: ignore[arg-type]

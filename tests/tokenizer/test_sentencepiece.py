@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +115,52 @@ def test_a_damaged_model_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(
         TokenizerError, match=r"broken.model is not a tokenizer that can be used: it is no SentencePiece"
     ):
+        load(path)
+
+
+def spoilt(path: Path, change: Callable[[Any], Any]) -> Path:
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(path.read_bytes())
+    change(proto)
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def without_unknown(proto: Any) -> None:
+    proto.pieces[0].type = proto.pieces[0].NORMAL
+
+
+def with_a_lying_table(proto: Any) -> None:
+    proto.normalizer_spec.precompiled_charsmap = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def with_a_long_piece(proto: Any) -> None:
+    proto.pieces[-1].piece = "x" * 2000
+
+
+def with_many_long_pieces(proto: Any) -> None:
+    for number in range(60):
+        proto.pieces[-number - 1].piece = f"{number:02}" * 500
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize(
+    "change",
+    [without_unknown, with_a_lying_table, with_a_long_piece, with_many_long_pieces],
+    ids=lambda it: it.__name__,
+)
+def test_a_model_that_lies_is_refused(kind: str, change: Callable[[Any], Any], tmp_path: Path) -> None:
+    with pytest.raises(TokenizerError, match=r"spm.model is not a tokenizer that can be used"):
+        load(spoilt(model(tmp_path, **SHAPES[kind]), change))
+
+
+def test_a_model_with_names_that_are_no_text_is_refused(tmp_path: Path) -> None:
+    """The library's own complaint, which quotes them, is no text either: that was a UnicodeDecodeError."""
+    path = model(tmp_path, **SHAPES["bpe"])
+    path.write_bytes(re.sub(rb"\x0a\x02[a-z][a-z]", b"\x0a\x02\xbb\xbb", path.read_bytes()))
+    with pytest.raises(TokenizerError, match=r"spm.model is not a tokenizer .* \('utf-8' codec can't decode"):
         load(path)
 
 

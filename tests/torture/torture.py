@@ -187,7 +187,7 @@ def main() -> int:
         models = ["modern", "gpt2"]
         for model in models:
             torture.reference(model)
-        runs = 0
+        runs = told = 0
         while sum(torture.tried.values()) < arguments.kills:
             runs += 1
             model = models[runs % len(models)]
@@ -201,6 +201,8 @@ def main() -> int:
             print(
                 f"{sum(torture.tried.values())} disturbances, {runs} runs, {len(torture.wrong)} wrong", flush=True
             )
+            print("".join(f"  {what}\n" for what in torture.wrong[told:]), end="", flush=True)
+            told = len(torture.wrong)
     print(f"\n{runs} runs of {STEPS} steps, disturbed {sum(torture.tried.values())} times:")
     for how, times in torture.tried.most_common():
         print(f"  {how:16}{times:4}")
