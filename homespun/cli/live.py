@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Table
 from rich.text import Text
 
-from homespun.cli.plain import visible
+from homespun.cli.plain import program, visible
 from homespun.cli.screen import console as standard_output
 from homespun.training import Plan, Record, Result, Watcher
 from homespun.training import Progress as Step
@@ -147,12 +147,13 @@ def conclude(result: Result, console: Console | None = None) -> None:
     if result.interrupted:
         console.print("  It was interrupted; what it had learnt by then is in the folder.", style="yellow")
     console.print("\n  Now try:\n")
-    go_on = ((f"homespun train --out {folder} --resume", "go on where it was"),) if result.interrupted else ()
+    homespun = program()
+    go_on = ((f"{homespun} train --out {folder} --resume", "go on where it was"),) if result.interrupted else ()
     examples = (
         *go_on,
-        (f"homespun generate {folder}", "let it write"),
-        (f"homespun evaluate {folder}", "measure it"),
-        ("homespun train YOUR-TEXT.txt", "make one of your own text"),
+        (f"{homespun} generate {folder}", "let it write"),
+        (f"{homespun} evaluate {folder}", "measure it"),
+        (f"{homespun} train YOUR-TEXT.txt", "make one of your own text"),
     )
     width = max(len(example) for example, _ in examples)
     for example, about in examples:

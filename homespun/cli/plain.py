@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -45,6 +47,17 @@ def visible(text: str) -> str:
 SYMBOLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
 SYMBOLS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)  # what turns lines around
 SYMBOLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)  # delete, and the second set of controls
+
+
+def program() -> str:
+    """What a person types to call us: `homespun` where the shell finds it, else the path that was called.
+
+    In a fresh `.venv` that nobody has activated, only the path works.
+    """
+    called = sys.argv[0]
+    found = shutil.which("homespun")
+    same = found is not None and os.path.realpath(found) == os.path.realpath(called)
+    return "homespun" if same or not called.endswith("homespun") else shlex.quote(called)
 
 
 def print_json(value: Any) -> None:

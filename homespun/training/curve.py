@@ -32,7 +32,7 @@ def draw_curve(records: Sequence[Record], title: str) -> bytes:
         f"{best.val_loss:.3f}",
         (best.tokens, best.val_loss),
         textcoords="offset points",
-        xytext=(0, -14),
+        xytext=(0, 9),
         ha="center",
         color="#c2410c",
     )
