@@ -9,6 +9,7 @@ import contextlib
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,3 +184,31 @@ def compiler() -> str | None:
         if name and (path := shutil.which(name)):
             return path
     return None
+
+
+def compiler_failures() -> tuple[type[BaseException], ...]:
+    """Asked for when something has failed: importing these takes a second or two."""
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
+
+    return TorchDynamoException, InductorError, OSError
+
+
+def first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:100] if text else type(error).__name__
+
+
+def find_compile_cache(note: Callable[[str], None]) -> None:
+    """Makes sure that PyTorch can keep compiled code somewhere: without it not even its optimizers load."""
+    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    if folder is None:
+        return  # its own choice is a temporary folder
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        instead = tempfile.mkdtemp(prefix="homespun-compiled-")
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = instead
+        note(f"TORCHINDUCTOR_CACHE_DIR cannot be used ({error.strerror}); compiled code goes to {instead}")

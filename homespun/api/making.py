@@ -54,11 +54,13 @@ def train(
     started: time.monotonic() that the minutes count from; None = now.
     """
     from homespun.checkpoint import load_model
+    from homespun.device import find_compile_cache
     from homespun.training import Plan, Run, parse_settings
     from homespun.training.lines import Lines
 
     started = time.monotonic() if started is None else started
     watcher = Lines() if watcher is None else watcher
+    find_compile_cache(watcher.note)
     wishes = Given(
         text=tuple(text),
         minutes=minutes,

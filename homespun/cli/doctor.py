@@ -16,7 +16,7 @@ from homespun.cli.plain import json_option, print_json, shows_unicode
 
 if TYPE_CHECKING:
     from homespun.device import Machine
-    from homespun.evaluation.selftest import ModelCheck
+    from homespun.evaluation.selftest import CompileCheck, ModelCheck
 
 LITTLE_MEMORY = 2 * 10**9  # bytes; PyTorch alone takes a good part of one of them
 LITTLE_DISK = 2 * 10**9
@@ -36,7 +36,8 @@ def command(device: str, as_json: bool) -> None:
     """Look at the processor, the memory, the disk and what is installed; then test and measure.
 
     The self-test lets a small model learn in the dtype that training would take, and compares it
-    with float32 on the processor. How fast matrices are multiplied is measured, for about a second.
+    with float32 on the processor; then compiled, which takes half a minute the first time. How fast
+    matrices are multiplied is measured, for about a second.
     Ends with exit code 1 where the self-test fails.
     """
     report = examine(device)
@@ -57,6 +58,7 @@ class Report:
     disk_free: int
     extras: dict[str, bool]
     check: ModelCheck
+    compiling: CompileCheck
     rates: dict[str, float]
 
 
@@ -65,7 +67,7 @@ def examine(device_name: str) -> Report:
     import torch
 
     from homespun.device import DTYPES, choose_device, choose_dtype, describe_machine
-    from homespun.evaluation.selftest import check_model, matmul_rate
+    from homespun.evaluation.selftest import check_compiled, check_model, matmul_rate
     from homespun.fetch import cache_folder
 
     device = choose_device(device_name)
@@ -76,6 +78,7 @@ def examine(device_name: str) -> Report:
         disk_free=shutil.disk_usage(cache).free,
         extras=extras(),
         check=check_model(device, choose_dtype("auto", device)),
+        compiling=check_compiled(device, choose_dtype("auto", device)),
         rates={name: matmul_rate(device, getattr(torch, name)) for name in DTYPES},
     )
 
@@ -166,7 +169,12 @@ def show(report: Report) -> None:
     )
     out.print(facts(computer, "This computer"))
     out.print()
-    out.print(facts([("learning", learns), *rates], "Self-test"))
+    compiles = (
+        f"{yes} a compiled model computes what the model does (compiled {report.compiling.detail})"
+        if report.compiling.works
+        else f"{no} {report.compiling.detail}; training goes without it, and is slower"
+    )
+    out.print(facts([("learning", learns), ("compiling", compiles), *rates], "Self-test"))
     out.print()
     for sentence in verdict(report):
         out.print(sentence)
@@ -187,6 +195,7 @@ def as_object(report: Report) -> dict[str, object]:
         "disk_free": report.disk_free,
         "extras": report.extras,
         "self_test": report.check,
+        "compiling": report.compiling,
         "flops_per_second": report.rates,
         "verdict": verdict(report),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from homespun.device import autocast
+from homespun.device import autocast, compiler, compiler_failures, first_line
 from homespun.model import GPT, GPTConfig
 
 SECONDS_A_RATE = 0.5
@@ -56,7 +56,31 @@ def cosine(one: Tensor, other: Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(one.float(), other.float(), dim=0))
 
 
-def loss_and_gradient(device: torch.device, dtype: torch.dtype) -> tuple[float, Tensor]:
+@dataclass(frozen=True)
+class CompileCheck:
+    """Whether torch.compile works here and computes what the model does. Training goes without it where not."""
+
+    works: bool
+    detail: str
+
+
+def check_compiled(device: torch.device, dtype: torch.dtype) -> CompileCheck:
+    """Compiles the small model, forward and backward, and compares. Takes half a minute the first time."""
+    if device.type == "cpu" and compiler() is None:
+        return CompileCheck(False, "there is no C++ compiler")
+    began = time.perf_counter()
+    try:
+        loss, gradient = loss_and_gradient(device, dtype, compiled=True)
+    except compiler_failures() as error:
+        torch.compiler.reset()
+        return CompileCheck(False, first_line(error))
+    right, right_gradient = loss_and_gradient(device, dtype)
+    if not agree(loss, right, gradient, right_gradient):
+        return CompileCheck(False, "it computes something else than the model")
+    return CompileCheck(True, f"in {time.perf_counter() - began:.0f} s")
+
+
+def loss_and_gradient(device: torch.device, dtype: torch.dtype, *, compiled: bool = False) -> tuple[float, Tensor]:
     """Of a small `modern` model, its weights and text always the same; the gradient is one long vector."""
     config = GPTConfig.of("modern", vocab_size=64, context_length=64, n_layer=2, n_head=4, n_embd=64)
     with torch.random.fork_rng(devices=[]):
@@ -64,8 +88,9 @@ def loss_and_gradient(device: torch.device, dtype: torch.dtype) -> tuple[float, 
         model = GPT(config)
         ids = torch.randint(64, (4, 65))
     model, ids = model.to(device), ids.to(device)
+    forward = torch.compile(model) if compiled else model
     with autocast(device, dtype)():
-        _, loss = model(ids[:, :-1], ids[:, 1:])
+        _, loss = forward(ids[:, :-1], ids[:, 1:])
     assert loss is not None
     loss.backward()
     gradient = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])

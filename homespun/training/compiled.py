@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from homespun.device import compiler_failures, first_line
 from homespun.evaluation.selftest import agree
 from homespun.training.plan import Plan
 from homespun.training.watcher import Watcher
@@ -31,9 +32,9 @@ def compiled_or_eager(
     if not plan.compile:
         return model
     began = time.monotonic()
-    compiled = torch.compile(model)
     batch = [part.chunk(plan.micro_batches)[0].to(plan.device) for part in example]
     try:
+        compiled = torch.compile(model)
         loss, gradient = tried(compiled, model, batch, autocast)
     except compiler_failures() as error:
         watcher.note(f"torch.compile does not work here ({first_line(error)}); training goes on without it.")
@@ -64,16 +65,3 @@ def tried(
         return loss.item(), torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
     finally:
         model.zero_grad(set_to_none=True)
-
-
-def compiler_failures() -> tuple[type[BaseException], ...]:
-    """Asked for when something has failed: importing these takes a second or two."""
-    from torch._dynamo.exc import TorchDynamoException
-    from torch._inductor.exc import InductorError
-
-    return TorchDynamoException, InductorError, OSError
-
-
-def first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:100] if text else type(error).__name__

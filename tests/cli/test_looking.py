@@ -166,6 +166,7 @@ def quick_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     from homespun.evaluation import selftest
 
     monkeypatch.setattr(selftest, "matmul_rate", lambda device, dtype: 2e11 if "float32" in str(dtype) else 8e11)
+    monkeypatch.setattr(selftest, "check_compiled", lambda device, dtype: selftest.CompileCheck(True, "in 7 s"))
 
 
 def test_doctor_tests_this_computer_and_says_what_it_means(run: Run, quick_doctor: None) -> None:
@@ -205,6 +206,22 @@ def test_the_self_test_notices_wrong_gradients(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(selftest, "loss_and_gradient", lambda device, dtype: next(wrong))
     for _ in range(2):
         assert not selftest.check_model(torch.device("cpu"), torch.bfloat16).passed
+
+
+def test_the_self_test_notices_a_compiler_that_is_not_there_and_one_that_computes_wrongly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    from homespun.evaluation import selftest
+
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    assert selftest.check_compiled(cpu, torch.float32).works
+    monkeypatch.setattr(torch, "compile", lambda model: lambda ids, targets: model(ids, targets.roll(1, dims=1)))
+    assert selftest.check_compiled(cpu, torch.float32).detail == "it computes something else than the model"
+    monkeypatch.setattr(selftest, "compiler", lambda: None)
+    assert selftest.check_compiled(cpu, torch.float32) == selftest.CompileCheck(False, "there is no C++ compiler")
 
 
 def test_matmul_rate_is_measured() -> None:

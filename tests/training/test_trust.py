@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -88,3 +91,34 @@ def test_a_compiled_step_that_computes_something_else_is_not_used(
     monkeypatch.setattr(torch, "compile", lying)
     assert run(compile=True) == run(compile=False)
     assert notes == ["torch.compile computes something else than the model here; training goes on without it."]
+
+
+@pytest.mark.parametrize("compile", ["yes", "no"])
+def test_a_compile_cache_that_cannot_be_made_is_told_and_another_taken(compile: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "book.txt").write_text("A cat sees the moon.\n" * 200)
+    command = [
+        sys.executable,
+        "-m",
+        "homespun",
+        "train",
+        "book.txt",
+        "--steps",
+        "2",
+        "--size",
+        "nano",
+        "--out",
+        "run",
+    ]
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "file" / "cache"), "CXX": "/nowhere"}
+    done = subprocess.run(
+        [*command, "--set", f"compile={compile}", "--set", "n_layer=1"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "TORCHINDUCTOR_CACHE_DIR cannot be used (Not a directory)" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
