@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# The models of the tests are tiny: a second thread brings nothing, and where something else runs on
+# the machine, threads that wait for each other are many times slower than one. Before torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
