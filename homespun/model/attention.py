@@ -84,8 +84,8 @@ def attend_fused(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float =
     mask = None if new in (1, total) else sees(new, total, q.device)
     return F.scaled_dot_product_attention(
         q,
-        k.to(q.dtype),
-        v.to(q.dtype),
+        k,
+        v,
         attn_mask=mask,
         dropout_p=dropout,
         is_causal=new == total and new > 1,

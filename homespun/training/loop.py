@@ -133,6 +133,9 @@ class Loop:
                 parts = self.plan.micro_batches
                 self.watcher.note(f"memory did not suffice: from here on each step is computed in {parts} parts")
 
+    def learning_rate(self) -> float:
+        return self.plan.learning_rate * self.learning_rate_share()
+
     def learning_rate_share(self) -> float:
         plan = self.plan
         # While the number of steps is not known, the learning rate still climbs, and does not depend on it.
@@ -157,7 +160,7 @@ class Loop:
             val_loss=found.loss,
             bits_per_char=found.bits_per_char,
             bits_per_byte=found.bits_per_byte,
-            lr=self.plan.learning_rate * self.learning_rate_share(),
+            lr=self.learning_rate(),
             tokens_per_second=round(self.pace.tokens_per_second(self.plan), 1),
         )
 
@@ -172,7 +175,7 @@ class Loop:
             steps=self.plan.steps,
             tokens=self.step * self.plan.tokens_a_step,
             train_loss=self.losses[-1],
-            lr=self.plan.learning_rate * self.learning_rate_share(),
+            lr=self.learning_rate(),
             tokens_per_second=self.pace.tokens_per_second(self.plan),
             seconds=self.pace.seconds(),
             seconds_left=self.pace.seconds_left(self.plan, self.step),
