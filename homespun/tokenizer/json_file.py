@@ -18,7 +18,7 @@ from homespun.tokenizer.steps import PARTS, try_out, what_is_wrong
 from homespun.tokenizer.unknown import UNKNOWN
 
 LARGEST_FILE = 40 * 2**20  # the largest in use (262,144 ids) has 33 MB
-LARGEST_VOCABULARY = 2**20
+LARGEST_VOCABULARY = 300_000  # Gemma's; opening so many takes about as long as reading them in transformers
 # A hostile file of this size could become twenty times as much in memory: what takes room is counted before.
 MOST_VALUES = 3_000_000  # Gemma's has half as many
 MOST_LISTS = 1_500_000  # and a third of these
@@ -63,7 +63,8 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
     for part in PARTS:
         if not isinstance(content.get(part), (dict, type(None))):
             raise wrong(path, f'its "{part}" is not an object')
-    model.setdefault("type", _type_of_old_file(model))  # older files do not say
+    if model.get("type") is None:
+        model["type"] = _type_of_old_file(model)  # older files do not say
     if (model["type"] == "Unigram") != isinstance(model["vocab"], list):
         raise wrong(path, f'its "vocab" is not what a model of type {model["type"]} has')
     ids = [*_vocabulary_ids(path, model["vocab"]), *_added_ids(path, content.get("added_tokens") or [])]

@@ -12,6 +12,7 @@ from homespun.tokenizer.byte import ByteTokenizer, is_byte_tokenizer
 from homespun.tokenizer.char import CharTokenizer, alphabet_of
 from homespun.tokenizer.json_file import backend_from, cuts_safely, read_json_object, read_tokenizer_json, wrong
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
+from homespun.tokenizer.unknown import lone_surrogate
 
 LARGEST_SETTINGS = 8 * 2**20
 
@@ -90,7 +91,7 @@ def _named_tokens(said: dict[str, Any], backend: Backend) -> dict[str, str]:
         token = said.get(role)
         if isinstance(token, dict):  # an older way to write it
             token = token.get("content")
-        if isinstance(token, str) and backend.token_to_id(token) is not None:
+        if isinstance(token, str) and not lone_surrogate(token) and backend.token_to_id(token) is not None:
             named[role] = token
             if token not in added:
                 backend.add_special_tokens([special(token)])

@@ -3,6 +3,8 @@
 Its steps (normalizer, pre-tokenizer, post-processor, decoder) are a small program. Here those are refused that
 would never end, that would make a page of text out of a letter, and that would crash the `tokenizers` library,
 which says so in a trace of its own on the terminal. First by reading them, then by trying them on a few texts.
+
+A step is judged by what is in it, not by its "type": the library takes it for whatever its parts fit.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 MOST_STEPS = 100
 MOST_GROWTH = 64  # characters out of one
 LONGEST_ADDITION = 1000  # characters
-LARGEST_NUMBER = 2**20
+# Characters are taken away at the end of no token (`stop`): of a token that is shorter, the library takes more
+# than it has, and crashes. Those in use take away a space at the beginning.
+NUMBERS = (("length", 1, 2**20), ("start", 0, 2**20), ("stop", 0, 0))
+MOST_MERGES = 750_000  # Gemma has 580,604
 LONGEST_WORDPIECE = 500  # characters: finding its pieces takes the cube of that in the worst case
 
 KINDS_OF_TEXT = ("to be, or Not to be 16 don't\n", "a", " ", "7", "-", "\n", "漢", "\ufffd")
@@ -38,6 +43,8 @@ def what_is_wrong(content: dict[str, Any]) -> str:
             return f'its "{part}" has {len(steps)} steps'
         growth = 1
         for step in steps:
+            if not isinstance(step, dict):
+                return f'in its "{part}", a step is not an object'
             reason = step_problem(step)
             if reason:
                 return f'in its "{part}", {step.get("type")} {reason}'
@@ -47,16 +54,15 @@ def what_is_wrong(content: dict[str, Any]) -> str:
     return model_problem(content["model"])
 
 
-def steps_of(step: Any) -> Iterator[dict[str, Any]]:
-    """A step, and the steps that it is a sequence of. What is no step is the library's to refuse."""
-    waiting = [step]
+def steps_of(step: Any) -> Iterator[Any]:
+    """A step, and the steps that it is a sequence of, whatever they are; nothing where there is none."""
+    waiting = [] if step is None else [step]
     while waiting:
         step = waiting.pop()
-        if isinstance(step, dict):
-            yield step
-            for name in ("normalizers", "pretokenizers", "processors", "decoders"):
-                inner = step.get(name)
-                waiting += inner if isinstance(inner, list) else []
+        yield step
+        for name in ("normalizers", "pretokenizers", "processors", "decoders"):
+            inner = step.get(name) if isinstance(step, dict) else None
+            waiting += inner if isinstance(inner, list) else []
 
 
 def step_problem(step: dict[str, Any]) -> str:
@@ -65,18 +71,27 @@ def step_problem(step: dict[str, Any]) -> str:
         reason = too_slow(pattern["Regex"])
         if reason:
             return f"has a regular expression that may take for ever: {reason}"
+    if "content" in step and pattern_can_be_empty(pattern):
+        return "replaces nothing by something, and at that the library loses count"
     for name in ("prepend", "append", "content"):
         value = step.get(name)
         if isinstance(value, str) and len(value) > LONGEST_ADDITION:
             return f"puts {len(value):,} characters into the text"
-    for name in ("length", "start", "stop"):
-        value = step.get(name, 1 if name == "length" else 0)
-        least = 1 if name == "length" else 0
-        if isinstance(value, int) and not least <= value <= LARGEST_NUMBER:
+    for name, least, most in NUMBERS:
+        value = step.get(name, least)
+        if isinstance(value, int) and not least <= value <= most:
             return f"has {name} = {value}"
-    kinds = {"TemplateProcessing": template_problem, "Precompiled": charsmap_problem}
-    kind = step.get("type")
-    return kinds[kind](step) if isinstance(kind, str) and kind in kinds else ""
+    if step.get("type") == "Precompiled" or "precompiled_charsmap" in step:
+        return charsmap_problem(step)
+    return template_problem(step) if "single" in step else ""
+
+
+def pattern_can_be_empty(pattern: Any) -> bool:
+    """Whether it matches between two characters as well. It is not one that is too slow."""
+    if not isinstance(pattern, dict):
+        return False
+    expression = pattern.get("Regex")
+    return pattern.get("String") == "" or (isinstance(expression, str) and can_be_empty(expression))
 
 
 def charsmap_problem(step: dict[str, Any]) -> str:
@@ -99,30 +114,31 @@ def table_problem(table: bytes) -> str:
 
 
 def template_problem(step: dict[str, Any]) -> str:
-    """Marks that the template speaks of and does not describe."""
+    """Marks that the template speaks of and does not describe, and a second text where there is only one."""
     described = step.get("special_tokens")
     for side in ("single", "pair"):
-        marks = step.get(side)
-        for mark in marks if isinstance(marks, list) else []:
-            special = mark.get("SpecialToken") if isinstance(mark, dict) else None
-            name = special.get("id") if isinstance(special, dict) else None
-            if isinstance(name, str) and isinstance(described, dict) and name not in described:
+        parts = step.get(side)
+        for part in parts if isinstance(parts, list) else []:
+            mark, text = (
+                part.get(kind) if isinstance(part, dict) else None for kind in ("SpecialToken", "Sequence")
+            )
+            name = next((one.get("id") for one in (mark, text) if isinstance(one, dict)), None)
+            if not isinstance(name, str):
+                return "has a template with a part that is neither a mark nor a text"
+            if mark and isinstance(described, dict) and name not in described:
                 return f"speaks of a mark {name[:40]!r} that it does not describe"
+            if text and side == "single" and name != "A":
+                return f"speaks of a text {name[:40]!r} where there is only A"
     return ""
 
 
 def growth_of(step: dict[str, Any]) -> int:
-    """How many characters a step can make of one."""
+    """How many characters a step that is sound can make of one."""
     content, pattern = step.get("content"), step.get("pattern")
-    if step.get("type") != "Replace" or not isinstance(content, str) or not isinstance(pattern, dict):
+    if not isinstance(content, str) or not isinstance(pattern, dict):
         return 1
     found = pattern.get("String")
-    if isinstance(found, str) and found:
-        return max(1, -(-len(content) // len(found)))
-    expression = pattern.get("Regex")
-    if isinstance(expression, str) and not can_be_empty(expression):
-        return max(1, len(content))
-    return len(content) + 1  # something more between any two characters
+    return max(1, -(-len(content) // len(found)) if isinstance(found, str) and found else len(content))
 
 
 def model_problem(model: dict[str, Any]) -> str:
@@ -135,22 +151,37 @@ def model_problem(model: dict[str, Any]) -> str:
 
 
 def merges_problem(model: dict[str, Any]) -> str:
-    """The library cuts the prefix off the second token of a merge without looking whether it is there."""
-    prefix, merges = model.get("continuing_subword_prefix"), model.get("merges")
-    if not isinstance(prefix, str) or not prefix or not isinstance(merges, list):
+    """Merges of tokens that are none, or into one that is none: not all of them does the library expect.
+
+    Of the second token it cuts the prefix off without looking whether it is there.
+    """
+    vocabulary, merges = model["vocab"], model.get("merges")
+    prefix = model.get("continuing_subword_prefix")
+    prefix = prefix if isinstance(prefix, str) else ""
+    if not isinstance(merges, list):
         return ""
+    if len(merges) > MOST_MERGES:
+        return f"it has {len(merges):,} merges, and at most {MOST_MERGES:,} are read"
+    for first, second in pairs_of(merges):
+        if not second.startswith(prefix):
+            return f"it merges {first[:40]!r} with {second[:40]!r}, which does not begin with {prefix[:40]!r}"
+        for token in (first, second, first + second[len(prefix) :]):
+            if token not in vocabulary:
+                return f"it merges {first[:40]!r} with {second[:40]!r}, and has no token {token[:80]!r}"
+    return "" if prefix.isascii() or not merges else f"its continuing_subword_prefix is {prefix[:40]!r}"
+
+
+def pairs_of(merges: list[Any]) -> Iterator[tuple[str, str]]:
+    """Both ways to write them. What is no pair is the library's to refuse; `#version` it takes for a heading.
+
+    >>> list(pairs_of(["#version: 0.2", "t h", ["th", "e"]]))
+    [('t', 'h'), ('th', 'e')]
+    """
     for merge in merges:
-        pair = merge.split(" ") if isinstance(merge, str) else merge
-        if (
-            isinstance(pair, list)
-            and len(pair) == 2
-            and isinstance(pair[1], str)
-            and not pair[1].startswith(prefix)
-        ):
-            return (
-                f"it merges {str(pair[0])[:40]!r} with {pair[1][:40]!r}, which does not begin with {prefix[:40]!r}"
-            )
-    return "" if prefix.isascii() else f"its continuing_subword_prefix is {prefix[:40]!r}"
+        if isinstance(merge, str):
+            merge = [] if merge.startswith("#version") else merge.split(" ")
+        if isinstance(merge, list) and len(merge) == 2 and all(isinstance(token, str) for token in merge):
+            yield merge[0], merge[1]
 
 
 def try_out(backend: Backend) -> str:

@@ -1,11 +1,12 @@
 r"""Sub-word ids of long texts, several times faster: each different word is encoded once.
 
-Tokenizers of GPT-2's kind always split between a character and the space or newline after it. So a
-text is the words between such places, and its ids are the words' ids one after another. A text of
-two hundred thousand words has some thirty thousand different ones.
+Tokenizers of GPT-2's kind always split between a character and the space or newline after it, and between
+a letter and a sign after it that is no apostrophe. So a text is the words between such places, and its ids
+are the words' ids one after another. A text of two hundred thousand words has some thirty thousand
+different ones.
 
->>> WORDS.findall("To be,  or\n\tnot")
-['To', ' be,', '  or', '\n\tnot']
+>>> WORDS.findall("To be,  or\n\tnot: it isn't f(x)")
+['To', ' be', ',', '  or', '\n\tnot:', ' it', " isn't", ' f', '(x', ')']
 """
 
 from __future__ import annotations
@@ -20,11 +21,18 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A word ends where a character that is no white space is followed by a space or a newline, and nowhere else:
-# other white space (a tab, a no-break space) stays inside, because libraries disagree on what it is.
-WORDS = re.compile(r"\s*\S+(?:[^\S \n]\s*\S+)*|\s+")
+# A word ends where a character that is no white space is followed by a space or a newline: other white space
+# (a tab, a no-break space) stays inside, because libraries disagree on what it is. The first alternative
+# is for words that end in a letter of ASCII with a sign of ASCII right behind it.
+WORDS = re.compile(r"[ \n]*[^\sA-Za-z]*[A-Za-z]+(?![^ \n!-&(-/:-@\[-`{-~])|\s*\S+(?:[^\S \n]\s*\S+)*|\s+")
 
 WORD_END = re.compile(r"\S(?=[ \n])")
+
+# Where a text has no such place for so many characters (DNA, a file in base 64 on one line), it is cut all the
+# same. There its ids can be others than those that transformers makes of the whole text, by a token or two; what
+# they decode to is the same text. A document is cut so in any case, after 1 Mi characters (text/document.py);
+# without this, text that comes in one piece takes some 80 bytes of memory a character to encode.
+LONGEST_STRETCH = 2**18
 
 MOST_WORDS = 2**19
 MOST_CHARACTERS = 2**24
@@ -33,16 +41,20 @@ MOST_CHARACTERS = 2**24
 def cut(text: str, size: int) -> Iterator[str]:
     """Blocks of about `size` characters that end where a word ends; joined they are the text.
 
+    Where no word ends for LONGEST_STRETCH more characters, a block ends there.
+
     >>> list(cut("to be or not to be", 4))
     ['to be', ' or not', ' to be']
     """
     start = 0
     while len(text) - start > size:
-        place = WORD_END.search(text, start + size - 1)
-        if place is None:
+        farthest = start + size + LONGEST_STRETCH
+        place = WORD_END.search(text, start + size - 1, farthest + 1)  # it looks at the character behind, too
+        end = place.end() if place else farthest
+        if end >= len(text):
             break
-        yield text[start : place.end()]
-        start = place.end()
+        yield text[start:end]
+        start = end
     yield text[start:]
 
 

@@ -114,6 +114,31 @@ def test_a_text_of_ever_new_words_is_sampled_more_thinly() -> None:
     assert bpe_module.MOST_DIFFERENT <= new < 2 * bpe_module.MOST_DIFFERENT
 
 
+def test_a_stretch_without_a_break_is_learned_from_in_parts() -> None:
+    tokenizer = trained("ab" * 50_000, size=400)
+    assert max(len(tokenizer.token(id)) for id in range(256, tokenizer.vocab_size - 1)) <= bpe_module.LONGEST_WORD
+
+
+@given(TRICKY.map(lambda text: text * 5))
+def test_what_is_learned_from_is_the_whole_text(text: str) -> None:
+    assert "".join(bpe_module.without_stretches(text)) == text
+
+
+def test_a_text_with_breaks_is_learned_from_as_it_is() -> None:
+    assert list(bpe_module.without_stretches(LEARNED_FROM)) == [LEARNED_FROM]
+
+
+@pytest.mark.parametrize("text", ["ab" * 3_000 + "c", "ab" * 1000 + " be" + "\n" * 3_000, "漢字é" * 2_000])
+def test_a_long_text_without_a_break_is_encoded_in_parts_and_comes_back(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homespun.tokenizer.tokenizer.BLOCK_CHARACTERS", 100)
+    monkeypatch.setattr("homespun.tokenizer.words.LONGEST_STRETCH", 400)
+    assert max(map(len, cut(text, 100))) <= 500
+    tokenizer = trained()
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
 @given(TRICKY, st.integers(1, 9))
 def test_cut_blocks_and_words_join_to_the_text(text: str, size: int) -> None:
     assert "".join(cut(text, size)) == text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import sys
@@ -17,7 +16,6 @@ from tokenizers import Tokenizer as Backend
 
 from homespun.errors import TokenizerError, UnknownCharacter, UsageError, WriteFailed
 from homespun.tokenizer import Tokenizer, build, load
-from homespun.tokenizer.unknown import UNKNOWN
 
 
 @pytest.mark.parametrize("documents", [1, 2])
@@ -123,167 +121,6 @@ def test_a_foreign_model_does_not_drop_characters_in_silence(tmp_path: Path) -> 
     assert tokenizer.encode("abab") == [2, 2]
     with pytest.raises(UnknownCharacter, match=r"'é' \(U\+00E9.* at line 1, column 3 is not among the characters"):
         tokenizer.encode("abéb")
-
-
-def with_model(**model: Any) -> bytes:
-    return json.dumps({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], **model}}).encode()
-
-
-WRONG = {
-    "empty": (b"", "it is not JSON"),
-    "cut off": (with_model()[:-5], "it is not JSON"),
-    "not text": (b"\xff\xfe\x00", "it is not JSON"),
-    "deep": (b"[" * 200_000, "it is not JSON"),
-    "a long number": (b"1" * 10_000, "it is not JSON"),
-    "a list": (b"[1]", "it is a JSON list, not an object"),
-    "no model": (b"{}", 'it has no "model" with a "vocab"'),
-    "a model that is a list": (b'{"model": []}', 'it has no "model" with a "vocab"'),
-    "no vocabulary": (with_model(vocab={}), "its vocabulary is empty"),
-    "a vocabulary of another kind": (with_model(vocab=7), 'its "vocab" is neither an object nor a list'),
-    "a list for a bpe": (with_model(vocab=[["a", 0.0]]), 'its "vocab" is not what a model of type BPE has'),
-    "a score that is none": (with_model(type="Unigram", vocab=[["a"]]), "entry 0 of its vocabulary"),
-    "a negative id": (with_model(vocab={"a": -1}), "one of its ids is -1"),
-    "a broken id": (with_model(vocab={"a": 0.5}), "one of its ids is 0.5"),
-    "an id that is true": (with_model(vocab={"a": True}), "one of its ids is True"),
-    "an id that is text": (with_model(vocab={"a": "0"}), "one of its ids is '0'"),
-    "ids with holes": (
-        with_model(vocab={"a": 0, "b": 900}),
-        "it has 2 ids, but the highest is 900: most are missing",
-    ),
-    "a huge id": (with_model(vocab={"a": 4_000_000_000}), "its highest id is 4,000,000,000"),
-    "merges of nothing": (with_model(merges=["x y"]), "the tokenizers library does not accept it"),
-    "half a character": (with_model(vocab={"\ud800": 0}, unk_token=UNKNOWN), "the tokenizers library does not"),
-    "two tokens with one id": (with_model(vocab={"a": 0, "b": 0}), "two of its tokens have the id 0: 'a' and 'b'"),
-    "merges that lack their prefix": (
-        with_model(vocab={"a": 0, "b": 1, "ab": 2}, merges=["a b"], continuing_subword_prefix="####"),
-        "it merges 'a' with 'b', which does not begin with '####'",
-    ),
-    "words of any length": (
-        with_model(type="WordPiece", unk_token="a", continuing_subword_prefix="#", max_input_chars_per_word=10**9),
-        "its max_input_chars_per_word is 1,000,000,000, and at most 500 are allowed",
-    ),
-    "a piece of ten thousand letters": (
-        with_model(type="Unigram", unk_id=0, vocab=[["a" * 10_000, 0.0]]),
-        "one of its pieces has 10,000 characters, and at most 1,024 are allowed",
-    ),
-    "an unknown kind of model": (with_model(type="Magic"), "the tokenizers library does not accept it"),
-    "added tokens that are none": (
-        b'{"model": {"vocab": {"a": 0}}, "added_tokens": [1]}',
-        '"added_tokens" are not',
-    ),
-    "a step that is none": (b'{"model": {"vocab": {"a": 0}}, "decoder": 1}', 'its "decoder" is not an object'),
-}
-
-
-def with_step(part: str, **step: Any) -> bytes:
-    return json.dumps({"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}, part: step}).encode()
-
-
-def with_expression(expression: str) -> bytes:
-    return with_step(
-        "pre_tokenizer", type="Split", pattern={"Regex": expression}, behavior="Isolated", invert=False
-    )
-
-
-def in_sequence(part: str, name: str, *steps: dict[str, Any]) -> bytes:
-    return with_step(part, type="Sequence", **{name: list(steps)})
-
-
-DOUBLED = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
-BETWEEN = {"type": "Replace", "pattern": {"Regex": "(?=.)"}, "content": "b"}
-REPEATED = {"type": "Replace", "pattern": {"Regex": "a**"}, "content": "a"}
-MARK = {"SpecialToken": {"id": "[X]", "type_id": 0}}
-
-WRONG |= {
-    "an expression that never ends": (
-        with_expression("(a*)*[bx]"),
-        'in its "pre_tokenizer", Split has a regular expression that may take for ever: a repeat within a repeat',
-    ),
-    "an expression of the third power": (with_expression(r"-*-*[xy]"), "characters it takes 0."),
-    "an expression of a hundred thousand tables": (
-        with_expression(r"\p{L}" * 20_000),
-        "it has 20,000 classes of characters",
-    ),
-    "an expression deep in a sequence": (
-        in_sequence("normalizer", "normalizers", {"type": "Sequence", "normalizers": [REPEATED]}),
-        'in its "normalizer", Replace has a regular expression that may take for ever: a repeat of a repeat',
-    ),
-    "a text that grows a billionfold": (
-        in_sequence("normalizer", "normalizers", *[DOUBLED] * 30),
-        'its "normalizer" makes a text 1,073,741,824 times as long',
-    ),
-    "a text that grows between its letters": (
-        in_sequence("normalizer", "normalizers", *[BETWEEN] * 9),
-        'its "normalizer" makes a text 512 times as long',
-    ),
-    "a megabyte before every text": (
-        with_step("normalizer", type="Prepend", prepend="x" * 10**6),
-        'in its "normalizer", Prepend puts 1,000,000 characters into the text',
-    ),
-    "a thousand steps": (
-        in_sequence("normalizer", "normalizers", *[{"type": "NFC"}] * 1000),
-        'its "normalizer" has 1001 steps',
-    ),
-    "pieces of no length": (
-        with_step("pre_tokenizer", type="FixedLength", length=0),
-        'in its "pre_tokenizer", FixedLength has length = 0',
-    ),
-    "a table that says it has gigabytes": (
-        with_step("normalizer", type="Precompiled", precompiled_charsmap="/////wAAAAA="),
-        "Precompiled says that its table has 4,294,967,295 bytes, and 8 are there",
-    ),
-    "a table with a megabyte for a letter": (
-        with_step(
-            "normalizer", type="Precompiled",
-            precompiled_charsmap=base64.b64encode(b"\x04\0\0\0" + b"\0" * 4 + b"x" * 10**6 + b"\0").decode(),
-        ),
-        'in its "normalizer", Precompiled puts 1,000,000 bytes into the text',
-    ),
-    "a mark that is not described": (
-        with_step("post_processor", type="TemplateProcessing", single=[MARK], pair=[], special_tokens={}),
-        "TemplateProcessing speaks of a mark '[X]' that it does not describe",
-    ),
-    "a mark with an id that there is not": (
-        with_step(
-            "post_processor", type="TemplateProcessing", single=[MARK], pair=[MARK],
-            special_tokens={"[X]": {"id": "[X]", "ids": [7], "tokens": ["[X]"]}},
-        ),
-        "There is no token 7: this tokenizer's ids are 0 to 0",
-    ),
-    "a million lists": (b"[" + b"[]," * 2_000_000 + b"[]]", "it holds more values than any tokenizer has"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_file_is_told_in_words(case: str, tmp_path: Path) -> None:
-    content, reason = WRONG[case]
-    path = tmp_path / "tokenizer.json"
-    path.write_bytes(content)
-    with pytest.raises(TokenizerError) as error:
-        load(path)
-    assert error.value.what.startswith(f"{path} is not a tokenizer that can be used: ")
-    assert reason in error.value.what
-    assert len(error.value.what) < 700 + len(str(path))
-    assert error.value.todo == "Get it anew from where it came from, or let homespun make one: --tokenizer bpe"
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_file_leaves_no_trace_on_the_terminal(
-    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The library writes one before it raises, where an assertion of its own fails: that is to be foreseen."""
-    (tmp_path / "tokenizer.json").write_bytes(WRONG[case][0])
-    with pytest.raises(TokenizerError):
-        load(tmp_path)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "tokenizer.json"
-    with path.open("wb") as file:
-        file.truncate(2**30)  # takes no space on the disk
-    with pytest.raises(TokenizerError, match="it has 1,074 MB, and at most 42 MB are read"):
-        load(path)
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
