@@ -2,7 +2,7 @@
 
 `splits` decides what is learnt from, `pipeline` turns text into ids, `shards`
 keeps them, `preparation` puts the three together, and `batches` takes examples
-out again, in the order that `shuffle` gives.
+out again, in the order that `shuffle` gives. `doctor` says what is wrong with a text before all of that.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homespun.dataset.batches import Batches, get_batch
+    from homespun.dataset.doctor import Examination, briefly, examine, too_little
+    from homespun.dataset.finding import Finding
+    from homespun.dataset.overlap import leakage
     from homespun.dataset.preparation import Dataset, prepare, prepare_text, reopen
     from homespun.dataset.shards import Split
     from homespun.dataset.splits import SplitPlan, check_learnable, fit_context, plan_splits
@@ -20,6 +23,12 @@ _WHERE = {
     "Batches": "batches",
     "get_batch": "batches",
     "Dataset": "preparation",
+    "Examination": "doctor",
+    "Finding": "finding",
+    "briefly": "doctor",
+    "examine": "doctor",
+    "leakage": "overlap",
+    "too_little": "doctor",
     "prepare": "preparation",
     "prepare_text": "preparation",
     "reopen": "preparation",
@@ -33,15 +42,21 @@ _WHERE = {
 __all__ = [
     "Batches",
     "Dataset",
+    "Examination",
+    "Finding",
     "Split",
     "SplitPlan",
+    "briefly",
     "check_learnable",
+    "examine",
     "fit_context",
     "get_batch",
+    "leakage",
     "plan_splits",
     "prepare",
     "prepare_text",
     "reopen",
+    "too_little",
 ]
 
 

@@ -25,6 +25,7 @@ from homespun.dataset.shards import (
     write_meta,
 )
 from homespun.dataset.splits import check_learnable, fit_context, plan_splits
+from homespun.dataset.unused import mark_used, remove_unused
 from homespun.errors import NotEnoughText, WriteFailed
 from homespun.fetch import cache_folder
 
@@ -113,6 +114,7 @@ def reopen(text_key: str, tokenizer: Tokenizer) -> Dataset | None:
     opened = open_splits(folder)
     if opened is None:
         return None
+    mark_used(folder)
     return Dataset(
         train=opened[1]["train"],
         val=opened[1]["val"],
@@ -171,8 +173,10 @@ def ids_of(
     for _ in range(3):  # another process that found the folder damaged may take ours away with it
         opened = open_splits(folder)
         if opened is not None:
+            mark_used(folder)
             return opened[1], folder, already_there
         already_there = False
+        remove_unused(folder.parent)
         with draft_of(folder) as draft:
             entries = write_splits(draft, corpus, survey, tokenizer, names, cuts, on_progress)
             meta = {

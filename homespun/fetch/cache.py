@@ -16,9 +16,9 @@ from homespun.errors import DownloadFailed, WriteFailed
 def cache_folder(*parts: str) -> Path:
     """The user's cache, or a folder in it, made on demand.
 
-    It is $HOMESPUN_CACHE where that is set, else the place where this system keeps caches. It has no
-    limit, and only what killed processes left half-done is taken out of it; whoever wants the room
-    back may delete all of it at any time, and it is made anew.
+    It is $HOMESPUN_CACHE where that is set, else the place where this system keeps caches. What killed
+    processes left half-done is taken out of it, and old datasets where they take much room
+    (dataset/unused.py); whoever wants the room back may delete all of it at any time, and it is made anew.
     Raises WriteFailed.
     """
     import platformdirs

@@ -1,0 +1,83 @@
+"""What the data doctor finds, as plain values: a finding, and a place in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from homespun.dataset.pipeline import Part
+
+Severity = Literal["stop", "warn", "note"]
+SEVERITIES: tuple[Severity, ...] = ("stop", "warn", "note")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a text that a person should know before training on it.
+
+    kind: one of `doctor.LOOKED_FOR`.
+    severity: "stop" where training would fail or be a waste, "warn" where the model will be visibly
+    worse for it, "note" for what may well be meant.
+    what: with numbers and, where there is one, an example and its place.
+    todo: what to do about it; behind a line end, commands that do it, one a line.
+    """
+
+    kind: str
+    severity: Severity
+    what: str
+    todo: str
+
+
+class Place(NamedTuple):
+    """Where something stands: the document's origin and its line, from 1."""
+
+    origin: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.origin}, line {self.line:,}"
+
+
+def numbered(parts: Iterator[Part], document_characters: Sequence[int]) -> Iterator[tuple[int, Part]]:
+    """The parts of a corpus, each with the number of its document, from 0."""
+    number = characters = 0
+    for part in parts:
+        yield number, part
+        characters += len(part.text)
+        if characters == document_characters[number]:
+            number, characters = number + 1, 0
+
+
+def place_of(part: Part, position: int) -> Place:
+    """The place of a character of a part."""
+    return Place(part.origin, part.line + part.text.count("\n", 0, position))
+
+
+def percent(share: float) -> str:
+    """
+    >>> percent(0.1234), percent(0.056), percent(0.00004)
+    ('12%', '5.6%', 'less than 0.1%')
+    """
+    if share < 0.0005:
+        return "less than 0.1%"
+    return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"
+
+
+def times(count: int) -> str:
+    """
+    >>> times(1), times(2), times(1200)
+    ('once', 'twice', '1,200 times')
+    """
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+def quoted(text: str, most: int = 60) -> str:
+    """A passage on one line, with what is too long left out.
+
+    >>> quoted("To be,\\n  or not to be", most=12)
+    '"To be, or n…"'
+    """
+    flat = " ".join(text.split())
+    return f'"{flat[: most - 1]}…"' if len(flat) > most else f'"{flat}"'
