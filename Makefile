@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format reference test-slow torture fuzz clean help
+.PHONY: demo test check format reference test-slow torture lessons bench fit fuzz clean help
 
 demo: .venv/for-use ## train for two minutes on the first text that can be had
 	@$(BIN)/homespun train --minutes 2
@@ -26,6 +26,15 @@ test-slow: .venv/for-work ## the proofs that take minutes: the losses that the R
 
 torture: .venv/for-work ## kill runs at random moments, 200 times, and compare them to the bit (about half an hour)
 	@$(BIN)/python tests/torture/torture.py --kills 200
+
+lessons: .venv/for-work ## execute all lessons, and leave them as pages in runs/lessons
+	@$(BIN)/python -m tests.lessons.executing runs/lessons lessons/*.ipynb
+
+bench: .venv/for-work ## every speed against the plain way, and docs/speed.md from it (hours, on a quiet machine)
+	@$(BIN)/python -m benchmarks --all
+
+fit: .venv/for-work ## fit the law of the expected loss to the runs in benchmarks/losses.jsonl again
+	@$(BIN)/python -m benchmarks.fit
 
 fuzz: ## an hour of coverage-guided fuzzing of what reads other people's files
 	@test -x .fuzz/bin/python || $(PYTHON) -m venv .fuzz

@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+from tests.web import server  # noqa: F401 (a fixture)
 
 # The models of the tests are tiny: a second thread brings nothing, and where something else runs on
 # the machine, threads that wait for each other are many times slower than one. Before torch is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# By itself hypothesis fails a test that takes over 0.2 seconds, as any does on a machine with other work to do.
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")
 
 
 @pytest.fixture(autouse=True)

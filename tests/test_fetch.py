@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
 import gzip
 import hashlib
 import io
 import itertools
 import os
-import re
 import tarfile
-import threading
-import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -26,8 +22,10 @@ from homespun.fetch import (
     archive_members,
     cache_folder,
     download,
+    downloads_told,
     package_archive,
     package_file,
+    progress,
     retrieve,
     without_password,
     written_whole,
@@ -36,102 +34,12 @@ from homespun.fetch.index import pip_settings
 from homespun.fetch.stream import content_of, steady
 from homespun.fetch.web import _way_out
 from homespun.text import read
-
-TEXT = "Once upon a time — é.\n".encode() * 100
-
-
-class Handler(BaseHTTPRequestHandler):
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        type(self).asked.append(self.path)
-        word = re.match(r"/(\w*)", self.path)
-        answer = getattr(self, f"path_{word and word.group(1)}", None)
-        if answer is None:
-            self.send_error(404)
-        else:
-            answer()
-
-    def send(self, content: bytes, **headers: str) -> None:
-        self.send_response(200)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def path_text(self) -> None:
-        self.send(TEXT, Content_Type="text/plain")
-
-    def path_page(self) -> None:
-        self.send(b"<html><nav>x</nav><p>A page.</p></html>", Content_Type="text/html; charset=utf-8")
-
-    def path_unchanged(self) -> None:
-        if self.headers.get("If-None-Match") == '"1"':
-            self.send_response(304)
-            self.end_headers()
-        else:
-            self.send(TEXT, ETag='"1"')
-
-    def path_bomb(self) -> None:
-        self.send(gzip.compress(bytes(50_000_000)), Content_Encoding="gzip")
-
-    def path_twice(self) -> None:
-        self.send(gzip.compress(gzip.compress(TEXT)), Content_Encoding="gzip, gzip")
-
-    def path_packed(self) -> None:
-        self.send(gzip.compress(TEXT) + gzip.compress(TEXT), Content_Encoding="gzip")
-
-    def path_cut(self) -> None:
-        self.send(gzip.compress(TEXT)[:-9], Content_Encoding="gzip")
-
-    def path_long(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(10 * 2**30))
-        self.end_headers()
-
-    def path_nowhere(self) -> None:
-        self.send_response(302)
-        self.send_header("Location", "http://[bad")
-        self.end_headers()
-
-    def path_drip(self) -> None:
-        """A head that never ends, a line every now and then."""
-        try:
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-            while True:
-                self.wfile.write(b"X: y\r\n")
-                time.sleep(0.05)
-        except OSError:
-            self.close_connection = True
-
-    def path_half(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(2 * len(TEXT)))
-        self.end_headers()
-        self.wfile.write(TEXT)
-
-    def path_to(self) -> None:
-        self.send_response(302)
-        self.send_header("Location", self.path.partition("?")[2])
-        self.end_headers()
-
-    def path_loop(self) -> None:
-        self.send_response(302)
-        self.send_header("Location", "/loop")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+from tests.web import TEXT, Handler
 
 
 @pytest.fixture
-def server() -> Iterator[str]:
-    Handler.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+def heard() -> list[tuple[str, int, int]]:
+    return []
 
 
 def cached_files(own_cache: Path) -> list[str]:
@@ -312,10 +220,36 @@ def test_processes_that_download_the_same_at_once_do_not_harm_each_other(server:
     assert len(cached_files(own_cache)) == 2
 
 
-def test_progress_is_told_in_bytes(server: str) -> None:
-    told: list[tuple[int, int]] = []
-    retrieve(f"{server}/text", on_progress=lambda done, of: told.append((done, of)))
-    assert told[-1] == (len(TEXT), len(TEXT))
+def test_the_worked_examples_are_right() -> None:
+    assert doctest.testmod(progress).failed == 0
+
+
+@pytest.mark.parametrize(("path", "said"), [("text", len(TEXT)), ("unsized", 0), ("packed", None)])
+def test_every_block_is_told_and_the_end(
+    server: str, heard: list[tuple[str, int, int]], path: str, said: int | None
+) -> None:
+    with downloads_told(lambda *facts: heard.append(facts)):
+        retrieve(f"{server}/{path}")
+    name, done, size = heard[-1]
+    assert name == f"{server}/{path}" and done == size > 0
+    assert said is None or {size for _, done, size in heard[:-1]} <= {said}
+    assert said is None or size == len(TEXT)
+
+
+def test_what_is_here_already_is_not_told(server: str, heard: list[tuple[str, int, int]]) -> None:
+    retrieve(f"{server}/text", sha256=hashlib.sha256(TEXT).hexdigest())
+    retrieve(f"{server}/unchanged")
+    with downloads_told(lambda *facts: heard.append(facts)):
+        retrieve(f"{server}/text", sha256=hashlib.sha256(TEXT).hexdigest())
+        retrieve(f"{server}/unchanged")
+    assert heard == []
+
+
+def test_nobody_is_told_after_the_block(server: str, heard: list[tuple[str, int, int]]) -> None:
+    with downloads_told(lambda *facts: heard.append(facts)):
+        pass
+    retrieve(f"{server}/text")
+    assert heard == []
 
 
 def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,3 +339,11 @@ def test_a_damaged_setting_of_pip_is_one_place_less(
     (tmp_path / "pip.conf").write_bytes(b"\xff[not a config")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     assert not pip_settings().no_index and pip_settings().find_links == (str(index),)
+
+
+def test_packages_are_told_as_well(index: Path, heard: list[tuple[str, int, int]]) -> None:
+    digest = make_sdist(index)
+    size = (index / "plays-1.0.tar.gz").stat().st_size
+    with downloads_told(lambda *facts: heard.append(facts)):
+        package_archive("plays", "1.0", sha256=digest)
+    assert heard == [("plays-1.0.tar.gz", size, size)]

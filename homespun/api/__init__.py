@@ -4,8 +4,8 @@
 >>> run = homespun.train("book.txt", steps=500)       # doctest: +SKIP
 >>> print(run.generate("Once"))                       # doctest: +SKIP
 
-`language_model` is what there is to do with a model, `making` makes one, and
-`preparing` is the way from what was asked for to what a run needs.
+`language_model` is what there is to do with a model, `making` makes one, `planning` says what
+that would be, and `preparing` is the way from what was asked for to what a run needs.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homespun.api.language_model import LanguageModel, TrainedModel, load
     from homespun.api.making import train
+    from homespun.api.planning import Planned, plan
 
 _WHERE = {
     "LanguageModel": "language_model",
     "TrainedModel": "language_model",
     "load": "language_model",
     "train": "making",
+    "Planned": "planning",
+    "plan": "planning",
 }
 
-__all__ = ["LanguageModel", "TrainedModel", "load", "train"]
+__all__ = ["LanguageModel", "Planned", "TrainedModel", "load", "plan", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.api.language_model import TrainedModel
-from homespun.api.preparing import Given, prepared_again, prepared_anew, prepared_by_plan
+from homespun.api.preparing import Given, prepared_again, prepared_anew, prepared_by_plan, prepared_to_extend
 from homespun.errors import UsageError
 
 if TYPE_CHECKING:
     from homespun.dataset import Dataset
     from homespun.model import GPT, Bigram
     from homespun.tokenizer import Tokenizer
-    from homespun.training import Plan, Watcher
+    from homespun.training import Plan, Result, Watcher
 
 SAMPLE_CHARACTERS = 240
+FEWEST_TO_REMEMBER = 50  # steps: shorter runs say little about the next one
 
 
 def train(
@@ -35,6 +36,7 @@ def train(
     field: str | None = None,
     plan: str | Path | None = None,
     resume: bool = False,
+    extend: bool = False,
     settings: dict[str, Any] | list[str] | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -49,13 +51,14 @@ def train(
     model, size, tokenizer: "modern", "auto" and "auto" unless given. seed: 1337 unless given.
     plan: a plan.toml to be replayed; text and out may be given beside it.
     resume: go on with the run in `out`, to the bit; start it where nothing is there yet.
+    extend: carry the finished run in `out` on for `minutes` or `steps` more, with a new schedule.
     settings: numbers of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
     watcher: hears of the progress; None prints a line at every evaluation.
     started: time.monotonic() that the minutes count from; None = now.
     """
     from homespun.checkpoint import load_model
     from homespun.device import find_compile_cache
-    from homespun.training import Plan, Run, parse_settings
+    from homespun.training import Plan, Run, forecast_of, parse_settings
     from homespun.training.lines import Lines
 
     started = time.monotonic() if started is None else started
@@ -75,17 +78,21 @@ def train(
         dtype=dtype,
         settings=parse_settings(settings or {}),  # before anything that takes time
     )
-    if resume and out is None:
-        raise UsageError("--resume goes on with a run, and no run was named.", "Name it:  --out RUN --resume")
-    is_there = resume and out is not None and (Path(out) / "plan.toml").exists()
-    if is_there and out is not None:
+    for asked, option in ((resume, "--resume"), (extend, "--extend")):
+        if asked and out is None:
+            raise UsageError(
+                f"{option} goes on with a run, and no run was named.", f"Name it:  --out RUN {option}"
+            )
+    is_there = (resume or extend) and out is not None and (Path(out) / "plan.toml").exists()
+    if extend and out is not None:
+        prepared = prepared_to_extend(Path(out), wishes, watcher)
+    elif is_there and out is not None:
         prepared = prepared_again(Plan.load(Path(out) / "plan.toml"), Path(out), wishes, watcher)
     elif plan is not None:
         prepared = prepared_by_plan(Plan.load(Path(plan)), wishes, watcher)
     else:
         prepared = prepared_anew(wishes, watcher)
-    decided = fit_to_text(prepared.plan, prepared.dataset, watcher)
-    tell_where_validation_is_a_sample(prepared.dataset, watcher)
+    decided = prepared.plan
     warn_where_it_opens_here_only(decided, prepared.dataset, watcher)
     result = Run(
         decided,
@@ -96,33 +103,25 @@ def train(
         watcher=watcher,
         sample=partial(sample, prepared.tokenizer, prepared.dataset.characters_per_token, decided.seed),
         started=started,
+        forecast=forecast_of(decided, prepared.facts) if prepared.facts else None,
         tensorboard=tensorboard,
         resume=is_there,
     ).train()
+    remember_speed(decided, result)
     best, opened = load_model(result.out, device=decided.device)
     return TrainedModel(best, opened, result.out, result=result)
 
 
-def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
-    """A text that is shorter than the context is trained on with a shorter one."""
-    from homespun.dataset import fit_context
+def remember_speed(plan: Plan, result: Result) -> None:
+    """What a step has taken here corrects what the next plan reckons with."""
+    from homespun.training.calibrate import Memory
 
-    context_length = fit_context(dataset.train.tokens, dataset.val.tokens, plan.context_length)
-    if context_length < plan.context_length:
-        watcher.note(
-            f"the text is too short for a context of {plan.context_length} tokens: {context_length} it is"
-        )
-    return plan.with_(context_length=context_length)
-
-
-def tell_where_validation_is_a_sample(dataset: Dataset, watcher: Watcher) -> None:
-    from homespun.training.planner import MOST_TOKENS_AT_A_LOOK
-
-    if dataset.val.tokens > MOST_TOKENS_AT_A_LOOK:
-        watcher.note(
-            f"of the {dataset.val.tokens:,} tokens held out, {MOST_TOKENS_AT_A_LOOK:,} spread evenly "
-            "are looked at; homespun evaluate reads them all"
-        )
+    expected = result.forecast.step_seconds if result.forecast else 0.0
+    if not expected or result.steps < FEWEST_TO_REMEMBER or result.compiled != plan.compile:
+        return
+    memory = Memory(plan.device, plan.dtype)
+    way = "compiled" if plan.compile else "eager"
+    memory.remember(way, result.step_seconds / expected * memory.correction(way))
 
 
 def warn_where_it_opens_here_only(plan: Plan, dataset: Dataset, watcher: Watcher) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.errors import TextError, UsageError
-from homespun.fetch import without_password
+from homespun.fetch import downloads_told, without_password
 
 if TYPE_CHECKING:
     from homespun.dataset import Dataset
     from homespun.text import Corpus
     from homespun.tokenizer import Tokenizer
-    from homespun.training import Facts, Plan, Watcher
+    from homespun.training import Facts, Plan, Watcher, Wishes
 
 SEED = 1337
 
@@ -57,17 +57,23 @@ class Given:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run is made from. `title` is the text's name for people, `name` one for a folder."""
+    """What a run is made from. `title` is the text's name for people, `name` one for a folder.
+
+    wishes, facts: what the plan was decided on, where it was decided now.
+    """
 
     title: str
     name: str
     tokenizer: Tokenizer
     dataset: Dataset
     plan: Plan
+    corpus: Corpus | None = None
+    wishes: Wishes | None = None
+    facts: Facts | None = None
 
     @classmethod
     def from_corpus(cls, corpus: Corpus, tokenizer: Tokenizer, dataset: Dataset, plan: Plan) -> Prepared:
-        return cls(corpus.title, corpus.name, tokenizer, dataset, plan)
+        return cls(corpus.title, corpus.name, tokenizer, dataset, plan, corpus)
 
 
 def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
@@ -93,7 +99,8 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
     device = given.settings.get("device", given.device or "auto")
     dtype = given.settings.get("dtype", given.dtype or "auto")
     facts = facts_of(dataset, device, dtype, wishes.model, watcher)
-    return Prepared.from_corpus(corpus, tokenizer, dataset, decide(wishes, facts))
+    plan = fit_to_text(decide(wishes, facts), dataset, watcher)
+    return replace(Prepared.from_corpus(corpus, tokenizer, dataset, plan), wishes=wishes, facts=facts)
 
 
 def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
@@ -110,7 +117,8 @@ def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
     if plan.text_key and plan.text_key != key:
         watcher.note("this is not the text that the plan was made for, so the numbers will be others")
         plan = plan.with_(text_key=key, text=places(given.text) or plan.text)
-    return Prepared.from_corpus(corpus, tokenizer, dataset, plan)
+    # Its minutes are over: what is repeated is every step that they had room for.
+    return Prepared.from_corpus(corpus, tokenizer, dataset, fit_to_text(plan.with_(minutes=0.0), dataset, watcher))
 
 
 def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Prepared:
@@ -137,6 +145,21 @@ def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Pre
     if not (run / "tokenizer.json").exists():
         _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
     return Prepared.from_corpus(corpus, tokenizer, prepare_dataset(corpus, tokenizer, watcher), plan)
+
+
+def prepared_to_extend(run: Path, given: Given, watcher: Watcher) -> Prepared:
+    """A run that has ended and is carried on: its own text and plan, with a new end."""
+    from homespun.training import Plan
+    from homespun.training.extension import extended_plan
+
+    if (given.minutes is None) == (given.steps is None):
+        raise UsageError(
+            "--extend needs to know how long to carry the run on.",
+            "Add --minutes 20, or --steps 1000: that much more.",
+        )
+    plan = Plan.load(run / "plan.toml")
+    prepared = prepared_again(plan, run, replace(given, minutes=None, steps=None), watcher)
+    return replace(prepared, plan=extended_plan(run, plan, minutes=given.minutes, steps=given.steps))
 
 
 def check_agreement(plan: Plan, given: Given, run: Path) -> None:
@@ -166,9 +189,10 @@ def choose_corpus(text: Sequence[str | Path], field: str | None, watcher: Watche
     """The texts that were named, or the first named corpus that can be had."""
     from homespun import text as texts
 
-    if text:
-        return texts.read(*text, field=field or None)
-    corpus, why = texts.default_corpus()
+    with downloads_told(watcher.downloaded):
+        if text:
+            return texts.read(*text, field=field or None)
+        corpus, why = texts.default_corpus()
     watcher.note(why)
     return corpus
 
@@ -186,7 +210,8 @@ def tokenizer_for(corpus: Corpus, spec: str, watcher: Watcher) -> tuple[str, Tok
         spec, why = choose(characters=survey.characters, alphabet=survey.alphabet, documents=survey.documents)
         watcher.note(f"tokenizer {spec}: {why}")
     pieces = partial(pieces_of, corpus)
-    return spec, build(spec, alphabet=survey.alphabet, documents=survey.documents, pieces=pieces)
+    with downloads_told(watcher.downloaded):  # GPT-2's comes from the network
+        return spec, build(spec, alphabet=survey.alphabet, documents=survey.documents, pieces=pieces)
 
 
 def pieces_of(corpus: Corpus) -> Iterator[str]:
@@ -205,26 +230,50 @@ def prepare_dataset(corpus: Corpus, tokenizer: Tokenizer, watcher: Watcher) -> D
     return dataset
 
 
+def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
+    """A text that is shorter than the context is trained on with a shorter one."""
+    from homespun.dataset import fit_context
+
+    context_length = fit_context(dataset.train.tokens, dataset.val.tokens, plan.context_length)
+    if context_length < plan.context_length:
+        watcher.note(
+            f"the text is too short for a context of {plan.context_length} tokens: {context_length} it is"
+        )
+    return plan.with_(context_length=context_length)
+
+
 def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Watcher) -> Facts:
-    """What the plan rests on. The machine is tested once, and timed where the plan depends on it."""
+    """What the plan rests on. The text is counted; the machine is tested once, and timed every time."""
+    import psutil
+
+    from homespun.dataset.ngrams import ladder
     from homespun.device import choose_device, choose_dtype, compiler, memory_free
     from homespun.training import Facts
-    from homespun.training.calibrate import training_flops_per_second
+    from homespun.training.calibrate import Memory, compiled, measured_speed
+    from homespun.training.compiled import compiled_shapes
     from homespun.training.trust import trusted_dtype
 
     chosen = choose_device(device)
     computed_in = str(choose_dtype(dtype, chosen)).removeprefix("torch.")
     if dtype == "auto":  # who names a dtype gets it
         computed_in = trusted_dtype(str(chosen), computed_in, watcher.note)
+    counted = ladder(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
+    speed = None if model == "bigram" else measured_speed(str(chosen), computed_in)
+    memory = Memory(str(chosen), computed_in)
     return Facts(
         train_tokens=dataset.train.tokens,
         val_tokens=dataset.val.tokens,
         vocab_size=dataset.vocab_size,
+        ladder=counted.losses,
+        far=counted.far,
         device=str(chosen),
         dtype=computed_in,
         can_compile=chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None),
+        speed=speed and speed.times(memory.correction("eager")),
+        compiled_speed=speed and compiled(speed).times(memory.correction("compiled")),
+        compiled=compiled_shapes(str(chosen), computed_in, model, dataset.vocab_size),
         memory_free=memory_free(chosen),
-        flops_per_second=0.0 if model == "bigram" else training_flops_per_second(str(chosen), computed_in),
+        memory_used=psutil.Process().memory_info().rss,
     )
 
 

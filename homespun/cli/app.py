@@ -23,10 +23,12 @@ from homespun.errors import UsageError
 # In the order in which a person meets them. What each does in one line is told here, and only here.
 VERBS = {
     "train": "Train a model on your text.",
+    "plan": "See what training would do: size, time, memory, expected loss.",
     "generate": "Let a model write, from a prompt or from nothing.",
     "evaluate": "Measure how well a model predicts a text.",
     "data": "See what a text holds, and which texts are at hand.",
     "doctor": "See what this computer can do, with a self-test.",
+    "lessons": "Put the lessons into a folder of yours.",
 }
 
 FIRST_SCREEN = f"""\

@@ -1,4 +1,4 @@
-"""homespun data: which texts are at hand, and what a text holds."""
+"""homespun data: which texts are at hand, what a text holds, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from homespun.cli.app import Commands
-from homespun.cli.plain import json_option, print_json
+from homespun.cli.plain import json_option, print_json, visible
 from homespun.errors import NotEnoughText
 
 if TYPE_CHECKING:
     from homespun.cli.preview import Preview
+    from homespun.dataset import Examination
     from homespun.text import Description
 
 NAMES = {" ": "space", "\n": "newline", "\t": "tab"}
@@ -21,12 +22,14 @@ LINES_SHOWN = 8
 SCRIPTS_SHOWN = 6
 LABELS = 14  # columns that the names of the facts take
 NOTES_SHOWN = 12
+WIDEST = 100  # columns of running text
+COLOURS = {"stop": "red", "warn": "yellow", "note": "cyan"}
 
 
 @click.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """See which texts are at hand, and what a text holds."""
+    """See which texts are at hand, what a text holds, and what is wrong with it."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -83,8 +86,8 @@ def show_command(text: tuple[str, ...], field: str | None, tokenizer: str, as_js
     from homespun.cli.preview import preview
     from homespun.cli.screen import working
 
-    corpus = texts.read(*text, field=field) if text else texts.default_corpus()[0]
     with working("reading"):
+        corpus = texts.read(*text, field=field) if text else texts.default_corpus()[0]
         description = texts.describe(corpus)
         try:
             planned: Preview | NotEnoughText = preview(corpus, tokenizer)
@@ -94,6 +97,35 @@ def show_command(text: tuple[str, ...], field: str | None, tokenizer: str, as_js
         print_json(as_object(description, planned))
     else:
         show(description, planned)
+
+
+@command.command("doctor")
+@click.argument("text", nargs=-1)
+@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
+@json_option
+def doctor_command(text: tuple[str, ...], field: str | None, as_json: bool) -> None:
+    """What is wrong with TEXT, or odd about it, and what to do.
+
+    Looks for encoding damage, odd characters, duplicates and near-duplicates, boilerplate, validation text
+    that is in the training text, too; and whether there is enough of it. Nothing is changed.
+    Without a TEXT it looks at the one that train would take.
+
+    \b
+    Examples:
+      homespun data doctor book.txt
+      homespun data doctor ~/letters/
+      homespun data doctor chat.jsonl --field message --json
+    """
+    from homespun import text as texts
+    from homespun.cli.screen import working
+    from homespun.dataset import examine
+
+    with working("examining"):
+        examination = examine(texts.read(*text, field=field) if text else texts.default_corpus()[0])
+    if as_json:
+        print_json(examination)
+    else:
+        show_examination(examination)
 
 
 def show_names(corpora: list[dict[str, str]]) -> None:
@@ -131,6 +163,35 @@ def show(description: Description, planned: Preview | NotEnoughText) -> None:
         out.print(facts([("-", note) for note in shown] + [("-", f"and {more} more")] * (more > 0)))
     out.print("\nHow it begins", style="bold")
     out.print(indented("\n".join(description.beginning.splitlines()[:LINES_SHOWN])))
+
+
+def show_examination(examination: Examination) -> None:
+    from rich.text import Text
+
+    from homespun.cli.screen import console
+    from homespun.cli.telling import folded
+
+    def say(sentence: str, indent: str) -> None:
+        out.print(Text("\n".join(folded(sentence, min(out.width, WIDEST), indent))))
+
+    e = examination
+    out = console()
+    documents = "1 document" if e.documents == 1 else f"{e.documents:,} documents"
+    out.print(Text(visible(e.title), "bold"))
+    out.print(f"{documents}, {e.characters:,} characters, {e.alphabet_size:,} different ones")
+    for finding in e.findings:
+        advice, *commands = finding.todo.split("\n")
+        out.print()
+        out.print(Text(finding.kind, f"bold {COLOURS[finding.severity]}"), Text(f"({finding.severity})", "dim"))
+        say(finding.what, "  ")
+        say(advice, "  ")
+        for line in commands:  # each on one line, so that it can be copied
+            out.print(Text(f"    {line}"), soft_wrap=True)
+    out.print()
+    if not e.findings:
+        say(f"Nothing found. Looked for: {', '.join(e.looked_for)}.", "")
+    if e.sampled:
+        say(e.sampled, "")
 
 
 def found_in(description: Description, width: int) -> list[tuple[str, str]]:

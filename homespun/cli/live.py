@@ -7,19 +7,18 @@ import shlex
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from homespun.cli.plain import program, visible
+from homespun.cli.plan_screen import LOSS_STYLE, plan_table
 from homespun.cli.screen import console as standard_output
-from homespun.training import Plan, Record, Result, Watcher
+from homespun.fetch import how_far
+from homespun.training import Forecast, Plan, Record, Result, Watcher
 from homespun.training import Progress as Step
-
-SAMPLE_EVERY = 20.0  # seconds
-LOSS_STYLE = "bold dark_orange"
 
 
 class Live(Watcher):
@@ -36,8 +35,7 @@ class Live(Watcher):
             transient=True,
         )
         self.task: TaskID | None = None
-        self.shown_plan: Plan | None = None
-        self.last_sample = 0.0
+        self.has_shown_plan = False
         self.smooth: float | None = None
 
     def __enter__(self) -> Live:
@@ -50,15 +48,20 @@ class Live(Watcher):
     def note(self, line: str) -> None:
         self.console.print(Padding(Text(line, style="dim"), (0, 2)))
 
+    def downloaded(self, name: str, done: int, size: int) -> None:
+        self.show_bar(done, size or None, escape(visible(how_far(name, done, size))))
+        if done == size:
+            self.drop_bar()
+
     def prepared(self, done: int, total: int) -> None:
         self.show_bar(done, total, f"preparing the text, {done:,} of {total:,} characters")
 
-    def planned(self, plan: Plan, out: Path, parameters: int) -> None:
+    def planned(self, plan: Plan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
         self.drop_bar()
-        if self.shown_plan is None:
-            self.console.print(plan_table(plan, out, parameters))
+        if not self.has_shown_plan:
+            self.console.print(plan_table(plan, parameters, forecast, str(out)))
             self.console.print(Text("    step      tokens   training   validation", style="dim"))
-        self.shown_plan = plan
+        self.has_shown_plan = True
 
     def stepped(self, progress: Step) -> None:
         # A single batch is easy or hard by chance: the bar shows what it tends to.
@@ -79,10 +82,7 @@ class Live(Watcher):
         self.console.print(line)
 
     def sampled(self, text: str) -> None:
-        now = self.bar.get_time()
-        if now - self.last_sample >= SAMPLE_EVERY:
-            self.last_sample = now
-            self.console.print(sample_panel(text, "what it writes now"))
+        self.console.print(sample_panel(text, "what it writes now"))
 
     def show_bar(self, done: int, total: int | None, about: str, left: float | None = None) -> None:
         if self.task is None:
@@ -103,28 +103,6 @@ class Left(ProgressColumn):
         if left is None:
             return Text("")
         return Text(f"{int(left) // 60}:{int(left) % 60:02d} left", style="cyan")
-
-
-def plan_table(plan: Plan, out: Path, parameters: int) -> Table:
-    """What will be trained, in five lines."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column()
-    long = f"{plan.steps:,} steps" if plan.steps else f"{plan.minutes:g} min"
-    how = ["compiled"] if plan.compile else []
-    computing = ", ".join([plan.device, plan.dtype, *how])
-    table.add_row("  model", f"{plan.model}, {shape(plan)}")
-    table.add_row("", f"{parameters:,} parameters")
-    table.add_row("  training", f"{long}, {plan.tokens_a_step:,} tokens a step, {plan.optimizer} ({computing})")
-    table.add_row("  folder", Text(str(out), style="bold"))
-    table.add_row()
-    return table
-
-
-def shape(plan: Plan) -> str:
-    if plan.model == "bigram":
-        return "one table of what follows what"
-    return f"{plan.n_layer} layers, {plan.n_head} heads, {plan.n_embd} wide, context {plan.context_length}"
 
 
 def sample_panel(text: str, title: str) -> Panel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from rich import box
 from rich.cells import cell_len
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from homespun.cli.plain import visible
+from homespun.fetch import downloads_told, each_once, how_far
 
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
@@ -86,10 +88,20 @@ def size_in_words(count: float) -> str:
 
 @contextmanager
 def working(label: str) -> Iterator[None]:
-    """Says on standard error that something is going on while the block runs; in a terminal only."""
+    """Says on standard error that something is going on while the block runs, and what is downloaded meanwhile.
+
+    In a terminal on a line that goes away; elsewhere it says of downloads alone, a line each.
+    """
     out = console(errors=True)
     if not out.is_terminal:
-        yield
+        with downloads_told(each_once(partial(print, file=out.file, flush=True))):
+            yield
         return
-    with out.status(f"{label} …"):
-        yield
+    with out.status(f"{label} …") as status:
+
+        def show(name: str, done: int, size: int) -> None:
+            line = f"{label} …" if done == size else visible(how_far(name, done, size))
+            status.update(Text(line))
+
+        with downloads_told(show):
+            yield

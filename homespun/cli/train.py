@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from homespun.cli.telling import INTERRUPTED
 from homespun.device import DTYPES
 from homespun.training import SIZES
 from homespun.training.plan import MODELS
+
+if TYPE_CHECKING:
+    from homespun.training import Result
 
 
 @click.command()
@@ -65,6 +68,7 @@ from homespun.training.plan import MODELS
     help="Of matrix products; auto is bfloat16 where the processor multiplies in it. [default: auto]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; start it where nothing is there yet.")
+@click.option("--extend", is_flag=True, help="Carry the finished run in --out on, for --minutes or --steps more.")
 @click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 @json_option
 def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **options: Any) -> None:
@@ -80,6 +84,7 @@ def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **o
       homespun train shakespeare --steps 2000 --size nano --set learning_rate=0.002
       homespun train --plan runs/book/plan.toml --out runs/book-again
       homespun train --out runs/book --resume
+      homespun train --out runs/book --extend --minutes 20
     """
     started = process_start()
     from homespun import api
@@ -88,7 +93,7 @@ def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **o
 
     if as_json:
         result = api.train(*text, settings=list(settings), watcher=Lines(), started=started, **options).result
-        print_json({name: getattr(result, name) for name in JSON_FIELDS})
+        print_json(outcome(result))
     else:
         with Live() if sys.stdout.isatty() else Lines(sys.stdout) as watcher:
             result = api.train(*text, settings=list(settings), watcher=watcher, started=started, **options).result
@@ -105,9 +110,26 @@ JSON_FIELDS = (
     "val_loss",
     "bits_per_char",
     "bits_per_byte",
+    "val_tokens",
     "best_step",
     "interrupted",
+    "compiled",
+    "step_seconds",
 )
+
+
+def outcome(result: Result) -> dict[str, Any]:
+    """What came of a run, beside what was expected of it; null where nothing was."""
+    forecast = result.forecast
+    loss = forecast.loss if forecast else None
+    return {name: getattr(result, name) for name in JSON_FIELDS} | {
+        "expected_loss": loss and loss.loss,
+        "expected_loss_low": loss and loss.low,
+        "expected_loss_high": loss and loss.high,
+        "planned_seconds": forecast and forecast.seconds,
+        "planned_memory": forecast and forecast.memory,
+        "peak_memory": result.peak_memory,
+    }
 
 
 def process_start() -> float:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from homespun.fetch.cache import cache_folder, remove_abandoned, sha256_of, written_whole
 from homespun.fetch.package import archive_member, archive_members, package_archive, package_file
-from homespun.fetch.web import Download, OnProgress, download, retrieve, without_password
+from homespun.fetch.progress import downloads_told, each_once, how_far
+from homespun.fetch.web import Download, download, retrieve, without_password
 
 __all__ = [
     "Download",
-    "OnProgress",
     "archive_member",
     "archive_members",
     "cache_folder",
     "download",
+    "downloads_told",
+    "each_once",
+    "how_far",
     "package_archive",
     "package_file",
     "remove_abandoned",

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homespun.errors import DownloadFailed
-from homespun.fetch.cache import copy_checked, written_whole
+from homespun.fetch.cache import check_size, copy_checked, written_whole
+from homespun.fetch.progress import told
 from homespun.fetch.web import CONNECT_SECONDS, MAX_REDIRECTS, READ_SECONDS, without_password
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from unearth.fetchers import PyPIClient
 
 MAX_ARCHIVE = 2**30  # bytes of one package
+BLOCK = 2**18  # bytes that are taken at a time
 
 
 @dataclass(frozen=True)
@@ -194,5 +196,7 @@ def _fetch(client: PyPIClient, link: Link, sha256: str, path: Path) -> None:
     with client.get_stream(link.normalized) as response:
         if response.status_code != 200:
             raise DownloadFailed(f"{link.filename}: {response.status_code} {response.reason_phrase}")
+        size = check_size(response.headers.get("content-length", ""), link.filename, MAX_ARCHIVE)
+        blocks = told(response.iter_bytes(BLOCK), link.filename, size)
         with written_whole(path) as file:
-            copy_checked(response.iter_bytes(2**20), file, link.filename, MAX_ARCHIVE, sha256)
+            copy_checked(blocks, file, link.filename, MAX_ARCHIVE, sha256)

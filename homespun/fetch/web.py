@@ -11,7 +11,6 @@ import ipaddress
 import json
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from homespun.errors import DownloadFailed
 from homespun.fetch.cache import cache_folder, check_size, copy_checked, remove_abandoned, sha256_of, written_whole
+from homespun.fetch.progress import told
 from homespun.fetch.stream import answering_soon, content_of, steady
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ MAX_BYTES = 4 * 2**30  # more than fits the training of a small model on one com
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 5.0  # short: without a network the next source should have its turn at once
 READ_SECONDS = 30.0  # the longest silence in the middle of a download
-
-OnProgress = Callable[[int, int], None]  # bytes that came, bytes in all
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,6 @@ def retrieve(
     sha256: str | None = None,
     max_bytes: int = MAX_BYTES,
     name: str | None = None,
-    on_progress: OnProgress | None = None,
 ) -> Download:
     """Fetch `url` into the cache, under `name` there, and say what came.
 
@@ -64,8 +61,7 @@ def retrieve(
     unless `url` itself names that host. With `sha256`, what arrives is checked against it, and a copy
     that is there already is used without asking the network. Without, the server is asked whether an
     earlier copy is still current, and that copy stands in where the server cannot be reached.
-    `on_progress` is called with the bytes that came and those there are, 0 where the server does not say.
-    Raises DownloadFailed.
+    How far it is can be heard with `downloads_told`. Raises DownloadFailed.
     """
     parsed(url)
     folder = cache_folder("downloads")
@@ -76,7 +72,7 @@ def retrieve(
     note = path.with_name(path.name + ".json")
     earlier = _read_note(note, path, url)
     try:
-        facts = _stream_to(path, url, sha256, max_bytes, earlier, on_progress)
+        facts = _stream_to(path, url, sha256, max_bytes, earlier)
     except DownloadFailed as failure:
         if not earlier or sha256:
             raise
@@ -127,7 +123,6 @@ def _stream_to(
     sha256: str | None,
     max_bytes: int,
     earlier: dict[str, str] | None,
-    on_progress: OnProgress | None,
 ) -> dict[str, str]:
     """Write what is at `url` to `path`, whole and checked, unless the earlier copy is still current."""
     import httpx
@@ -147,7 +142,7 @@ def _stream_to(
                     return earlier
                 _check_status(response)
                 size = check_size(response.headers.get("content-length", ""), shown, max_bytes)
-                sent = _told(steady(response.iter_raw(), shown), size, on_progress)
+                sent = told(steady(response.iter_raw(), shown), shown, size)
                 blocks = content_of(sent, response.headers.get("content-encoding", ""), shown)
                 with written_whole(path) as file:
                     copy_checked(blocks, file, shown, max_bytes, sha256)
@@ -162,15 +157,6 @@ def _stream_to(
         "etag": response.headers.get("etag", ""),
         "modified": response.headers.get("last-modified", ""),
     }
-
-
-def _told(blocks: Iterable[bytes], size: int, on_progress: OnProgress | None) -> Iterator[bytes]:
-    done = 0
-    for block in blocks:
-        done += len(block)
-        if on_progress is not None:
-            on_progress(done, size)
-        yield block
 
 
 def _way_out(reason: str) -> str:

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from homespun.errors import TextNotFound, TextUnreadable
-from homespun.fetch import Download, OnProgress, retrieve, without_password
+from homespun.fetch import Download, retrieve, without_password
 from homespun.text.blob import told
 from homespun.text.corpus import Corpus, FileSource, FolderSource, Source
 from homespun.text.document import whole_characters
@@ -45,11 +45,10 @@ _CONTENT_TYPES = {
 }
 
 
-def read(*sources: str | Path, field: str | None = None, on_download: OnProgress | None = None) -> Corpus:
+def read(*sources: str | Path, field: str | None = None) -> Corpus:
     """The corpus of one or several TEXT arguments; nothing but names is looked at before it is used.
 
     `field` names the field (JSON) or column (tables) that holds the text; without it that is `text`.
-    `on_download` is called with the bytes that came and those there are (0 where that is not known).
     Raises TextNotFound, DownloadFailed, and what the corpus raises when it is read.
     """
     if not sources:
@@ -58,7 +57,7 @@ def read(*sources: str | Path, field: str | None = None, on_download: OnProgress
         )
     found: list[tuple[str, str, list[Source]]] = []
     for source in dict.fromkeys(str(source) for source in sources):
-        found.append(_resolved(source, on_download))
+        found.append(_resolved(source))
     names, titles = [name for name, _, _ in found], [title for _, title, _ in found]
     every = [source for _, _, several in found for source in several]
     name = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
@@ -66,7 +65,7 @@ def read(*sources: str | Path, field: str | None = None, on_download: OnProgress
     return Corpus(name, shown, every, Request(field))
 
 
-def _resolved(source: str, on_download: OnProgress | None) -> tuple[str, str, list[Source]]:
+def _resolved(source: str) -> tuple[str, str, list[Source]]:
     """(name, title, sources) of one argument."""
     if source == "-":
         path = _kept_for_this_run(sys.stdin.buffer, "standard input")
@@ -75,7 +74,7 @@ def _resolved(source: str, on_download: OnProgress | None) -> tuple[str, str, li
         corpus = open_named(source)
         return corpus.name, corpus.title, list(corpus.sources)
     if re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE):
-        file = _from_web(source, on_download)
+        file = _from_web(source)
         return folder_name(file.name), file.shown, [file]
     path, shown = Path(source).expanduser(), whole_characters(source)  # a file's name may be no text at all
     if not source.strip() or not _exists(path, shown):
@@ -206,8 +205,8 @@ def _kept_for_this_run(stream: BinaryIO, shown: str) -> Path:
     return path
 
 
-def _from_web(url: str, on_download: OnProgress | None) -> FileSource:
-    got = retrieve(url, on_progress=on_download)
+def _from_web(url: str) -> FileSource:
+    got = retrieve(url)
     last = unquote(PurePosixPath(urlsplit(got.url).path).name) or urlsplit(url).hostname or "page"
     said = ""
     if got.trouble:

@@ -1,42 +1,148 @@
-"""How fast this machine trains: measured, in about a second, because no data sheet says."""
+"""How fast this machine trains: measured, in about a second, because no data sheet says.
+
+A few whole training steps of three small models are timed: one whose time goes into products of
+matrices, one whose time goes into everything else, and one so small that it goes into starting
+operations. What fits the three times best are the three numbers of a Speed.
+
+What a run has really taken is remembered, and corrects what is measured the next time.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import platform
 import statistics
 import time
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from homespun.device import autocast, choose_dtype
-from homespun.model import GPT, GPTConfig, flops_per_token
+from homespun.checkpoint import write_json
+from homespun.device import autocast, choose_dtype, processor_name
+from homespun.errors import WriteFailed
+from homespun.fetch import cache_folder
+from homespun.model import GPT, GPTConfig
+from homespun.training.cost import Speed, Work, work_of_a_step
 from homespun.training.optimizer import Optimizers
 
-STEPS = 5
+STEPS = 6
+# layers, heads, width, context, sequences
+SHAPES = ((1, 8, 512, 32, 64), (2, 4, 64, 256, 8), (4, 2, 64, 32, 4))
+
+# What is left of each part of the time in a compiled step, measured over the shapes of benchmarks/growth.py.
+COMPILED = Speed(product=0.95, number=0.45, start=0.35)
+
+# A correction is believed this much more than the one before it, and never beyond these bounds.
+NEWER = 0.5
+BOUNDS = (0.3, 3.0)
 
 
-def training_flops_per_second(device: str, dtype: str) -> float:
-    """Floating-point operations a second that whole training steps of a small model reach.
-
-    Whatever else is in a step (norms, the softmax, the update) is in the figure, as it is
-    in the training that is to be foretold. torch's random state stays as it was.
-    """
-    config = GPTConfig.of("modern", vocab_size=256, context_length=128, n_layer=2, n_head=6, n_embd=192)
-    sequences = 16
-    seconds = []
+def measured_speed(device: str, dtype: str) -> Speed:
+    """The Speed of whole training steps here; torch's random state stays as it was."""
+    timed = []
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = GPT(config).to(device)
-        computed_in = choose_dtype(dtype, torch.device(device))
-        optimizers = Optimizers(model, kind="muon", learning_rate=0.0, weight_decay=0.0, dtype=computed_in)
-        context = autocast(device, computed_in)
-        ids = torch.randint(256, (sequences, config.context_length + 1), device=device)
-        for _ in range(1 + STEPS):  # the first one warms up
-            began = time.monotonic()
-            with context():
-                _, loss = model(ids[:, :-1], ids[:, 1:])
-            loss.backward()
-            optimizers.step(1.0)
-            loss.item()  # a GPU has finished only when it has told the result
-            seconds.append(time.monotonic() - began)
-    operations = sequences * config.context_length * flops_per_token(config, training=True)
-    return operations / statistics.median(seconds[1:])
+        for n_layer, n_head, n_embd, context_length, sequences in SHAPES:
+            config = GPTConfig.of(
+                "modern",
+                vocab_size=128,
+                context_length=context_length,
+                n_layer=n_layer,
+                n_head=n_head,
+                n_embd=n_embd,
+            )
+            timed.append((work_of_a_step(config, sequences), seconds_of_a_step(config, sequences, device, dtype)))
+    return fitted(timed)
+
+
+def seconds_of_a_step(config: GPTConfig, sequences: int, device: str, dtype: str) -> float:
+    model = GPT(config).to(device)
+    computed_in = choose_dtype(dtype, torch.device(device))
+    optimizers = Optimizers(model, kind="muon", learning_rate=0.0, weight_decay=0.0, dtype=computed_in)
+    context = autocast(device, computed_in)
+    ids = torch.randint(config.vocab_size, (sequences, config.context_length + 1), device=device)
+    seconds = []
+    for _ in range(1 + STEPS):  # the first one warms up
+        began = time.perf_counter()
+        with context():
+            _, loss = model(ids[:, :-1], ids[:, 1:])
+        loss.backward()
+        optimizers.step(1.0)
+        loss.item()  # a GPU has finished only when it has told the result
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:])
+
+
+def fitted(timed: list[tuple[Work, float]]) -> Speed:
+    """The Speed that comes closest to those times, each counted by its share; no part of it is below nothing.
+
+    >>> speed = fitted([(Work(1e9, 1e6, 2.0), 0.013), (Work(1e8, 5e6, 3.0), 0.009), (Work(1e7, 1e5, 5.0), 0.0052)])
+    >>> [float(f"{part:.2g}") for part in (speed.product, speed.number, speed.start)]
+    [1e-11, 1e-09, 0.001]
+    """
+    rows = np.array([[work.products, work.numbers, work.starts] for work, _ in timed])
+    seconds = np.array([taken for _, taken in timed])
+    rows = rows / seconds[:, None]
+    parts = [0, 1, 2]
+    while True:  # a part that would be negative is noise around nothing: without it
+        found, *_ = np.linalg.lstsq(rows[:, parts], np.ones(len(seconds)), rcond=None)
+        if (found >= 0).all() or len(parts) == 1:
+            break
+        parts.pop(int(found.argmin()))
+    whole = np.zeros(3)
+    whole[parts] = np.abs(found)
+    return Speed(*map(float, whole))
+
+
+def compiled(speed: Speed) -> Speed:
+    """What to expect of compiled steps where single operations have that speed."""
+    return Speed(speed.product * COMPILED.product, speed.number * COMPILED.number, speed.start * COMPILED.start)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What earlier runs here have taken, held against what was foretold: one number a way of computing."""
+
+    device: str
+    dtype: str
+
+    def correction(self, way: str) -> float:
+        """Times what is foretold for "compiled" or "eager"; 1 where no run was remembered."""
+        value = self.read().get(way, 1.0)
+        return value if isinstance(value, float) and BOUNDS[0] <= value <= BOUNDS[1] else 1.0
+
+    def remember(self, way: str, ratio: float) -> None:
+        """ratio: what the steps of a run took, over what was foretold without any correction."""
+        if not math.isfinite(ratio) or ratio <= 0:
+            return
+        known = self.read()
+        before = self.correction(way) if way in known else ratio
+        mixed = math.exp((1 - NEWER) * math.log(before) + NEWER * math.log(ratio))
+        try:
+            write_json(
+                cache_folder("speed") / f"{self.key}.json", known | {way: min(max(mixed, BOUNDS[0]), BOUNDS[1])}
+            )
+        except WriteFailed:
+            return  # a cache that cannot be written forgets
+
+    def read(self) -> dict[str, float]:
+        try:
+            found = json.loads((cache_folder("speed") / f"{self.key}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, WriteFailed):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def key(self) -> str:
+        facts = [
+            processor_name(),
+            platform.machine(),
+            torch.__version__,
+            torch.get_num_threads(),
+            self.device,
+            self.dtype,
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

@@ -1,52 +1,119 @@
-"""torch.compile where the plan asks for it and it works here; else the model as it is, with a line about it."""
+"""torch.compile where the plan asks for it and it works here; else the model as it is, with a line about it.
+
+Compiling takes half a minute the first time on a machine, and a few seconds when PyTorch finds
+its work of last time again. A run that is given minutes does not wait for the first: another
+process compiles the same step into PyTorch's cache, and training begins without it, on one core
+less. Two programs that both want all cores would wait for each other most of the time.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from homespun import model as model_room
 from homespun.device import compiler_failures, first_line
 from homespun.evaluation.selftest import agree
 from homespun.training.plan import Plan
 from homespun.training.watcher import Watcher
 
 
-def compiled_or_eager(
-    model: nn.Module,
-    plan: Plan,
-    autocast: Callable[[], AbstractContextManager[Any]],
-    example: tuple[Tensor, Tensor],
-    watcher: Watcher,
-) -> Callable[..., Any]:
-    """What computes (logits, loss) from (ids, targets): compiled, and tried out forward and backward once.
+class Forward:
+    """What computes (logits, loss) from (ids, targets): the model as it is, or compiled once that is there."""
 
-    A compiler that is missing or broken, or a cache folder that cannot be written, is no
-    reason not to train. The trial leaves no gradients behind and draws no random numbers
-    that the run would draw.
-    """
-    if not plan.compile:
-        return model
-    began = time.monotonic()
-    batch = [part.chunk(plan.micro_batches)[0].to(plan.device) for part in example]
-    try:
-        compiled = torch.compile(model)
-        loss, gradient = tried(compiled, model, batch, autocast)
-    except compiler_failures() as error:
-        watcher.note(f"torch.compile does not work here ({first_line(error)}); training goes on without it.")
-        torch.compiler.reset()
-        return model
-    if not plan.dropout:  # with it the two draw other numbers
-        plain_loss, plain_gradient = tried(model, model, batch, autocast)
-        if not agree(loss, plain_loss, gradient, plain_gradient):
-            watcher.note("torch.compile computes something else than the model here; training goes on without it.")
-            return model
-    watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
-    return compiled
+    def __init__(
+        self,
+        model: nn.Module,
+        vocab_size: int,
+        example: tuple[Tensor, Tensor],
+        *,
+        autocast: Callable[[], AbstractContextManager[Any]],
+        watcher: Watcher,
+    ) -> None:
+        self.model = model
+        self.vocab_size = vocab_size
+        self.example = example
+        self.autocast = autocast
+        self.watcher = watcher
+        self.compute: Callable[..., Any] = model
+        self.beside: subprocess.Popen[bytes] | None = None
+        self.threads = torch.get_num_threads()
+
+    def __call__(self, ids: Tensor, targets: Tensor) -> Any:
+        return self.compute(ids, targets)
+
+    def __enter__(self) -> Forward:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """A run that ends in order lets the other process end, too: the next run then has its work."""
+        torch.set_num_threads(self.threads)
+        if self.beside is not None and kind is not None:
+            self.beside.kill()
+            self.beside.wait()
+
+    def prepare(self, plan: Plan, step: int) -> Plan:
+        """To be called before every step; returns the plan, with what was found out about compiling in it.
+
+        With minutes, the step from which the compiled form is used depends on when it was there. The
+        plan keeps it, for the two forms round differently and a replay has to change over where the run did.
+        """
+        if not plan.compile or self.compute is not self.model:
+            return plan
+        at_once = not plan.minutes or is_warm(plan, self.vocab_size)
+        if self.beside is None and step == 0 and not plan.compile_from and not at_once:
+            self.beside = compile_beside(plan, self.vocab_size, self.threads)
+            self.watcher.note("compiling the training step beside the first steps; next time it will be there")
+        if step < plan.compile_from or (self.beside is not None and self.beside.poll() is None):
+            torch.set_num_threads(max(1, self.threads - 1))  # in a replay, too: it decides how sums are rounded
+            return plan
+        torch.set_num_threads(self.threads)
+        if self.beside is not None and self.beside.returncode:
+            self.watcher.note("torch.compile does not work here; training goes on without it.")
+            return plan.with_(compile=False)
+        works = self.compile(plan)
+        return plan.with_(compile=works, compile_from=step if works else 0)
+
+    def compile(self, plan: Plan) -> bool:
+        """Compiles, tries it out forward and backward once, and takes it where it computes what the model does.
+
+        A compiler that is missing or broken, or a cache folder that cannot be written, is no
+        reason not to train. The trial leaves no gradients behind and draws no random numbers
+        that the run would draw.
+        """
+        began = time.monotonic()
+        batch = [part.chunk(plan.micro_batches)[0].to(plan.device) for part in self.example]
+        try:
+            compiled = torch.compile(self.model, dynamic=False)
+            loss, gradient = tried(compiled, self.model, batch, self.autocast)
+        except compiler_failures() as error:
+            self.watcher.note(
+                f"torch.compile does not work here ({first_line(error)}); training goes on without it."
+            )
+            torch.compiler.reset()
+            return False
+        if not plan.dropout:  # with it the two draw other numbers
+            plain_loss, plain_gradient = tried(self.model, self.model, batch, self.autocast)
+            if not agree(loss, plain_loss, gradient, plain_gradient):
+                self.watcher.note(
+                    "torch.compile computes something else than the model here; training goes on without it."
+                )
+                return False
+        self.watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
+        remember(plan, self.vocab_size)
+        self.compute = compiled
+        return True
 
 
 def tried(
@@ -65,3 +132,76 @@ def tried(
         return loss.item(), torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
     finally:
         model.zero_grad(set_to_none=True)
+
+
+def compile_beside(plan: Plan, vocab_size: int, threads: int) -> subprocess.Popen[bytes]:
+    """A process of its own that compiles the plan's step into PyTorch's cache, for us to find it there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "homespun.training.compile_beside"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the run, which then ends this one
+    )
+    assert process.stdin is not None
+    # The number of threads is part of what is compiled.
+    order = {"plan": plan.toml(), "vocab_size": vocab_size, "threads": threads}
+    process.stdin.write(json.dumps(order).encode())
+    process.stdin.close()
+    return process
+
+
+def is_warm(plan: Plan, vocab_size: int) -> bool:
+    """Whether this very step was compiled here before, and PyTorch's cache still has it."""
+    return (marks() / name_of(step_of(plan, vocab_size))).exists()
+
+
+def compiled_shapes(device: str, dtype: str, model: str, vocab_size: int) -> frozenset[tuple[int, ...]]:
+    """n_layer, n_head, n_embd, context_length and sequences of the steps that were compiled here before."""
+    shapes = set()
+    for mark in marks().glob("*.json"):
+        try:
+            step = json.loads(mark.read_text(encoding="utf-8"))
+            if mark.name == name_of(step) and step["runs"] == [device, dtype, model, vocab_size]:
+                shapes.add(tuple(map(int, step["shape"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # damaged, or of another version: as if it was not there
+    return frozenset(shapes)
+
+
+def remember(plan: Plan, vocab_size: int) -> None:
+    step = step_of(plan, vocab_size)
+    try:
+        marks().mkdir(parents=True, exist_ok=True)
+        (marks() / name_of(step)).write_text(json.dumps(step), encoding="utf-8")
+    except OSError:
+        return  # a cache that cannot be written forgets; compiling has worked all the same
+
+
+def marks() -> Path:
+    """Where it is written down what was compiled: inside PyTorch's cache, so that it goes when the cache goes."""
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    return Path(cache_dir()) / "homespun"
+
+
+def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:
+    """What makes a compiled step this one and no other, beside the code and the versions."""
+    sequences = plan.batch_size // plan.micro_batches
+    return {
+        "shape": [plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, sequences],
+        "config": repr(plan.config(vocab_size)),
+        "runs": [plan.device, plan.dtype, plan.model, vocab_size],
+    }
+
+
+def name_of(step: dict[str, Any]) -> str:
+    sources = sorted(Path(str(model_room.__file__)).parent.glob("*.py"))
+    facts = [
+        step,
+        torch.__version__,
+        torch.get_num_threads(),
+        os.environ.get("CXX", ""),
+        *(source.read_text(encoding="utf-8") for source in sources),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24] + ".json"

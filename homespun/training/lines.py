@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from homespun.fetch import each_once
+from homespun.training.forecast import Forecast
 from homespun.training.plan import Plan
 from homespun.training.watcher import Progress, Record, Result, Watcher
 
@@ -16,6 +18,7 @@ class Lines(Watcher):
     def __init__(self, to: TextIO | None = None) -> None:
         self.to = sys.stderr if to is None else to
         self.latest: Progress | None = None
+        self.say_what_is_downloaded = each_once(self.say)
 
     def say(self, line: str) -> None:
         print(line, file=self.to, flush=True)
@@ -23,9 +26,18 @@ class Lines(Watcher):
     def note(self, line: str) -> None:
         self.say(line)
 
-    def planned(self, plan: Plan, out: Path, parameters: int) -> None:
-        long = f"{plan.steps:,} steps" if plan.steps else "steps"
-        self.say(f"{parameters:,} parameters, {long} of {plan.tokens_a_step:,} tokens each; the run is in {out}")
+    def downloaded(self, name: str, done: int, size: int) -> None:
+        self.say_what_is_downloaded(name, done, size)
+
+    def planned(self, plan: Plan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
+        about = "about " if plan.minutes else ""
+        steps = f"{about}{plan.steps:,} steps of {plan.tokens_a_step:,} tokens each"
+        self.say(f"{parameters:,} parameters, {steps}; the run is in {out}")
+        if forecast and forecast.loss:
+            expected = forecast.loss
+            self.say(
+                f"expected loss {expected.loss:.2f}, most likely from {expected.low:.2f} to {expected.high:.2f}"
+            )
 
     def stepped(self, progress: Progress) -> None:
         self.latest = progress

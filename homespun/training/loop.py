@@ -14,12 +14,11 @@ from homespun.dataset import Batches, Dataset
 from homespun.device import autocast, choose_dtype, is_out_of_memory
 from homespun.errors import TrainingError
 from homespun.evaluation import Evaluation, evaluate
-from homespun.training.compiled import compiled_or_eager
+from homespun.training.compiled import Forward
+from homespun.training.looks import closing_tokens, look_is_due
 from homespun.training.optimizer import Optimizers
 from homespun.training.pace import Pace
 from homespun.training.plan import Plan
-from homespun.training.planner import MOST_TOKENS_AT_A_LOOK
-from homespun.training.schedule import learning_rate_at
 from homespun.training.watcher import Progress, Record, Watcher
 
 CALM = 0.3  # share of the learning rate that is left after a run has run away once
@@ -71,26 +70,41 @@ class Loop:
         )
         self.step = 0  # steps that are done
         self.losses: list[float] = []  # of the steps since the last evaluation
+        self.is_compiled = False
 
     def run(self) -> Iterator[Record]:
         if self.step == 0:
             yield self.evaluate()  # before the first step: what knowing nothing costs
         if self.is_finished():
             return
-        forward = compiled_or_eager(self.model, self.plan, self.autocast, self.batches[0], self.watcher)
-        self.pace.training_starts()
-        while not self.is_finished() and not self.stop_asked():
-            self.model.train()
-            self.losses.append(self.take_step(forward))
-            self.step += 1
-            self.settle(self.pace.step_done(self.plan, self.step))
-            self.watcher.stepped(self.progress())
-            if self.evaluation_is_due():
-                yield self.evaluate()
-            self.after_step()
+        example = self.batches[0]
+        vocab_size = self.dataset.vocab_size
+        with Forward(self.model, vocab_size, example, autocast=self.autocast, watcher=self.watcher) as forward:
+            self.prepare(forward)
+            self.pace.training_starts()
+            while not self.is_finished() and not self.stop_asked():
+                self.prepare(forward)
+                self.pace.step_starts()
+                self.model.train()
+                self.losses.append(self.take_step(forward))
+                self.step += 1
+                self.settle(self.pace.step_done(self.plan, self.step))
+                self.watcher.stepped(self.progress())
+                if look_is_due(self.plan, self.step):
+                    yield self.evaluate()
+                self.after_step()
+
+    def prepare(self, forward: Forward) -> None:
+        """Lets the compiled step take over as soon as it is there."""
+        before = forward.compute
+        with self.pace.interruption():
+            self.settle(forward.prepare(self.plan, self.step))
+        if forward.compute is not before:
+            self.is_compiled = True
+            self.pace.pace_changed()
 
     def is_finished(self) -> bool:
-        return 0 < self.plan.steps <= self.step
+        return self.step >= self.plan.steps
 
     def settle(self, plan: Plan) -> None:
         """Takes what the run itself has found out: how many steps fit, or in how many parts a batch does."""
@@ -137,18 +151,11 @@ class Loop:
         return self.plan.learning_rate * self.learning_rate_share()
 
     def learning_rate_share(self) -> float:
-        plan = self.plan
-        # While the number of steps is not known, the learning rate still climbs, and does not depend on it.
-        steps = plan.steps or 10**9
-        share = learning_rate_at(self.step, steps=steps, warmup_steps=plan.warmup_steps, decay=plan.decay)
-        return share * (CALM if 0 < plan.calm_from <= self.step + 1 else 1.0)
-
-    def evaluation_is_due(self) -> bool:
-        every = self.plan.evaluate_every
-        return self.is_finished() or (every > 0 and self.step % every == 0)
+        calm = CALM if 0 < self.plan.calm_from <= self.step + 1 else 1.0
+        return calm * self.plan.learning_rate_share(self.step)
 
     def evaluate(self) -> Record:
-        with self.pace.evaluating():
+        with self.pace.looking_at_validation():
             found = self.look()
         mean = math.fsum(self.losses) / len(self.losses) if self.losses else None
         self.losses = []
@@ -162,12 +169,20 @@ class Loop:
             bits_per_byte=found.bits_per_byte,
             lr=self.learning_rate(),
             tokens_per_second=round(self.pace.tokens_per_second(self.plan), 1),
+            val_tokens=found.tokens,
         )
 
-    def look(self) -> Evaluation:
-        """The validation split, whole; of a huge one, windows spread evenly over it."""
-        windows = max(1, MOST_TOKENS_AT_A_LOOK // self.plan.context_length)
-        return evaluate(self.model, self.dataset.val, windows=windows, autocast=self.autocast)
+    def look(self, model: nn.Module | None = None) -> Evaluation:
+        """As much of the validation split as the plan says, in windows spread evenly over it."""
+        return self.read(model or self.model, self.plan.look_tokens or self.dataset.val.tokens)
+
+    def read_all(self, model: nn.Module) -> Evaluation:
+        """The whole validation split, but of a huge one."""
+        return self.read(model, closing_tokens(self.plan, self.dataset.val.tokens))
+
+    def read(self, model: nn.Module, tokens: int) -> Evaluation:
+        windows = None if tokens >= self.dataset.val.tokens else max(1, tokens // self.plan.context_length)
+        return evaluate(model, self.dataset.val, windows=windows, autocast=self.autocast)
 
     def progress(self) -> Progress:
         return Progress(

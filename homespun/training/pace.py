@@ -1,75 +1,137 @@
-"""The pace of a run: how long a step takes, how many fit into the time, how long it still is to the end."""
+"""The pace of a run: how long a step takes, how many still fit into the time, how long it is to the end."""
 
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from homespun.training.looks import looks_to_come
 from homespun.training.plan import Plan
-from homespun.training.planner import MOST_EVALUATIONS, evaluation_interval, most_steps
 
 TIMED_FROM = 3  # the first steps warm up caches and allocators
-TIMED_UNTIL = 15  # well within the warmup, which does not depend on how many steps there will be
-KEPT_BACK = 2.0  # seconds for the sample, the curve and the folder at the end
-STEADY = 0.96  # share of the time that is planned for: machines slow down more often than they speed up
+REMEMBERED = 200  # steps whose mean is the pace: machines change speed, and change it back
+
+# The end is moved when it would come this share of the steps that are left too early or too late, …
+TOLERANCE = 0.02
+# … and this share of all steps at least: …
+TOLERANCE_AT_THE_END = 0.005
+# … not before so many steps are timed, and then not more often than this share of the whole time.
+TIMED_BEFORE_RETIMING = 20
+SHARE_BETWEEN = 0.02
+
+KEPT_BACK = 1.5  # seconds for the curve, the card and the folder at the end
+
+SHARE_OF_SAMPLES = 0.02  # of the time: a few lines of the model's now and then are worth it
+BETWEEN_SAMPLES = 15.0  # seconds: nobody reads more often
 
 
 class Pace:
-    """Measures while the run goes on. Where the plan has minutes and no steps, it settles the steps."""
+    """Measures while the run goes on. Where the plan has minutes, it moves the end so that the run ends in time.
 
-    def __init__(self, started: float, train_tokens: int, val_tokens: int) -> None:
-        """started: time.monotonic() when the command began; its minutes count from there."""
+    started         time.monotonic() when the command began; its minutes count from there
+    closing_looks   how many looks of the validation text what comes after the last step costs: it reads all of it
+    most_steps      that the text is good for, however much time there is
+    """
+
+    def __init__(self, started: float, *, closing_looks: float = 1.0, most_steps: float = math.inf) -> None:
         self.started = started
-        self.train_tokens = train_tokens
-        self.val_tokens = val_tokens
-        self.last = started
-        self.step_seconds: deque[float] = deque(maxlen=50)
-        self.evaluation_seconds = 0.0
+        self.closing_looks = closing_looks
+        self.most_steps = most_steps
+        self.step_seconds: deque[float] = deque(maxlen=REMEMBERED)
+        self.look_seconds = 0.0
+        self.sample_seconds = self.all_samples_seconds = 0.0
+        self.sampled = started
+        self.timed = 0  # steps
+        self.began = self.last = started
+        self.looked_at_the_end = -math.inf
+        self.stepping = 0.0  # seconds in steps, since training began
+        self.foreseen = 0.0  # seconds in looks, which are reckoned with, and in what comes only once
 
     def training_starts(self) -> None:
+        self.began = self.last = time.monotonic()
+        self.stepping = self.foreseen = 0.0
+
+    def step_starts(self) -> None:
         self.last = time.monotonic()
 
     def step_done(self, plan: Plan, step: int) -> Plan:
-        """To be called after every step; returns the plan, with its number of steps as soon as that is known."""
+        """To be called after every step; returns the plan, with another number of steps where the end moves."""
         now = time.monotonic()
-        if step > TIMED_FROM:
+        self.stepping += now - self.last
+        self.timed += 1
+        if self.timed > TIMED_FROM:
             self.step_seconds.append(now - self.last)
-        self.last = now
-        if plan.steps == 0 and (step >= TIMED_UNTIL or self.seconds() > plan.minutes * 30):
-            settled = plan.with_(steps=self.steps_that_fit(plan, step))
-            return settled.with_(evaluate_every=self.interval(settled))
-        return plan
+        if not plan.minutes or step >= plan.steps or not self.retiming_is_due(plan, now):
+            return plan
+        self.looked_at_the_end = now
+        steps = self.steps_that_fit(plan, step)
+        if abs(steps - plan.steps) <= max(TOLERANCE * (plan.steps - step), TOLERANCE_AT_THE_END * plan.steps):
+            return plan
+        return plan.with_(steps=steps, retimed=(*plan.retimed, (step, plan.steps)))
+
+    def pace_changed(self) -> None:
+        """From here on steps take another time than before: what was measured is forgotten."""
+        self.step_seconds.clear()
+        self.timed = 0
+        self.looked_at_the_end = -math.inf
+
+    @contextmanager
+    def interruption(self) -> Iterator[None]:
+        """Around what comes only once, such as compiling."""
+        began = time.monotonic()
+        yield
+        self.foreseen += time.monotonic() - began
+
+    def retiming_is_due(self, plan: Plan, now: float) -> bool:
+        """Where time is short everything happens sooner: a run may be over before twenty steps are timed."""
+        total = plan.minutes * 60
+        if now - self.started > total - self.closing():
+            return True
+        return self.timed >= TIMED_BEFORE_RETIMING and now - self.looked_at_the_end > SHARE_BETWEEN * total
 
     def steps_that_fit(self, plan: Plan, step: int) -> int:
         """All steps of the run, those that are done included, so that it ends in time with its evaluations."""
-        left = STEADY * (plan.minutes * 60 - self.seconds() - KEPT_BACK)
-        evaluations, steps = MOST_EVALUATIONS, step
-        for _ in range(3):  # fewer evaluations leave room for more steps, which may change the evaluations
-            fitting = step + int((left - evaluations * self.evaluation_seconds) / self.one_step())
-            steps = max(step, min(fitting, most_steps(plan, self.train_tokens)))
-            evaluations = math.ceil(steps / self.interval(plan.with_(steps=steps)))
-        return steps
+        left = plan.minutes * 60 - self.seconds() - self.closing()
+        left -= looks_to_come(plan, step) * self.look_seconds
+        fitting = int(left * (1.0 - self.share_aside()) / self.one_step())
+        return step + max(1, int(min(fitting, self.most_steps - step)))
 
-    def interval(self, plan: Plan) -> int:
-        return plan.evaluate_every or evaluation_interval(plan, self.val_tokens)
+    def closing(self) -> float:
+        """Seconds that are needed after the last step: all of the validation text, a sample, and the folder."""
+        return self.closing_looks * self.look_seconds + self.sample_seconds + KEPT_BACK
+
+    def share_aside(self) -> float:
+        """Of the time since training began, what was neither steps nor looks: resume points, samples."""
+        passed = time.monotonic() - self.began - self.foreseen
+        return max(0.0, 1.0 - self.stepping / passed) if passed > 0 and self.stepping else 0.0
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Time inside is not counted as training."""
+    def looking_at_validation(self) -> Iterator[None]:
         began = time.monotonic()
         yield
-        self.evaluation_seconds = time.monotonic() - began
-        self.last = time.monotonic()
+        self.look_seconds = time.monotonic() - began
+        self.foreseen += self.look_seconds
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        self.sampled = time.monotonic()
+        yield
+        self.sample_seconds = time.monotonic() - self.sampled
+        self.all_samples_seconds += self.sample_seconds
+
+    def affords_a_sample(self) -> bool:
+        if time.monotonic() - self.sampled < BETWEEN_SAMPLES:
+            return False
+        return self.all_samples_seconds + self.sample_seconds <= SHARE_OF_SAMPLES * self.seconds()
 
     def one_step(self) -> float:
-        """Seconds: the median of the last steps, or of what there is."""
-        return (
-            statistics.median(self.step_seconds) if self.step_seconds else max(1e-6, time.monotonic() - self.last)
-        )
+        """Seconds: the mean of the last steps, or of what there is."""
+        if self.step_seconds:
+            return math.fsum(self.step_seconds) / len(self.step_seconds)
+        return max(1e-6, self.stepping / max(1, self.timed))
 
     def seconds(self) -> float:
         return time.monotonic() - self.started
@@ -79,8 +141,7 @@ class Pace:
         return plan.tokens_a_step / self.one_step() if self.step_seconds else 0.0
 
     def seconds_left(self, plan: Plan, step: int) -> float | None:
-        if not plan.steps or not self.step_seconds:
+        if not self.step_seconds:
             return None
-        every = plan.evaluate_every or plan.steps
-        evaluations = math.ceil(plan.steps / every) - step // every
-        return (plan.steps - step) * self.one_step() + evaluations * self.evaluation_seconds
+        looks = looks_to_come(plan, step) * self.look_seconds
+        return (plan.steps - step) * self.one_step() / (1.0 - self.share_aside() + 1e-9) + looks + self.closing()

@@ -6,6 +6,7 @@ import difflib
 import math
 import sys
 from dataclasses import MISSING, dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -14,6 +15,7 @@ import tomli_w
 from homespun.checkpoint import write_atomically
 from homespun.errors import CheckpointError, UnknownSetting
 from homespun.model import FAMILIES, BigramConfig, GPTConfig
+from homespun.training.schedule import learning_rate_at, progress_at
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -54,8 +56,12 @@ class Plan:
     tied_head: bool = setting("whether the head and the token embedding are one table")
     dropout: float = setting("share of numbers set to zero while training; slow on a CPU", 0.0, least=0, most=0.95)
 
-    steps: int = setting("updates of the weights; 0 = as many as fit into `minutes`", least=0)
-    minutes: float = fact("time for the whole run, where steps is 0", 0.0)
+    steps: int = setting("updates of the weights; with minutes, as many as are expected to fit", least=1)
+    minutes: float = fact("time for the whole run, which moves its end to fit; 0 = the steps are what counts", 0.0)
+    retimed: tuple[tuple[int, int], ...] = fact("[step, steps]: until that step the run was to end elsewhere", ())
+    extended: tuple[int, ...] = fact(
+        "steps at which the run had ended, and was carried on with a new schedule", ()
+    )
     batch_size: int = setting("sequences a step", least=1)
     micro_batches: int = setting("parts that a step's sequences are computed in, to save memory", 1, least=1)
     optimizer: str = setting("muon (for the blocks' matrices, AdamW for the rest) or adamw", "muon")
@@ -69,11 +75,15 @@ class Plan:
         "step from which the learning rate is less than a third, because the run ran away; 0 = never", 0
     )
     clip: float = setting("longest gradient that is followed at its full length; 0 = any", 1.0, least=0)
-    evaluate_every: int = setting("steps between evaluations; 0 = decided with `steps`", 0, least=0)
+    evaluate_every: int = setting("steps between evaluations; 0 = a tenth of the run", 0, least=0)
+    look_tokens: int = setting(
+        "tokens of the validation text, spread over it, that an evaluation on the way reads; 0 = all", 0, least=0
+    )
     seed: int = setting("where all chance comes from", 1337, least=0, most=2**31 - 1)
     device: str = setting("cpu, cuda, mps", "cpu")
     dtype: str = setting("of matrix products: float32 or bfloat16", "float32")
     compile: bool = setting("whether torch.compile makes the step faster", False)
+    compile_from: int = fact("step from which the compiled step is used: it was made while training began", 0)
 
     def __post_init__(self) -> None:
         for name, allowed in (("model", MODELS), ("optimizer", OPTIMIZERS)):
@@ -94,6 +104,27 @@ class Plan:
     def tokens_a_step(self) -> int:
         return self.batch_size * self.context_length
 
+    def leg(self, step: int) -> tuple[int, int]:
+        """The stretch of the run that step number `step` belongs to: where it begins, and where it ends.
+
+        There is one, unless the run was extended.
+        """
+        ends = (0, *self.extended, self.steps)
+        return next((legs for legs in pairwise(ends) if legs[0] <= step < legs[1]), (ends[-2], ends[-1]))
+
+    def progress(self, step: int) -> float:
+        """The share of its leg that is done when step number `step` (from 0) begins."""
+        begin, end = self.leg(step)
+        retimed = [(at - begin, until - begin) for at, until in self.retimed if begin < at < end]
+        return progress_at(step - begin, end - begin, retimed)
+
+    def learning_rate_share(self, step: int) -> float:
+        """The share of learning_rate that step number `step` (from 0) uses, where the run is calm."""
+        begin, _ = self.leg(step)
+        return learning_rate_at(
+            step - begin, self.progress(step), warmup_steps=self.warmup_steps, decay=self.decay
+        )
+
     def config(self, vocab_size: int) -> GPTConfig | BigramConfig:
         """The config of the model that this plan trains. Raises ModelError where the numbers do not fit."""
         if self.model == "bigram":
@@ -107,7 +138,7 @@ class Plan:
         for part in fields(self):
             value = getattr(self, part.name)
             lines.append(f"# {part.metadata['help']}")
-            lines.append(tomli_w.dumps({part.name: list(value) if isinstance(value, tuple) else value}))
+            lines.append(tomli_w.dumps({part.name: value}))
         return "\n".join(lines)
 
     def save(self, path: Path) -> None:
@@ -177,6 +208,21 @@ def parse_settings(pairs: dict[str, Any] | list[str]) -> dict[str, Any]:
     return values
 
 
+def parse_retimed(name: str, value: Any) -> tuple[tuple[int, int], ...]:
+    """[[20, 900], [400, 850]] -> ((20, 900), (400, 850)): steps in order, each before the end that it moved."""
+    pairs = [tuple(pair) for pair in value if isinstance(pair, list)] if isinstance(value, list) else []
+    numbers = [number for pair in pairs for number in pair]
+    is_whole = isinstance(value, list) and len(pairs) == len(value) and all(type(n) is int for n in numbers)
+    if is_whole and all(len(pair) == 2 and 0 < pair[0] < pair[1] for pair in pairs):
+        steps = [pair[0] for pair in pairs]
+        if steps == sorted(set(steps)):
+            return tuple(pairs)
+    raise UnknownSetting(
+        f"{name} = {value!r} is not a list of pairs of steps.",
+        "It is written by the run itself: leave it as it is.",
+    )
+
+
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -192,6 +238,16 @@ def parse(name: str, value: Any) -> Any:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UnknownSetting(f"{name} = {value!r} is not a list of texts.", f"{name}: {about['help']}.")
+    if kind == tuple[int, ...]:
+        if (
+            isinstance(value, list)
+            and all(type(n) is int and n > 0 for n in value)
+            and value == sorted(set(value))
+        ):
+            return tuple(value)
+        raise UnknownSetting(f"{name} = {value!r} is not a list of steps.", f"{name}: {about['help']}.")
+    if kind == tuple[tuple[int, int], ...]:
+        return parse_retimed(name, value)
     if kind is str:
         return str(value)
     if kind is bool:

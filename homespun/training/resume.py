@@ -27,7 +27,7 @@ FOLDER = "resume"
 POINT = "point.json"
 STATE = "state.safetensors"
 BEST = "best.safetensors"
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
 
 # A point is due when this long has passed, or longer where writing one takes long: it costs

@@ -18,17 +18,20 @@ from homespun.checkpoint.atomic import replacing_files
 from homespun.checkpoint.place import WEIGHTS
 from homespun.dataset import Dataset
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
-from homespun.model import build, number_of_parameters
+from homespun.model import BigramConfig, build, number_of_parameters
 from homespun.tokenizer import Tokenizer
 from homespun.training.card import model_card
 from homespun.training.curve import draw_curve
+from homespun.training.forecast import Forecast, peak_memory
 from homespun.training.hold import held, whom
 from homespun.training.interrupt import StopRequest
+from homespun.training.looks import closing_looks
 from homespun.training.loop import CALM, Loop, RanAway
 from homespun.training.pace import Pace
 from homespun.training.plan import Plan
 from homespun.training.resume import FOLDER as RESUME_FOLDER
 from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
+from homespun.training.search import enough_steps
 from homespun.training.watcher import Record, Result, Watcher
 
 PLAN_FILE = "plan.toml"
@@ -42,6 +45,7 @@ class Run:
 
     sample      writes a few lines with the model as it is; asked after every evaluation
     started     time.monotonic() when the command began; the plan's minutes count from there
+    forecast    what was expected of the plan, to be told with what came of it
     resume      go on from the newest resume point in the folder; where there is none, begin
     """
 
@@ -56,6 +60,7 @@ class Run:
         watcher: Watcher,
         sample: Callable[[nn.Module], str],
         started: float,
+        forecast: Forecast | None = None,
         tensorboard: bool = False,
         resume: bool = False,
     ) -> None:
@@ -66,7 +71,8 @@ class Run:
         self.title = title
         self.watcher = watcher
         self.sample = sample
-        self.started = started
+        self.started = self.command_started = started
+        self.forecast = forecast
         self.tensorboard = tensorboard
         self.resume = resume
         self.stop = StopRequest()
@@ -88,7 +94,7 @@ class Run:
             open_board(self.out if self.tensorboard else None) as board,
         ):
             self.begin()
-            self.watcher.planned(self.plan, self.out, self.parameters())
+            self.watcher.planned(self.plan, self.out, self.parameters(), self.forecast)
             while True:
                 try:
                     for record in self.loop.run():
@@ -118,8 +124,10 @@ class Run:
             found = None  # nothing was learnt before it: beginning again is the same, and simpler
         if found is not None:
             point, state, best_weights = found
-            self.plan, self.records, step = point.plan, list(point.records), point.step
-            self.started = time.monotonic() - point.seconds
+            self.records, step = list(point.records), point.step
+            if len(self.plan.extended) <= len(point.plan.extended):
+                self.plan = point.plan  # otherwise the run was extended after the point was written
+            self.started = self.command_started - point.seconds
             self.put_back(best_weights)
         else:
             self.records = []
@@ -133,7 +141,11 @@ class Run:
             self.model,
             self.dataset,
             watcher=self.watcher,
-            pace=Pace(self.started, self.dataset.train.tokens, self.dataset.val.tokens),
+            pace=Pace(
+                self.started,
+                closing_looks=closing_looks(self.plan, self.dataset.val.tokens),
+                most_steps=self.most_steps(),
+            ),
             stop_asked=lambda: self.stop.asked,
             on_plan=self.settle,
             after_step=self.write_point_if_due,
@@ -141,6 +153,13 @@ class Run:
         if found is not None:
             self.loop.restore(state, step, point.losses)
             self.watcher.note(f"going on after step {step:,}")
+
+    def most_steps(self) -> float:
+        """Where the run ends even if there is time left; who extends a run wants it to read on."""
+        config = self.plan.config(self.tokenizer.vocab_size)
+        if self.plan.extended or isinstance(config, BigramConfig):
+            return math.inf
+        return enough_steps(config, self.plan.tokens_a_step, self.dataset.train.tokens)
 
     def put_back(self, best_weights: Path) -> None:
         """The folder's weights as they were at the point, whatever an evaluation after it has put there."""
@@ -154,10 +173,18 @@ class Run:
         self.records.append(record)
         if is_best:
             save_model(self.out, self.model, self.tokenizer)
-        write_atomically(self.out / METRICS_FILE, "".join(map(json_line, self.records)))
+        self.write_metrics()
         self.watcher.evaluated(record, is_best)
-        if record.step and not self.stop.asked and not self.loop.is_finished():
-            self.watcher.sampled(self.sample(self.model))
+        pace = self.loop.pace
+        if record.step and not self.stop.asked and not self.loop.is_finished() and pace.affords_a_sample():
+            with pace.sampling():
+                sample = self.sample(self.model)
+            self.watcher.sampled(sample)
+
+    def write_metrics(self, closing: Record | None = None) -> None:
+        """A line for every look on the way, and one for the reading at the end where that was of more."""
+        records = [*self.records, *([closing] if closing else [])]
+        write_atomically(self.out / METRICS_FILE, "".join(map(json_line, records)))
 
     def write_point_if_due(self) -> None:
         if self.rhythm.is_due():
@@ -195,25 +222,35 @@ class Run:
         """The loop has found out how many steps fit: the folder's plan says so, and replays them."""
         self.plan = plan
         plan.save(self.out / PLAN_FILE)
-        self.watcher.planned(plan, self.out, self.parameters())
+        self.watcher.changed(plan)
 
     def parameters(self) -> int:
         return number_of_parameters(self.plan.config(self.tokenizer.vocab_size))
 
     def result(self, interrupted: bool) -> Result:
+        """What it came to: the best weights, held against all of the validation text."""
         best = self.best
         assert best is not None, "the loop yields before its first step"
+        model, _ = load_model(self.out, device=self.plan.device)
+        found = self.loop.look(model) if interrupted else self.loop.read_all(model)
+        if found.tokens != best.val_tokens:
+            self.write_metrics(closing=best.read_again(found, seconds=round(self.loop.pace.seconds(), 3)))
         return Result(
             out=self.out,
             steps=self.loop.step,
-            seconds=round(time.monotonic() - self.started, 1),
             parameters=self.parameters(),
-            val_loss=best.val_loss,
-            bits_per_char=best.bits_per_char,
-            bits_per_byte=best.bits_per_byte,
+            val_loss=found.loss,
+            bits_per_char=found.bits_per_char,
+            bits_per_byte=found.bits_per_byte,
+            val_tokens=found.tokens,
             best_step=best.step,
             interrupted=interrupted,
-            sample=self.sample(load_model(self.out, device=self.plan.device)[0]),
+            sample=self.sample(model),
+            compiled=self.loop.is_compiled,
+            step_seconds=self.loop.pace.one_step(),
+            peak_memory=peak_memory(),
+            forecast=self.forecast,
+            seconds=round(time.monotonic() - self.started, 1),
         )
 
 

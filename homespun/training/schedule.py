@@ -1,19 +1,39 @@
-"""The learning rate over a run: up, level, and down to nothing."""
+"""The learning rate over a run: up, level, and down to nothing, however often the end is moved."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 
-def learning_rate_at(step: int, *, steps: int, warmup_steps: int, decay: float = 1.0) -> float:
+
+def progress_at(step: int, steps: int, retimed: Sequence[tuple[int, int]] = ()) -> float:
+    """The share of the run that is done when step number `step` (from 0) begins: between 0 and 1.
+
+    retimed: (at, until) for every time that the end was moved: at step `at` the run, which until then
+    was to end after `until` steps, got another end. What was left of the run then is spread evenly
+    over what is left of the steps now, so there is no jump, and the end is 1 whatever happened.
+
+    >>> [progress_at(step, 8) for step in (0, 4, 8)]
+    [0.0, 0.5, 1.0]
+    >>> [progress_at(step, 8, retimed=[(4, 16)]) for step in (0, 4, 6, 8)]
+    [0.0, 0.25, 0.625, 1.0]
+    """
+    done, since = 0.0, 0
+    for at, until in (*retimed, (step, steps)):
+        done += (1.0 - done) * (min(at, step) - since) / max(1, until - since)
+        since = min(at, step)
+    return min(1.0, done)
+
+
+def learning_rate_at(step: int, progress: float, *, warmup_steps: int, decay: float = 1.0) -> float:
     """The share of the learning rate that step number `step` (from 0) uses: between 0 and 1.
 
     It climbs in a straight line over `warmup_steps`, stays, and over the last `decay` of
     the run falls in a straight line to zero. Ending at zero is what makes the last part of a
     run worth the most (Bergsma et al. 2025, arXiv 2502.15938).
 
-    >>> [learning_rate_at(s, steps=10, warmup_steps=2, decay=0.5) for s in (0, 1, 4, 6, 9)]
-    [0.5, 1.0, 1.0, 0.8, 0.2]
+    >>> [learning_rate_at(s, s / 8, warmup_steps=2, decay=0.5) for s in (0, 1, 4, 6, 7)]
+    [0.5, 1.0, 1.0, 0.5, 0.25]
     """
     climb = min(1.0, (step + 1) / max(1, warmup_steps))
-    decaying = max(1.0, decay * steps)
-    fall = min(1.0, (steps - step) / decaying)
+    fall = min(1.0, (1.0 - progress) / decay) if decay else 1.0
     return min(climb, fall)

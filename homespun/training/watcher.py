@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from homespun.training.forecast import Forecast
 from homespun.training.plan import Plan
+
+if TYPE_CHECKING:
+    from homespun.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Record:
-    """One line of metrics.jsonl. Losses in nats per token; train_loss is the mean since the line before."""
+    """One line of metrics.jsonl. Losses in nats per token.
+
+    train_loss is the mean since the line before, val_loss that of val_tokens tokens of the validation text.
+    """
 
     step: int
     tokens: int
@@ -36,14 +43,33 @@ class Record:
     bits_per_byte: float
     lr: float
     tokens_per_second: float
+    val_tokens: int
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def read_again(self, found: Evaluation, seconds: float) -> Record:
+        """The same weights, held against more of the validation text."""
+        return replace(
+            self,
+            seconds=seconds,
+            train_loss=None,
+            val_loss=found.loss,
+            val_tokens=found.tokens,
+            bits_per_char=found.bits_per_char,
+            bits_per_byte=found.bits_per_byte,
+        )
+
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to. The loss is that of the best weights, which are those in the folder."""
+    """What a run came to. The loss is that of the best weights, which are those in the folder, on `val_tokens`.
+
+    compiled        whether the last steps were
+    step_seconds    the mean of the last steps
+    peak_memory     bytes that the program has held at most; 0 where the system does not say
+    forecast        what was expected, where anything was
+    """
 
     out: Path
     steps: int
@@ -52,9 +78,14 @@ class Result:
     val_loss: float
     bits_per_char: float
     bits_per_byte: float
+    val_tokens: int
     best_step: int
     interrupted: bool
     sample: str
+    compiled: bool
+    step_seconds: float
+    peak_memory: int
+    forecast: Forecast | None = None
 
 
 class Watcher:
@@ -69,11 +100,17 @@ class Watcher:
     def note(self, line: str) -> None:
         """Something that the user should know, in one line."""
 
+    def downloaded(self, name: str, done: int, size: int) -> None:
+        """Bytes that have come of what is being downloaded, and those there are, 0 where that is not known."""
+
     def prepared(self, done: int, total: int) -> None:
         """Characters of the text that have been turned into ids, and those there are."""
 
-    def planned(self, plan: Plan, out: Path, parameters: int) -> None:
-        """The plan is made; called again when the number of steps is known, where it was left to the time."""
+    def planned(self, plan: Plan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
+        """The plan is made. forecast: what to expect of it, where anybody can say."""
+
+    def changed(self, plan: Plan) -> None:
+        """The run has changed its plan on the way: where it ends, in how many parts it computes, or how."""
 
     def stepped(self, progress: Progress) -> None: ...
 

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "errors": set(),
     "device": set(),
     "fetch": set(),
+    "lessons": {"text"},
     "text": set(),
     "tokenizer": set(),
     "model": set(),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -84,6 +87,17 @@ def epub_members(locked: bool = False) -> dict[str, bytes]:
         members["META-INF/encryption.xml"] = b"""<encryption xmlns="urn:x"><EncryptedData><CipherData>
             <CipherReference URI="OEBPS/a.xhtml"/></CipherData></EncryptedData></encryption>"""
     return members
+
+
+@contextmanager
+def at_most(megabytes: int) -> Iterator[None]:
+    """Python's own memory; what libraries in C take does not show here."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture

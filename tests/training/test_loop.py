@@ -19,8 +19,8 @@ from tests.training.conftest import small_plan
 def trained(plan: Plan, dataset: Dataset, **more: Any) -> tuple[torch.nn.Module, list[Record]]:
     torch.manual_seed(plan.seed)
     model = build(plan.config(dataset.vocab_size))
-    pace = Pace(time.monotonic(), dataset.train.tokens, dataset.val.tokens)
-    return model, list(Loop(plan, model, dataset, watcher=Watcher(), pace=pace, **more).run())
+    loop = Loop(plan, model, dataset, watcher=Watcher(), pace=Pace(time.monotonic()), **more)
+    return model, list(loop.run())
 
 
 @pytest.mark.parametrize("family", ["modern", "gpt2", "llama", "lecture"])
@@ -93,7 +93,7 @@ def test_a_request_to_stop_is_followed_after_the_step(dataset: Dataset) -> None:
 
     plan = small_plan(dataset, steps=1000)
     model = build(plan.config(dataset.vocab_size))
-    pace = Pace(time.monotonic(), dataset.train.tokens, dataset.val.tokens)
+    pace = Pace(time.monotonic())
     loop = Loop(plan, model, dataset, watcher=Counting(), pace=pace, stop_asked=lambda: len(steps) == 7)
     assert [record.step for record in loop.run()] == [0]
     assert steps == [1, 2, 3, 4, 5, 6, 7]
@@ -115,7 +115,7 @@ def test_compiling_that_fails_is_told_in_a_line_and_training_goes_on(
     plan = small_plan(dataset, steps=3).with_(compile=True)
     torch.manual_seed(plan.seed)
     model = build(plan.config(dataset.vocab_size))
-    pace = Pace(time.monotonic(), dataset.train.tokens, dataset.val.tokens)
+    pace = Pace(time.monotonic())
     with torch._inductor.utils.fresh_inductor_cache():
         records = list(Loop(plan, model, dataset, watcher=Notes(), pace=pace).run())
     _, eager = trained(small_plan(dataset, steps=3), dataset)

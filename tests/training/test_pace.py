@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from homespun.dataset import Dataset
+from homespun.training import Plan
 from homespun.training import pace as pace_module
-from homespun.training.pace import KEPT_BACK, TIMED_UNTIL, Pace
+from homespun.training.looks import look_is_due
+from homespun.training.pace import KEPT_BACK, Pace
 from tests.training.conftest import small_plan
 
 
@@ -25,44 +29,86 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def walk(
-    pace: Pace, clock: Clock, dataset: Dataset, minutes: float, seconds_a_step: float, evaluation: float
-) -> int:
-    """Trains as the loop would, on the clock; returns the number of steps that was settled."""
-    plan = small_plan(dataset, steps=None).with_(minutes=minutes)
-    with pace.evaluating():
-        clock.now += evaluation
+    pace: Pace, clock: Clock, plan: Plan, seconds_a_step: Callable[[int], float], look: float, aside: float = 0.0
+) -> Plan:
+    """Trains as the loop would, on the clock; returns the plan as it is at the end."""
+    with pace.looking_at_validation():
+        clock.now += look
     pace.training_starts()
     step = 0
-    while plan.steps == 0 or step < plan.steps:
-        clock.now += seconds_a_step
+    while step < plan.steps:
+        pace.step_starts()
+        clock.now += seconds_a_step(step)
         step += 1
         plan = pace.step_done(plan, step)
-        if plan.steps and step % plan.evaluate_every == 0:
-            with pace.evaluating():
-                clock.now += evaluation
-    return plan.steps
+        if look_is_due(plan, step):
+            with pace.looking_at_validation():
+                clock.now += look
+        clock.now += aside
+    clock.now += KEPT_BACK
+    return plan
 
 
 @pytest.mark.parametrize("minutes", [1.0, 5.0, 30.0])
 @pytest.mark.parametrize("seconds_a_step", [0.02, 0.3])
-@pytest.mark.parametrize("evaluation", [0.01, 2.0])
-def test_the_run_ends_in_time(
-    minutes: float, seconds_a_step: float, evaluation: float, clock: Clock, dataset: Dataset
+@pytest.mark.parametrize("look", [0.01, 1.0])
+@pytest.mark.parametrize("planned", [0.3, 1.0, 4.0])
+def test_the_run_ends_in_time_however_wrong_the_plan_was(
+    minutes: float, seconds_a_step: float, look: float, planned: float, clock: Clock, dataset: Dataset
 ) -> None:
-    pace = Pace(clock.now - 7.0, train_tokens=10**9, val_tokens=dataset.val.tokens)  # reading the text took 7 s
-    steps = walk(pace, clock, dataset, minutes, seconds_a_step, evaluation)
-    assert steps > TIMED_UNTIL
-    # What is kept back is for the sample and the folder; of the evaluations one may be left over.
-    assert pace.seconds() <= minutes * 60 - KEPT_BACK
-    assert pace.seconds() + KEPT_BACK + evaluation > 0.9 * minutes * 60
+    pace = Pace(clock.now - 7.0)  # reading the text took 7 s
+    steps = max(1, int(planned * minutes * 60 / seconds_a_step))
+    plan = small_plan(dataset, steps=steps).with_(minutes=minutes)
+    plan = walk(pace, clock, plan, lambda step: seconds_a_step, look, aside=0.03 * seconds_a_step)
+    assert pace.seconds() == pytest.approx(minutes * 60, rel=0.05)
+    assert plan.progress(plan.steps) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.1, 0.3), (0.3, 0.1), (0.1, 0.14)])
+@pytest.mark.parametrize("moment", [0.2, 0.5, 0.8])
+def test_a_machine_that_changes_its_speed_does_not_move_the_end(
+    before: float, after: float, moment: float, clock: Clock, dataset: Dataset
+) -> None:
+    pace = Pace(clock.now)
+    began = clock.now
+    plan = small_plan(dataset, steps=int(180 / before)).with_(minutes=3.0)
+
+    def seconds_a_step(step: int) -> float:
+        return before if clock.now - began < moment * 180 else after
+
+    plan = walk(pace, clock, plan, seconds_a_step, 0.5)
+    assert pace.seconds() == pytest.approx(180, rel=0.1)
+    assert plan.retimed and plan.learning_rate_share(plan.steps - 1) < 0.03
+
+
+def test_a_pace_that_is_as_planned_moves_nothing(clock: Clock, dataset: Dataset) -> None:
+    plan = small_plan(dataset, steps=995).with_(minutes=5.0)
+    assert walk(Pace(clock.now), clock, plan, lambda step: 0.3, 0.01) == plan
+
+
+def test_steps_that_were_asked_for_are_not_touched(clock: Clock, dataset: Dataset) -> None:
+    plan = small_plan(dataset, steps=500)
+    assert walk(Pace(clock.now), clock, plan, lambda step: 60.0, 1.0) == plan
 
 
 def test_a_text_is_not_read_more_often_than_it_is_good_for(clock: Clock, dataset: Dataset) -> None:
-    pace = Pace(clock.now, train_tokens=dataset.train.tokens, val_tokens=dataset.val.tokens)
-    steps = walk(pace, clock, dataset, 60.0, 0.001, 0.0)
-    assert steps * 8 * 16 <= 16 * dataset.train.tokens
+    plan = small_plan(dataset, steps=300).with_(minutes=60.0)
+    assert walk(Pace(clock.now, most_steps=800), clock, plan, lambda step: 0.01, 0.01).steps == 800
 
 
 def test_time_that_is_over_before_training_begins_still_ends_the_run(clock: Clock, dataset: Dataset) -> None:
-    pace = Pace(clock.now - 300.0, train_tokens=10**9, val_tokens=dataset.val.tokens)
-    assert walk(pace, clock, dataset, 1.0, 1.0, 1.0) == 1
+    plan = small_plan(dataset, steps=1000).with_(minutes=1.0)
+    assert walk(Pace(clock.now - 300.0), clock, plan, lambda step: 1.0, 1.0).steps <= 3
+
+
+def test_what_comes_once_is_not_taken_for_what_comes_again(clock: Clock, dataset: Dataset) -> None:
+    pace = Pace(clock.now)
+    pace.training_starts()
+    with pace.interruption():  # compiling
+        clock.now += 40.0
+    for step in range(30):
+        pace.step_starts()
+        clock.now += 0.1
+        pace.step_done(small_plan(dataset, steps=500), step)
+    assert pace.share_aside() == pytest.approx(0.0, abs=1e-6)
+    assert pace.one_step() == pytest.approx(0.1)

@@ -6,12 +6,13 @@ import pytest
 
 from homespun.dataset import Dataset
 from homespun.errors import CheckpointError, HomespunError, UnknownSetting, UsageError
-from homespun.model import number_of_parameters
-from homespun.training import SIZES, Facts, Plan, Wishes, decide, parse_settings, settable
-from homespun.training.planner import evaluation_interval, most_steps
+from homespun.training import Facts, Plan, Wishes, decide, parse_settings, settable
+from homespun.training.cost import Speed
+from homespun.training.looks import LEARNING_COSTS, LOOKS, SHARE_OF_LOOKS
 from tests.training.conftest import small_plan
 
 SHAKESPEARE = Facts(train_tokens=1_003_854, val_tokens=111_540, vocab_size=65, dtype="bfloat16")
+LAPTOP = Speed(product=2e-12, number=3e-9, start=1e-3)  # some 300 GFLOP/s where matrices are large
 
 
 def wishes(**what: object) -> Wishes:
@@ -89,21 +90,6 @@ def test_a_plan_that_is_not_there_says_where_plans_are(tmp_path: Path) -> None:
         Plan.load(tmp_path / "plan.toml")
 
 
-def test_more_minutes_never_give_a_smaller_model() -> None:
-    facts = Facts(train_tokens=10**9, val_tokens=10**8, vocab_size=4096, flops_per_second=2e11)
-    sizes = [
-        number_of_parameters(decide(wishes(minutes=minutes), facts).config(facts.vocab_size))
-        for minutes in (0.5, 1, 2, 5, 10, 30, 60, 600, 6000)
-    ]
-    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
-
-
-def test_a_small_text_gets_a_small_model_however_long_it_may_take() -> None:
-    facts = Facts(train_tokens=20_000, val_tokens=2_000, vocab_size=60, flops_per_second=1e12)
-    assert decide(wishes(minutes=600), facts).n_embd == SIZES["nano"].n_embd
-    assert most_steps(decide(wishes(minutes=600), facts), 20_000) * 768 <= 16 * 20_000
-
-
 def test_nano_is_the_shape_of_the_recipe_for_a_cpu() -> None:
     plan = decide(wishes(model="gpt2", size="nano", steps=2000), SHAKESPEARE)
     assert (plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, plan.batch_size) == (4, 4, 128, 64, 12)
@@ -150,18 +136,42 @@ def test_wishes_that_make_no_sense_are_told_so(wish: dict[str, object], says: st
     assert str(error.value).startswith(says)
 
 
-def test_evaluations_take_no_more_than_a_seventh_of_the_time() -> None:
-    for steps in (10, 100, 2_000, 50_000):
+def test_looks_on_the_way_take_little_of_the_time() -> None:
+    for steps in (500, 2_000, 50_000):
         plan = decide(wishes(size="nano", steps=steps), SHAKESPEARE)
-        every = evaluation_interval(plan, SHAKESPEARE.val_tokens)
-        on_the_way = (steps - 1) // every  # the one at the end is owed in any case
-        assert on_the_way * SHAKESPEARE.val_tokens / 3 <= steps * plan.tokens_a_step / 7
-        assert 1 <= every <= steps and on_the_way < 10
+        tokens = plan.look_tokens or SHAKESPEARE.val_tokens
+        assert LOOKS * tokens / LEARNING_COSTS <= max(
+            LOOKS * 8192 / 3, SHARE_OF_LOOKS * steps * plan.tokens_a_step
+        )
 
 
 def test_compiling_is_planned_only_where_training_takes_long_enough_to_gain_by_it() -> None:
-    facts = Facts(train_tokens=10**6, val_tokens=10**5, vocab_size=65, can_compile=True, flops_per_second=1e11)
+    facts = Facts(10**6, 10**5, 65, can_compile=True, speed=LAPTOP, compiled_speed=LAPTOP.times(0.5))
     assert not decide(wishes(size="nano", steps=50), facts).compile
     assert decide(wishes(size="nano", steps=50_000), facts).compile
     assert decide(wishes(minutes=5.0), facts).compile
-    assert not decide(wishes(minutes=5.0), Facts(10**6, 10**5, 65, flops_per_second=1e11)).compile
+    assert not decide(wishes(minutes=0.5), facts).compile
+    assert not decide(wishes(minutes=5.0), Facts(10**6, 10**5, 65, speed=LAPTOP)).compile
+
+
+def test_what_the_run_itself_changes_in_a_plan_comes_back_from_its_file(tmp_path: Path, dataset: Dataset) -> None:
+    plan = small_plan(dataset).with_(retimed=((5, 30), (9, 44)), extended=(20,), compile_from=7, minutes=2.5)
+    plan.save(tmp_path / "plan.toml")
+    assert Plan.load(tmp_path / "plan.toml") == plan
+
+
+@pytest.mark.parametrize("value", ["[[5]]", "[5]", "[[9, 5]]", "[[5, 9], [4, 9]]", '[["5", 9]]', "[[0, 9]]", "7"])
+def test_ends_that_no_run_ever_had_are_refused(tmp_path: Path, dataset: Dataset, value: str) -> None:
+    text = small_plan(dataset).toml().replace("retimed = []", f"retimed = {value}")
+    (tmp_path / "plan.toml").write_text(text)
+    with pytest.raises(UnknownSetting, match=r"retimed = .* is not a list of pairs of steps"):
+        Plan.load(tmp_path / "plan.toml")
+
+
+def test_an_extended_run_climbs_and_falls_once_more(dataset: Dataset) -> None:
+    plan = small_plan(dataset, steps=100, warmup_steps=10).with_(steps=180, extended=(100,))
+    shares = [plan.learning_rate_share(step) for step in range(180)]
+    alone = small_plan(dataset, steps=100, warmup_steps=10)
+    assert shares[:100] == [alone.learning_rate_share(step) for step in range(100)]
+    assert shares[99] < 0.02 and max(shares[100:]) > 0.8 and shares[179] < 0.02
+    assert shares[100] == pytest.approx(0.1)  # the climb begins anew

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from homespun.errors import HomespunError
 from homespun.model import FAMILIES, BigramConfig, GPTConfig
 from homespun.training import SIZES, Facts, Plan, Wishes, decide, parse_settings, settable
+from homespun.training.cost import Speed
 from homespun.training.plan import MODELS, OPTIMIZERS, parse
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
@@ -31,6 +32,9 @@ def legal(name: str, kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
         return st.integers(least, 2**62 if most == math.inf else most)
     if kind is float:
         return st.floats(least, 1e300 if most == math.inf else most, allow_nan=False)
+    if name in ("extended", "retimed"):
+        moments = st.sets(st.integers(1, 2**40), max_size=3).map(sorted)
+        return moments.map(tuple) if name == "extended" else moments.map(lambda at: tuple((n, 2 * n) for n in at))
     return st.lists(TEXT, max_size=3).map(tuple) if kind is not str else TEXT
 
 
@@ -69,7 +73,7 @@ def test_any_value_for_any_name_is_taken_or_told(name: str, value: Any) -> None:
         assert error.what and error.todo and len(str(error)) < 1000 + len(repr(value))
     else:
         kind, metadata = get_type_hints(Plan)[name], {part.name: part for part in fields(Plan)}[name].metadata
-        assert isinstance(taken, tuple if kind == tuple[str, ...] else kind)
+        assert isinstance(taken, get_origin(kind) or kind)
         if kind in (int, float):
             assert metadata.get("least", 0) <= taken <= metadata.get("most", math.inf)
 
@@ -115,6 +119,7 @@ def test_a_plan_with_one_wrong_value_is_taken_or_told(tmp_path: Path, plan: Plan
         assert error.todo
 
 
+SPEED = st.builds(Speed, *[st.floats(1e-18, 1e-3)] * 3)
 FACTS = st.builds(
     Facts,
     train_tokens=COUNT,
@@ -123,7 +128,10 @@ FACTS = st.builds(
     device=st.sampled_from(["cpu", "cuda", "mps"]),
     dtype=st.sampled_from(["float32", "bfloat16"]),
     can_compile=st.booleans(),
-    flops_per_second=st.just(0.0) | st.floats(1.0, 1e18),
+    ladder=st.just(()) | st.just((4.0, 3.0, 2.5)),
+    far=st.floats(0.01, 10.0),
+    speed=st.none() | SPEED,
+    compiled_speed=st.none() | SPEED,
 )
 SMALL = st.sampled_from([1, 2, 4, 8, 16, 64])  # numbers that go together
 SETTINGS = st.sets(st.sampled_from(sorted(settable())), max_size=4).flatmap(

@@ -54,7 +54,9 @@ def test_the_folder_has_what_the_design_names(result: Result) -> None:
 def test_metrics_are_one_object_a_line_with_the_promised_names(result: Result) -> None:
     lines = [json.loads(line) for line in (result.out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 10, 20, 30, 40]
-    promised = "step tokens seconds train_loss val_loss bits_per_char bits_per_byte lr tokens_per_second"
+    promised = (
+        "step tokens seconds train_loss val_loss bits_per_char bits_per_byte lr tokens_per_second val_tokens"
+    )
     assert " ".join(lines[0]) == promised
     assert lines[-1]["val_loss"] == result.val_loss
 
@@ -84,7 +86,7 @@ def test_the_curve_is_a_picture(result: Result) -> None:
 
 
 def test_a_curve_of_one_point_is_drawn_too() -> None:
-    record = Record(0, 0, 1.0, None, 4.2, 6.0, 6.0, 0.0, 0.0)
+    record = Record(0, 0, 1.0, None, 4.2, 6.0, 6.0, 0.0, 0.0, 100)
     assert draw_curve([record], "nothing yet").startswith(b"\x89PNG\r\n")
 
 

@@ -1,0 +1,87 @@
+"""What a training would do, without doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.api.preparing import Given, prepared_anew
+
+if TYPE_CHECKING:
+    from homespun.dataset import Dataset
+    from homespun.dataset.doctor import Examination
+    from homespun.text import Corpus
+    from homespun.training import Facts, Forecast, Plan, Watcher
+    from homespun.training.planner import Alternative
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, what it was decided on, what is to be expected of it, and what the data doctor says of the text.
+
+    smaller, larger: what the best models of half and of twice the size would come to, where there is a choice.
+    """
+
+    plan: Plan
+    forecast: Forecast
+    facts: Facts
+    parameters: int
+    corpus: Corpus
+    dataset: Dataset
+    examination: Examination
+    smaller: Alternative | None
+    larger: Alternative | None
+
+
+def plan(
+    *text: str | Path,
+    minutes: float | None = None,
+    steps: int | None = None,
+    model: str | None = None,
+    size: str | None = None,
+    tokenizer: str | None = None,
+    context: int | None = None,
+    seed: int | None = None,
+    field: str | None = None,
+    settings: dict[str, Any] | list[str] | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    watcher: Watcher | None = None,
+) -> Planned:
+    """What `train` with the same arguments would do: data, size, memory, time, expected loss. Trains nothing."""
+    from homespun.dataset.doctor import examine
+    from homespun.model import number_of_parameters
+    from homespun.training import forecast_of, parse_settings
+    from homespun.training.lines import Lines
+    from homespun.training.planner import alternatives
+
+    given = Given(
+        text=tuple(text),
+        minutes=minutes,
+        steps=steps,
+        model=model,
+        size=size,
+        tokenizer=tokenizer,
+        context_length=context,
+        seed=seed,
+        field=field,
+        device=device,
+        dtype=dtype,
+        settings=parse_settings(settings or {}),
+    )
+    prepared = prepared_anew(given, Lines() if watcher is None else watcher)
+    assert prepared.corpus and prepared.facts and prepared.wishes, "a plan that is made anew has them"
+    forecast = forecast_of(prepared.plan, prepared.facts)
+    smaller, larger = alternatives(prepared.wishes, prepared.facts, prepared.plan)
+    return Planned(
+        plan=prepared.plan,
+        forecast=forecast,
+        facts=prepared.facts,
+        parameters=number_of_parameters(prepared.plan.config(prepared.dataset.vocab_size)),
+        corpus=prepared.corpus,
+        dataset=prepared.dataset,
+        examination=examine(prepared.corpus, dataset=prepared.dataset, epochs=forecast.epochs),
+        smaller=smaller,
+        larger=larger,
+    )

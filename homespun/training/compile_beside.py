@@ -1,0 +1,38 @@
+"""`python -m homespun.training.compile_beside`: compiles the training step of a plan into PyTorch's cache.
+
+The run that wants it goes on meanwhile, and finds it there (see compiled.py). The plan comes as JSON on
+standard input; nothing is trained, and beside the cache nothing is written. Exit code 0 where it worked.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+
+from homespun.device import autocast, choose_dtype
+from homespun.model import build
+from homespun.training.compiled import remember, tried
+from homespun.training.plan import Plan
+
+
+def main() -> None:
+    order = json.load(sys.stdin)
+    torch.set_num_threads(int(order["threads"]))
+    plan, vocab_size = Plan.parse(order["plan"], "the plan"), int(order["vocab_size"])
+    compile_step(plan, vocab_size)
+    remember(plan, vocab_size)
+
+
+def compile_step(plan: Plan, vocab_size: int) -> None:
+    """One pass forward and backward through the compiled model, with ids that mean nothing."""
+    model = build(plan.config(vocab_size)).to(plan.device)
+    shape = (plan.batch_size // plan.micro_batches, plan.context_length)
+    ids = torch.zeros(shape, dtype=torch.int64, device=plan.device)
+    computed_in = choose_dtype(plan.dtype, torch.device(plan.device))
+    tried(torch.compile(model, dynamic=False), model, [ids, ids], autocast(plan.device, computed_in))
+
+
+if __name__ == "__main__":
+    main()

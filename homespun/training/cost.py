@@ -1,0 +1,60 @@
+"""What a training step costs in seconds: from its shape, and from how fast this machine was found to be.
+
+Three things take time. Products of matrices, which processors have special units for. Everything
+that is done to numbers one by one (norms, the softmax, the gate, casts): it takes the time of moving
+them. And starting an operation at all, which matters where the matrices are small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from homespun.model import BigramConfig, GPTConfig, flops_per_token, number_of_parameters
+from homespun.model.size import matrix_entries
+
+MUON_ITERATIONS = 5
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one step has to do."""
+
+    products: float  # floating-point operations in products of matrices
+    numbers: float  # that are read or written one by one
+    starts: float  # operations, counted in blocks of the model
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds for each: for a floating-point operation, a number, a block. Measured by calibrate.py."""
+
+    product: float
+    number: float
+    start: float
+
+    def seconds(self, work: Work) -> float:
+        return work.products * self.product + work.numbers * self.number + work.starts * self.start
+
+    def times(self, factor: float) -> Speed:
+        return Speed(self.product * factor, self.number * factor, self.start * factor)
+
+
+def work_of_a_step(config: GPTConfig | BigramConfig, batch_size: int, optimizer: str = "muon") -> Work:
+    """One step of training on `batch_size` sequences of full length: forward, backward and update."""
+    tokens = batch_size * config.context_length
+    parameters = number_of_parameters(config)
+    if isinstance(config, BigramConfig):
+        return Work(0.0, 4.0 * tokens * config.vocab_size + 8.0 * parameters, 1.0)
+    in_a_block = 16 * config.n_embd + 4 * config.n_inner + 2 * config.n_head * config.context_length
+    numbers = tokens * (config.n_layer * in_a_block + 3 * config.vocab_size) + 8 * parameters
+    products = float(tokens * flops_per_token(config, training=True))
+    if optimizer == "muon":
+        products += config.n_layer * orthogonalising(config)
+    return Work(float(products), float(numbers), 1.0 + config.n_layer)
+
+
+def orthogonalising(config: GPTConfig) -> float:
+    """Floating-point operations that Muon takes for the matrices of one block."""
+    short = min(config.n_embd, config.n_inner)
+    # x xᵀ, its square, and the product with x, for every iteration: about 4 to 6 short² per entry.
+    return MUON_ITERATIONS * 5.0 * short * matrix_entries(config)

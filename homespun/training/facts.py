@@ -1,0 +1,44 @@
+"""What the plan rests on: facts about the text and the machine, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from homespun.training.cost import Speed
+from homespun.training.expectation import yardstick
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The text, as it was prepared, and the machine, as it was measured.
+
+    ladder          losses in nats per token that counting one, two, three … tokens together reaches on the text
+    far             the same for a dozen tokens (dataset/ngrams.py)
+    speed           of training as PyTorch does it, operation by operation; None where nobody has measured
+    compiled_speed  of a compiled step; None where nothing compiles here, or where nobody has measured
+    compiled        shapes whose step is compiled already: n_layer, n_head, n_embd, context_length, sequences
+    memory_free     bytes on the device; 0 where nobody has looked
+    memory_used     bytes of this program before it trains
+    """
+
+    train_tokens: int
+    val_tokens: int
+    vocab_size: int
+    ladder: tuple[float, ...] = ()
+    far: float = 0.0
+    device: str = "cpu"
+    dtype: str = "float32"
+    can_compile: bool = False
+    speed: Speed | None = None
+    compiled_speed: Speed | None = None
+    compiled: frozenset[tuple[int, ...]] = frozenset()
+    memory_free: int = 0
+    memory_used: int = 0
+
+    @property
+    def yardstick(self) -> float:
+        """What counting reaches, and lower where a text says long things again; 0 where nobody has counted."""
+        return yardstick(min(self.ladder), self.far) if self.ladder else 0.0
+
+    def speed_of(self, compiled: bool) -> Speed | None:
+        return self.compiled_speed if compiled and self.compiled_speed else self.speed

@@ -1,0 +1,84 @@
+"""What a plan will come to: time, memory, loss. Said before anything starts, and held against what came."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+
+from homespun.model import BigramConfig, GPTConfig
+from homespun.training.expectation import LAW, expected_loss
+from homespun.training.facts import Facts
+from homespun.training.memory import training_bytes
+from homespun.training.plan import Plan
+from homespun.training.planner import SECONDS_ASIDE, SHARE_ASIDE, seconds_to_train, size_of, step_seconds
+from homespun.training.search import lost_to_compiling
+
+# Compiled code keeps fewer of the numbers on the way; measured over six runs of one to three minutes.
+COMPILED_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A loss in nats per token; two runs in three end between low and high."""
+
+    loss: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """step_seconds is without corrections by what earlier runs took; the others are what to expect.
+
+    seconds     from the command to its end; 0 where nobody has measured the machine
+    memory      bytes of the whole program at its largest
+    epochs      how often the text is read
+    loss        None where there is nothing to go by
+    """
+
+    seconds: float
+    step_seconds: float
+    memory: int
+    epochs: float
+    loss: Expectation | None
+
+
+def forecast_of(plan: Plan, facts: Facts) -> Forecast:
+    """What to expect of that plan on these facts; as pure as the plan is."""
+    config = plan.config(facts.vocab_size)
+    one = step_seconds(plan, facts)
+    training = plan.steps * one
+    if plan.compile and plan.minutes:
+        training += lost_to_compiling(size_of(plan), facts, seconds_to_train(plan.minutes))
+    seconds = min(plan.minutes * 60 or math.inf, training / (1 - SHARE_ASIDE) + SECONDS_ASIDE) if one else 0.0
+    memory = training_bytes(config, plan.batch_size // plan.micro_batches)
+    return Forecast(
+        seconds=seconds,
+        step_seconds=one,
+        memory=facts.memory_used + int(memory * (COMPILED_SHARE if plan.compile else 1.0)),
+        epochs=plan.steps * plan.tokens_a_step / facts.train_tokens,
+        loss=expectation(plan, config, facts),
+    )
+
+
+def expectation(plan: Plan, config: GPTConfig | BigramConfig, facts: Facts) -> Expectation | None:
+    """What loss to expect, with its range; None where nobody has counted, and for the lecture's model."""
+    if not facts.ladder or plan.model == "lecture":
+        return None
+    if isinstance(config, BigramConfig):  # which learns by steps what counting pairs tells at once
+        pairs = facts.ladder[1]
+        return Expectation(pairs, 0.97 * pairs, 1.1 * pairs)
+    loss = expected_loss(config, plan.steps, plan.tokens_a_step, facts.train_tokens, facts.yardstick)
+    loss = min(loss, math.log(facts.vocab_size))  # knowing nothing costs no more
+    return Expectation(loss, loss * (1 - LAW.spread), loss * (1 + LAW.spread))
+
+
+def peak_memory() -> int:
+    """Bytes that this process has held at most so far; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,147 @@
+"""The search for a shape, on facts of the test's: nothing is trained here."""
+
+from __future__ import annotations
+
+import pytest
+
+from homespun.dataset.ngrams import ladder
+from homespun.model import GPTConfig, number_of_parameters
+from homespun.training import SIZES, Facts, Plan, Wishes, decide, forecast_of
+from homespun.training.cost import Speed, work_of_a_step
+from homespun.training.expectation import expected_loss
+from homespun.training.memory import SHARE, training_bytes
+from homespun.training.search import MOST_EPOCHS, enough_steps
+
+LAPTOP = Speed(product=2e-12, number=3e-9, start=1e-3)
+TALL = (3.3, 2.5, 2.0, 1.7, 1.6)  # what counting reaches on an English text, roughly
+
+
+def facts(**what: object) -> Facts:
+    known: dict[str, object] = {
+        "train_tokens": 50_000_000,
+        "val_tokens": 5_000_000,
+        "vocab_size": 100,
+        "ladder": TALL,
+        "far": 1.62,
+        "speed": LAPTOP,
+    }
+    return Facts(**(known | what))  # type: ignore[arg-type]
+
+
+def planned(minutes: float, found: Facts, **more: object) -> Plan:
+    return decide(Wishes(text=("book.txt",), tokenizer="char", minutes=minutes, **more), found)  # type: ignore[arg-type]
+
+
+def parameters(plan: Plan, found: Facts) -> int:
+    return number_of_parameters(plan.config(found.vocab_size))
+
+
+def test_more_time_gives_a_larger_model_and_a_lower_expectation() -> None:
+    found = facts()
+    plans = [planned(minutes, found) for minutes in (1, 3, 10, 60, 600)]
+    sizes = [parameters(plan, found) for plan in plans]
+    assert sizes == sorted(sizes) and sizes[-1] > 5 * sizes[0]
+    losses = [forecast_of(plan, found).loss.loss for plan in plans]  # type: ignore[union-attr]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+
+
+def test_a_faster_machine_gives_a_larger_model() -> None:
+    slow, fast = facts(), facts(speed=LAPTOP.times(0.05))
+    assert parameters(planned(10, fast), fast) > parameters(planned(10, slow), slow)
+
+
+def test_a_shape_that_is_compiled_already_is_taken_again_where_another_is_hardly_better() -> None:
+    found = facts(can_compile=True, compiled_speed=LAPTOP.times(0.5))
+    first = planned(3, found)
+    shape = (first.n_layer, first.n_head, first.n_embd, first.context_length, first.batch_size)
+    for noise in (0.85, 1.0, 1.2):  # a machine is never as fast as the time before
+        again = facts(can_compile=True, compiled_speed=LAPTOP.times(0.5 * noise), compiled=frozenset({shape}))
+        plan = planned(3, again)
+        assert (plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, plan.batch_size) == shape
+
+
+def test_a_small_text_is_not_learnt_by_heart_however_much_time_there_is() -> None:
+    found = facts(train_tokens=100_000, val_tokens=10_000)
+    for minutes in (1, 10, 600):
+        plan = planned(minutes, found)
+        assert plan.steps * plan.tokens_a_step <= (MOST_EPOCHS + 1) * 100_000
+    assert parameters(planned(600, found), found) < 20_000_000
+
+
+def test_what_is_fixed_stays_and_the_search_goes_round_it() -> None:
+    found = facts()
+    plan = planned(10, found, settings=(("n_layer", 7), ("n_embd", 96)), context_length=96)
+    assert (plan.n_layer, plan.n_embd, plan.context_length) == (7, 96, 96)
+    assert plan.n_embd % plan.n_head == 0
+
+
+def test_the_model_fits_into_memory() -> None:
+    found = facts(memory_free=300_000_000, speed=LAPTOP.times(0.01))
+    plan = planned(600, found)
+    assert training_bytes(plan.config(100), plan.batch_size // plan.micro_batches) <= SHARE * 300_000_000
+
+
+def test_the_context_leaves_room_for_validation() -> None:
+    found = facts(train_tokens=4_000, val_tokens=400)
+    assert planned(5, found).context_length <= 100
+
+
+@pytest.mark.parametrize("model", ["gpt2", "llama", "modern"])
+def test_every_family_that_is_trained_for_its_own_sake_is_searched_for(model: str) -> None:
+    found = facts()
+    plan = planned(5, found, model=model)
+    assert plan.steps > 100 and parameters(plan, found) > 100_000
+    assert forecast_of(plan, found).loss is not None
+
+
+def test_a_bigram_model_is_expected_to_learn_what_counting_pairs_tells() -> None:
+    found = facts()
+    loss = forecast_of(planned(1, found, model="bigram"), found).loss
+    assert loss is not None and loss.loss == TALL[1]
+
+
+def test_without_a_measured_machine_there_is_still_a_plan() -> None:
+    plan = planned(5, facts(speed=None))
+    assert plan.steps >= 1 and plan.minutes == 5
+
+
+def test_steps_are_as_many_as_fit() -> None:
+    found = facts()
+    plan = planned(10, found)
+    seconds = plan.steps * LAPTOP.seconds(work_of_a_step(plan.config(100), plan.batch_size))
+    assert 0.85 * 600 < seconds < 600
+    assert forecast_of(plan, found).seconds == pytest.approx(600, rel=0.02)
+
+
+def test_work_grows_with_every_number_of_the_shape() -> None:
+    def work(**more: int) -> float:
+        shape = {"n_layer": 2, "n_head": 2, "n_embd": 64, "context_length": 64, "vocab_size": 100} | more
+        batch = shape.pop("batch_size", 8)
+        return LAPTOP.seconds(work_of_a_step(GPTConfig.of("modern", **shape), batch))
+
+    larger = ({"n_layer": 4}, {"n_embd": 128}, {"context_length": 128}, {"batch_size": 16}, {"vocab_size": 1000})
+    assert all(work(**more) > work() for more in larger)
+
+
+def test_named_sizes_are_there_for_who_wants_them() -> None:
+    plan = planned(5, facts(), size="micro")
+    assert (plan.n_layer, plan.n_head, plan.n_embd) == (5, 6, 192) == tuple(vars(SIZES["micro"]).values())[:3]
+
+
+def test_a_run_ends_where_the_text_is_known_by_heart() -> None:
+    config = GPTConfig.of("modern", vocab_size=65, context_length=128, n_layer=4, n_head=4, n_embd=128)
+    enough = enough_steps(config, 2048, 1_000_000)
+    assert 2 < enough * 2048 / 1_000_000 <= MOST_EPOCHS
+    after = [expected_loss(config, round(enough * times), 2048, 1_000_000) for times in (0.5, 1.0, 2.0)]
+    assert min(after) == after[1]
+
+
+def test_counting_finds_what_is_easy_in_a_text(shakespeare_text: str) -> None:
+    import numpy as np
+
+    alphabet = sorted(set(shakespeare_text))
+    ids = np.array([alphabet.index(c) for c in shakespeare_text[:200_000]], dtype=np.uint16)
+    found = ladder(ids[:180_000], ids[180_000:], len(alphabet))
+    assert 4.1 < found.knowing_nothing < 4.2
+    assert 3.2 < found.losses[0] < 3.5 and 2.3 < found.losses[1] < 2.6  # single letters; the bigram
+    assert found.best < found.losses[2]
