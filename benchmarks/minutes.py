@@ -1,0 +1,81 @@
+"""What `homespun train shakespeare --minutes M` reaches, with a warm compile cache and with an empty one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from benchmarks.commands import (
+    TINY,
+    Finished,
+    compiled_files,
+    environment,
+    shakespeare,
+    train,
+    warm_up,
+)
+from benchmarks.pairs import Benchmark, Outcome, Row, Work
+
+COMPILES_FOR = 90.0  # seconds that a run which warms the cache goes on: it compiles beside its first steps
+
+ROWS = (
+    Row("3 minutes", "`train shakespeare --minutes 3`: loss of the whole validation split, warm compile cache",
+        "nats", "less", must=1.4697, aim=1.44),
+    Row("1 minute", "the same with `--minutes 1`", "nats", "less", must=1.60, aim=1.54),
+    Row("10 minutes", "the same with `--minutes 10`", "nats", "less", must=1.44, aim=1.41),
+    Row("3 minutes, cold", "the 3 minutes with a cold cache", "nats", "less", must=1.485, aim=1.46),
+    Row("time", "how far the time from process start to process end was off, of these the worst",
+        "share", "less", must=0.1),
+)  # fmt: skip
+MINUTES = {"1 minute": 1.0, "3 minutes": 3.0, "10 minutes": 10.0, "3 minutes, cold": 3.0}
+
+
+def measure(work: Work) -> Outcome:
+    text = shakespeare(work.folder, work.smoke)
+    only = {float(part) for part in work.options.minutes.split(",")}
+    asked = {name: minutes for name, minutes in MINUTES.items() if minutes in only}
+    if work.smoke:
+        asked = {"1 minute": 0.1}
+    outcome = Outcome(values={name: [] for name in asked}, unit="nats")
+    off: dict[str, list[float]] = {name: [] for name in asked}
+    for number in range(work.rounds):
+        for name, minutes in asked.items():
+            arguments = [text, "--minutes", f"{minutes:g}", *(TINY if work.smoke else [])]
+            cold = name.endswith("cold")
+            caches = environment(work.folder, f"cold-{number}" if cold else "warm")
+            out = work.folder / f"{name}-{number}".replace(" ", "-")
+            if not cold and not work.smoke and number == 0:
+                warm_up(arguments, out=out, environment=caches, seconds=min(COMPILES_FOR, 50 * minutes))
+            files = compiled_files(caches)
+            finished = train(arguments, out=out, environment=caches)
+            if not cold and compiled_files(caches) > files and not work.smoke:
+                outcome.notes.append(
+                    f"{name}, round {number + 1}: compiled something new, so it was not quite warm"
+                )
+            outcome.values[name].append(finished.told["val_loss"])
+            off[name].append(abs(finished.seconds / (60 * minutes) - 1))
+            outcome.details.setdefault(name, []).append(details(finished))
+    outcome.values["time"] = [max(shares) for shares in zip(*off.values(), strict=True)]
+    outcome.sides = {name: outcome.values[name] for name in asked}
+    return outcome
+
+
+def details(finished: Finished) -> dict[str, Any]:
+    names = ("val_loss", "val_tokens", "seconds", "steps", "parameters", "best_step", "compiled", "step_seconds")
+    return {**{name: finished.told.get(name) for name in names}, "seconds_outside": round(finished.seconds, 2)}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", default="1,3,10", metavar="M,M", help="which of them [default: 1,3,10]")
+
+
+BENCHMARK = Benchmark(
+    "minutes",
+    "the loss that so many minutes buy on tiny Shakespeare, and whether they were kept",
+    measure,
+    ROWS,
+    add_options=add_options,
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()

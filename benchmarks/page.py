@@ -1,0 +1,98 @@
+"""docs/speed.md from the results: above the marker it is written by hand, below it by us."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pairs import RESULTS, ROOT, Benchmark, Row, range_of, told
+
+PAGE = ROOT / "docs" / "speed.md"
+MARKER = "<!-- Below this line `python -m benchmarks render` writes, from benchmarks/results. -->"
+
+# In the order of the table.
+NAMES = (
+    "minutes",
+    "time_to_loss",
+    "throughput",
+    "share",
+    "first_step",
+    "plain_machine",
+    "preparing",
+    "memory",
+    "plan_against_outcome",
+    "growth",
+)
+
+
+def benchmarks() -> list[Benchmark]:
+    return [import_module(f"benchmarks.{name}").BENCHMARK for name in NAMES]
+
+
+def render(page: Path = PAGE, results: Path = RESULTS) -> None:
+    """Writes the part below the marker anew."""
+    text = page.read_text(encoding="utf-8")
+    assert text.count(MARKER) == 1, f"{page} has to have the line once: {MARKER}"
+    page.write_text(text.partition(MARKER)[0] + MARKER + "\n\n" + generated(results), encoding="utf-8")
+
+
+def generated(folder: Path = RESULTS) -> str:
+    """The table, the commands and machines behind it, and what benchmarks add of their own."""
+    found = {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in NAMES
+        if (path := folder / f"{name}.json").is_file()
+    }
+    lines = ["| measured | median | from, to | rounds | must reach | aim |", "|---|---|---|---|---|---|"]
+    for benchmark in benchmarks():
+        lines += [line(row, found.get(benchmark.name)) for row in benchmark.rows]
+    parts = ["\n".join(lines)]
+    if found:
+        parts.append(origins(list(found.values())))
+    parts += [benchmark.section(found[benchmark.name]) for benchmark in benchmarks() if benchmark.name in found]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def line(row: Row, result: dict[str, Any] | None) -> str:
+    """A row of the table; what has not reached what it must is said to."""
+    found = result["rows"].get(row.key) if result else None
+    must, aim = (told(goal, row.unit) for goal in (row.must, row.aim))
+    if found is None:
+        return f"| {row.measured} | not measured yet | | | {must} | {aim} |"
+    short = "" if reached(row, found["median"]) else " (not there yet)"
+    median = f"{told(found['median'], row.unit)}{short}"
+    return f"| {row.measured} | {median} | {range_of(found, row)} | {len(found['values'])} | {must} | {aim} |"
+
+
+def reached(row: Row, value: float) -> bool:
+    """
+    >>> reached(Row("", "", "times", must=4), 4.2), reached(Row("", "", "s", "less", must=6), 6.5)
+    (True, False)
+    """
+    if row.must is None:
+        return True
+    return value >= row.must if row.better == "more" else value <= row.must
+
+
+def origins(results: list[dict[str, Any]]) -> str:
+    """The command behind each result, what came out on each side, notes, and on what machines."""
+    lines = ["## Behind the numbers", ""]
+    for result in results:
+        lines.append(f"- `{result['command']}` ({result['machine']['date']})")
+        for side, found in result["sides"].items():
+            ends = f"{found['low']:,.5g} to {found['high']:,.5g}"
+            lines.append(f"  - {side}: {found['median']:,.5g} {result['unit']} ({ends})")
+        lines += [f"  - {note}" for note in result["notes"]]
+    machines = {told_machine(result["machine"]): None for result in results}
+    lines += ["", *(f"Measured on: {machine}." for machine in machines)]
+    return "\n".join(lines)
+
+
+def told_machine(facts: dict[str, Any]) -> str:
+    units = ", ".join(facts["matrix_units"]) or "no matrix units"
+    return (
+        f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, {units}, "
+        f"{facts['memory_gb']:g} GB of memory, PyTorch {facts['torch']}, Python {facts['python']}"
+    )

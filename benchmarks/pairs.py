@@ -1,0 +1,228 @@
+"""What all benchmarks share: rounds, medians and spreads, the line for people and the JSON for the page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PICTURES = ROOT / "docs" / "pictures"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: what is measured, in what unit, which way is better, and what it has to reach."""
+
+    key: str
+    measured: str
+    unit: str  # "times", "share", "nats", "s"
+    better: str = "more"  # or "less"
+    must: float | None = None
+    aim: float | None = None
+
+
+@dataclass
+class Outcome:
+    """What a benchmark has measured; every list has a value for each round.
+
+    values      by Row.key
+    sides       what the values were made from, by the side's name, in `unit`
+    ratio_of    which side is divided by which, where the first row is a ratio
+    details     whatever else a reader may want to know, as JSON has it
+    """
+
+    values: dict[str, list[float]]
+    sides: dict[str, list[float]] = field(default_factory=dict)
+    unit: str = ""
+    ratio_of: str | None = None
+    notes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What `measure` gets: how often, how small, where it may write, and the benchmark's own options."""
+
+    rounds: int
+    smoke: bool
+    folder: Path
+    pictures: Path
+    options: argparse.Namespace
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark. `add_options` declares options of its own, `section` what it adds to the page as Markdown."""
+
+    name: str
+    about: str
+    measure: Callable[[Work], Outcome]
+    rows: tuple[Row, ...] = ()
+    rounds: int = 3
+    add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+    section: Callable[[dict[str, Any]], str] = lambda result: ""
+
+    def main(self, arguments: Sequence[str] | None = None) -> None:
+        """The command line of `python -m benchmarks.NAME`."""
+        arguments = sys.argv[1:] if arguments is None else arguments
+        parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{self.name}", description=self.about)
+        parser.add_argument("--rounds", type=int, help=f"how often both sides run [default: {self.rounds}]")
+        parser.add_argument("--smoke", action="store_true", help="tiny, in seconds; only shows that it runs")
+        parser.add_argument("--results", type=Path, metavar="DIR", help="where NAME.json goes")
+        self.add_options(parser)
+        options = parser.parse_args(arguments)
+        rounds = options.rounds if options.rounds is not None else 1 if options.smoke else self.rounds
+        if rounds < 1:
+            parser.error("--rounds takes at least 1")
+        results = options.results or (None if options.smoke else RESULTS)  # a smoke run is no result
+        with tempfile.TemporaryDirectory(prefix="homespun-benchmark-", ignore_cleanup_errors=True) as folder:
+            pictures = PICTURES if results == RESULTS else (results or Path(folder))
+            work = Work(rounds, options.smoke, Path(folder), pictures, options)
+            outcome = self.measure(work)
+        result = self.result(outcome, work, " ".join([parser.prog, *spoken(arguments)]))
+        for line in self.lines(result):
+            print(line, flush=True)
+        if results is not None:
+            results.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+            (results / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
+
+    def result(self, outcome: Outcome, work: Work, command: str) -> dict[str, Any]:
+        """What goes into NAME.json."""
+        first = outcome.values.get(self.rows[0].key) if self.rows else None
+        is_ratio = outcome.ratio_of is not None and first is not None
+        return {
+            "name": self.name,
+            "about": self.about,
+            "command": command,
+            "rounds": work.rounds,
+            "smoke": work.smoke,
+            "unit": outcome.unit,
+            "sides": {side: spread(values) for side, values in outcome.sides.items()},
+            "ratio": {"of": outcome.ratio_of, **spread(first)} if is_ratio and first else None,
+            "rows": {row.key: spread(outcome.values[row.key]) for row in self.rows if outcome.values.get(row.key)},
+            "notes": outcome.notes,
+            "details": outcome.details,
+            "machine": machine(),
+        }
+
+    def lines(self, result: dict[str, Any]) -> list[str]:
+        """The result for people, a line a row."""
+        said = []
+        for row in self.rows:
+            if found := result["rows"].get(row.key):
+                ends = f"must {told(row.must, row.unit)}, aim {told(row.aim, row.unit)}"
+                said.append(f"{row.measured}: {told(found['median'], row.unit)} ({range_of(found, row)}; {ends})")
+        for side, found in result["sides"].items():
+            said.append(
+                f"  {side}: {found['median']:,.4g} {result['unit']} ({found['low']:,.4g} to {found['high']:,.4g})"
+            )
+        return [*said, *(f"  note: {note}" for note in result["notes"])]
+
+
+def alternate(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:
+    """Runs the sides in turn, A B A B …, and returns the values of each.
+
+    >>> ticks = iter(range(6))
+    >>> alternate(3, lambda: next(ticks), lambda: next(ticks))
+    [[0, 2, 4], [1, 3, 5]]
+    """
+    values: list[list[float]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for side, found in zip(sides, values, strict=True):
+            found.append(side())
+    return values
+
+
+def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
+    """The ratio of each pair: what slows the machine down for a while slows down both of a pair.
+
+    >>> ratios([6.0, 8.0], [2.0, 4.0])
+    [3.0, 2.0]
+    """
+    return [a / b for a, b in zip(over, under, strict=True)]
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """
+    >>> spread([3.0, 1.0, 2.0])
+    {'median': 2.0, 'low': 1.0, 'high': 3.0, 'values': [3.0, 1.0, 2.0]}
+    """
+    rounded = [float(f"{value:.6g}") for value in values]
+    return {
+        "median": statistics.median(rounded),
+        "low": min(rounded),
+        "high": max(rounded),
+        "values": rounded,
+    }
+
+
+def told(value: float | None, unit: str) -> str:
+    """A number as the table has it.
+
+    >>> told(4.317, "times"), told(0.432, "share"), told(1.46971, "nats"), told(None, "s")
+    ('4.32 times', '43%', '1.4697', '–')
+    """
+    if value is None:
+        return "–"
+    if unit == "share":
+        return f"{value:.0%}"
+    if unit == "nats":
+        return f"{value:.4f}".rstrip("0").ljust(4, "0")
+    return f"{value:.3g} {unit}"
+
+
+def range_of(found: dict[str, Any], row: Row) -> str:
+    """
+    >>> range_of({"low": 3.9, "high": 4.6, "values": [3.9, 4.2, 4.6]}, Row("", "", "times"))
+    '3.9 to 4.6 times'
+    """
+    low, high = (told(found[end], row.unit) for end in ("low", "high"))
+    return f"{low.removesuffix(' ' + row.unit)} to {high}"
+
+
+def machine() -> dict[str, Any]:
+    """What a reader needs to know of this machine, and nothing that names it."""
+    import torch
+
+    from homespun.device import describe_machine
+
+    facts = describe_machine("cpu")
+    return {
+        "processor": facts.processor,
+        "cores": facts.cores,
+        "threads": torch.get_num_threads(),
+        "matrix_units": list(facts.matrix_units),
+        "memory_gb": round(facts.memory / 1e9, 1),
+        "torch": facts.torch,
+        "python": facts.python,
+        "compiler": facts.compiler is not None,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def spoken(arguments: Sequence[str]) -> list[str]:
+    """The arguments as others may type them: without where the results went, and without folders of this machine.
+
+    >>> spoken(["--rounds", "5", "--results", "elsewhere", "--text", "/home/me/book.txt"])
+    ['--rounds', '5', '--text', 'book.txt']
+    """
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--results":
+            next(words, None)
+        elif not word.startswith("--results="):
+            option, is_pair, value = word.rpartition("=")
+            kept.append(option + is_pair + (Path(value).name if os.sep in value else value))
+    return kept

@@ -1,0 +1,139 @@
+"""Both sides of a training step, each in a process of its own, taking turns; see `step` for what they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pairs import ROOT
+from homespun.cli.allocator import TUNABLES
+
+WARM_UP = 5  # steps before anything is timed: the first compiles, the next ones settle the memory
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a step computes: a `modern` model and a batch for it. The default is that of the table."""
+
+    layers: int = 4
+    heads: int = 4
+    width: int = 256
+    context: int = 128
+    sequences: int = 32
+    vocabulary: int = 65
+
+    def with_(self, **changes: int) -> Shape:
+        return replace(self, **changes)
+
+
+TINY = Shape(layers=1, heads=1, width=16, context=16, sequences=2)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the machine is to have. `environment` is set for both sides, the rest is for ours."""
+
+    dtype: str = "auto"
+    eager: bool = False
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+AS_IT_IS = Conditions()
+QUICK = Conditions(eager=True)  # for --smoke: compiling takes longer than everything else
+
+
+class Side:
+    """`with Side("ours", …) as ours: ours.steps(5)`; while one is asked the other one waits."""
+
+    def __init__(self, side: str, shape: Shape, folder: Path, conditions: Conditions = AS_IT_IS) -> None:
+        command = [sys.executable, "-m", "benchmarks.step", side, "--dtype", conditions.dtype]
+        command += ["--eager"] if conditions.eager else []
+        for name, value in asdict(shape).items():
+            command += [f"--{name}", str(value)]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment(side, folder) | dict(conditions.environment),
+        )
+        self.facts = self.answer()
+
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def ask(self, question: str) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        print(question, file=self.process.stdin, flush=True)
+        return self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{"):  # a compiler may have something to say
+                found: dict[str, Any] = json.loads(line)
+                return found
+        raise RuntimeError(f"{' '.join(self.process.args)} ended with {self.process.wait()}")  # type: ignore[arg-type]
+
+    def steps(self, number: int) -> float:
+        """Seconds for one step, over `number` of them."""
+        seconds: float = self.ask(f"steps {number}")["seconds"]
+        return seconds / number
+
+
+def environment(side: str, folder: Path) -> dict[str, str]:
+    """Ours starts as the command starts itself; the plain way as Python comes."""
+    kept = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    kept["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
+    if side == "ours":
+        kept["GLIBC_TUNABLES"] = ":".join(f"{name}={value}" for name, value in TUNABLES.items())
+    return kept
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair of processes, measured: seconds a step of each, and plain / ours, the median over the blocks."""
+
+    ours: float
+    plain: float
+    ratio: float
+    facts: dict[str, Any]
+
+
+def measured_pair(
+    shape: Shape, folder: Path, *, blocks: int, steps: int, conditions: Conditions = AS_IT_IS
+) -> Pair:
+    """Two fresh processes that take turns: a block of steps of ours, one of the plain way, and again."""
+    with Side("ours", shape, folder, conditions) as ours, Side("plain", shape, folder, conditions) as plain:
+        for side in (ours, plain):
+            side.steps(WARM_UP)
+        seconds = [(ours.steps(steps), plain.steps(steps)) for _ in range(blocks)]
+        return Pair(
+            statistics.median(a for a, _ in seconds),
+            statistics.median(b for _, b in seconds),
+            statistics.median(b / a for a, b in seconds),
+            ours.facts,
+        )
+
+
+def way(facts: dict[str, Any]) -> str:
+    """What our side was, for a note.
+
+    >>> way({"dtype": "bfloat16", "compiled": True, "threads": 2})
+    'ours: bfloat16, compiled, Muon; 2 threads on both sides'
+    """
+    compiled = "compiled" if facts["compiled"] else "eager"
+    return f"ours: {facts['dtype']}, {compiled}, Muon; {facts['threads']} threads on both sides"

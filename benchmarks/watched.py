@@ -1,0 +1,32 @@
+"""`homespun`, told to say when the first step is done:  python -m benchmarks.watched train TEXT …
+
+The same command line in the same process; one line more on standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def main() -> int:
+    from homespun.cli.allocator import keep_memory_between_steps
+
+    keep_memory_between_steps()  # starts this process anew, as the command does, before anything is loaded
+    from benchmarks.commands import FIRST_STEP
+    from homespun.cli import main as homespun
+    from homespun.training.lines import Lines
+
+    plain = Lines.stepped
+
+    def stepped(self: Lines, progress: Any) -> None:
+        Lines.stepped = plain  # type: ignore[method-assign]
+        print(FIRST_STEP, file=sys.stderr, flush=True)
+        plain(self, progress)
+
+    Lines.stepped = stepped  # type: ignore[method-assign]
+    return homespun()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
