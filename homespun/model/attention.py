@@ -38,20 +38,23 @@ class CausalSelfAttention(nn.Module):
     def forward(
         self, x: Tensor, angles: tuple[Tensor, Tensor] | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """x (B, T, C) -> (B, T, C). angles: cosines and sines (T, D/2), where positions are rotary."""
-        q = self.query_norm(self.split_heads(self.query(x)))  # (B, H, T, D)
-        k = self.key_norm(self.split_heads(self.key(x)))  # (B, G, T, D), G key-value heads
-        v = self.split_heads(self.value(x))  # (B, G, T, D)
+        """x (B, T, C) -> (B, T, C). angles: cosines and sines (T, 1, D/2), where positions are rotary."""
+        q = self.query_norm(self.split_heads(self.query(x)))  # (B, T, H, D)
+        k = self.key_norm(self.split_heads(self.key(x)))  # (B, T, G, D), G key-value heads
+        v = self.split_heads(self.value(x))  # (B, T, G, D)
         if angles is not None:
             q, k = rotate(q, *angles), rotate(k, *angles)
+        # Only now do the heads move forward: up to here all numbers are read and written in the order in
+        # which they lie in memory, which the backward pass of norm and rotation takes half the time for.
+        q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D) or (B, G, T, D)
         if cache is not None:
             k, v = (part.to(q.dtype) for part in cache.extend(self.layer, k, v))  # (B, G, S, D), S tokens so far
         out = attend(q, k, v, self.scale, self.dropout if self.training else 0.0)  # (B, H, T, D)
         return self.output(out.transpose(1, 2).flatten(2))  # (B, T, H * D) -> (B, T, C)
 
     def split_heads(self, x: Tensor) -> Tensor:
-        """(B, T, H * D) -> (B, H, T, D)"""
-        return x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+        """(B, T, H * D) -> (B, T, H, D)"""
+        return x.unflatten(-1, (-1, self.head_width))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0) -> Tensor:

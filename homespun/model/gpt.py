@@ -62,7 +62,7 @@ class GPT(nn.Module):
         if self.position_embedding is not None:
             x = x + self.position_embedding.weight[start:end]  # (B, T, C) + (T, C)
         else:
-            angles = self.cosines[start:end], self.sines[start:end]  # (T, D/2) each
+            angles = self.cosines[start:end, None], self.sines[start:end, None]  # (T, 1, D/2) each
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, angles, cache)  # (B, T, C)

@@ -26,7 +26,7 @@ def rotation(positions: int, head_width: int, base: float) -> tuple[Tensor, Tens
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """x (B, H, T, D) with every pair turned by the angle of its position; cosines and sines (T, D/2)."""
+    """x (…, D) with every pair turned by the angle of its position; cosines and sines spread to (…, D/2)."""
     first, second = x.chunk(2, dim=-1)
     turned = (first * cosines - second * sines, second * cosines + first * sines)
     return torch.cat(turned, dim=-1).to(x.dtype)

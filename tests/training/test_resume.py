@@ -51,6 +51,9 @@ def losses_of(run: Path) -> list[tuple[int, float, float]]:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
+    for run in (one, other):
+        plan = Plan.load(run / "plan.toml")
+        assert losses_of(run)[-1][0] == plan.steps, f"{run.name} was stopped, by a signal from outside the test"
     for name in SAME:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     assert losses_of(one) == losses_of(other)
