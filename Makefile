@@ -9,7 +9,7 @@ demo: .venv/for-use ## train for two minutes on the first text that can be had
 
 test: .venv/for-work ## all checks and tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 check: .venv/for-work ## format, lint, types, imports, README tree, CLI reference: what is quick
 	@$(MAKE) --no-print-directory lint

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pairs import Benchmark, Outcome, Work, alternate
-from benchmarks.preparing import encoded, long_text, trained
+from benchmarks.preparing import encoded, trained
+from benchmarks.preparing_text import write_text
 from benchmarks.sides import AS_IT_IS, QUICK, TINY, Shape, measured_pair
 
 PICTURE = "growth.png"
@@ -62,11 +63,13 @@ def step_point(work: Work, name: str, size: int) -> dict[str, float]:
 
 def text_points(work: Work, megabytes: Sequence[float]) -> list[dict[str, float]]:
     """One tokenizer for all lengths, trained on the longest text."""
-    longest = long_text(work.folder / "longest.txt", max(megabytes), smoke=work.smoke)
+    longest = work.folder / "longest.txt"
+    write_text(longest, max(megabytes), smoke=work.smoke)
     tokenizer = trained(longest, work.folder / "tokenizer", 300 if work.smoke else 8192)
     found = []
     for size in megabytes:
-        text = long_text(work.folder / f"{size}.txt", size, smoke=work.smoke)
+        text = work.folder / f"{size}.txt"
+        write_text(text, size, smoke=work.smoke)
 
         def seconds(side: str, text: Path = text) -> Callable[[], float]:
             return lambda: float(encoded(side, text, tokenizer, work.folder, 1)["seconds"])

@@ -4,56 +4,77 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import itertools
 import json
 import os
-import random
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import small_text
 from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work, alternate, ratios
+from benchmarks.preparing_text import write_text
 
 IDS = 8192
-WORD = re.compile(r"[a-z]{4,}")
-NEW_WORDS = 0.03  # of the longer words of a text that is read again: long texts go on having new words
+SLOW = (
+    20.0  # megabytes: `tokenizers` alone gets the beginning of a text, as its speed does not depend on the length
+)
 
 
 def measure(work: Work) -> Outcome:
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     megabytes = 0.02 if work.smoke else work.options.megabytes
-    text = work.options.text or long_text(work.folder / "text.txt", megabytes, smoke=work.smoke)
-    size = text.stat().st_size / 1e6
+    made: dict[str, int] = {}
+    text = work.options.text or work.folder / "text.txt"
+    if text != work.options.text:
+        made = write_text(text, megabytes, smoke=work.smoke)
+    beginning = beginning_of(text, work.folder / "beginning.txt", SLOW)
     tokenizer = trained(text, work.folder / "tokenizer", 300 if work.smoke else IDS)
-    names = ["ours", "tokenizers", *(["tiktoken"] if importlib.util.find_spec("tiktoken") else [])]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    texts = {"ours": text, "tokenizers": beginning}
+    if importlib.util.find_spec("tiktoken"):
+        texts["tiktoken"] = text
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in texts}
 
     def rate(name: str) -> float:
-        answer = encoded(name, text, tokenizer, work.folder, threads)
+        answer = encoded(name, texts[name], tokenizer, work.folder, threads)
         found[name].append(answer)
-        return size / float(answer["seconds"])
+        return texts[name].stat().st_size / 1e6 / float(answer["seconds"])
 
-    rates = alternate(work.rounds, *(lambda name=name: rate(name) for name in names))
-    sides = dict(zip(names, rates, strict=True))
+    rates = alternate(work.rounds, *(lambda name=name: rate(name) for name in texts))
+    sides = dict(zip(texts, rates, strict=True))
     faster = [max(others) for others in zip(*rates[1:], strict=True)]
     outcome = Outcome(
         {"preparing": ratios(sides["ours"], faster)}, sides, "MB/s", "ours / the faster of the others"
     )
     outcome.notes.append(
-        f"{size:,.4g} MB, {threads} threads each; ours encodes in one and reads and writes in another, reads the "
-        "text twice, counts and checks it; the others only encode it"
+        f"{text.stat().st_size / 1e6:,.4g} MB, {threads} threads each; ours encodes in one and reads and writes "
+        "in another, reads the text twice, counts and checks it; the others only read, encode and write"
     )
-    if "tiktoken" not in names:
+    outcome.details = {"text": made}
+    if made:
+        outcome.notes.append(
+            f"the text: plays and Python's library again and again with ever new words in it, "
+            f"{made['different words']:,} different ones of {made['words']:,} (preparing_text.py)"
+        )
+    if beginning != text:
+        outcome.notes.append(f"tokenizers encodes the first {SLOW:.0f} MB of it")
+    if "tiktoken" not in texts:
         outcome.notes.append("tiktoken is not installed here, and was left out")
-    for name in names[1:]:
+    same = [name for name in found if texts[name] == text]
+    for name in same[1:]:
         if found[name][0]["sha256"] != found["ours"][0]["sha256"]:
             counts = f"{found[name][0]['tokens']:,} tokens, ours {found['ours'][0]['tokens']:,}"
             outcome.notes.append(f"the ids of {name} are not quite ours: {counts}")
     return outcome
+
+
+def beginning_of(text: Path, path: Path, megabytes: float) -> Path:
+    """The text itself where it is not longer, else a file with its first lines."""
+    if text.stat().st_size <= megabytes * 1e6:
+        return text
+    with text.open("rb") as file:
+        content = file.read(int(megabytes * 1e6))
+    path.write_bytes(content[: content.rindex(b"\n") + 1])
+    return path
 
 
 def encoded(side: str, text: Path, tokenizer: Path, folder: Path, threads: int) -> dict[str, Any]:
@@ -88,51 +109,8 @@ def trained(text: Path, folder: Path, size: int) -> Path:
     return folder
 
 
-def long_text(path: Path, megabytes: float, *, smoke: bool) -> Path:
-    """A text of that size from the named texts that are here; what is read again is read with new words in it."""
-    documents = [small_text()] if smoke else list(named_documents())
-    left, dice = int(megabytes * 1e6), random.Random(0)
-    with path.open("wb") as file:
-        for turn in itertools.count():
-            for document in documents:
-                text = with_new_words(document, dice) if turn else document
-                content = text.encode(errors="replace")[:left]
-                file.write(content.decode(errors="ignore").encode())
-                left -= len(content)
-                if left <= 0:
-                    return path
-    raise AssertionError("documents without end have an end")
-
-
-def named_documents() -> Iterator[str]:
-    from homespun.errors import DownloadFailed
-    from homespun.text import read
-
-    for name in ("shakespeare-plays", "python"):
-        try:
-            for document in read(name).documents():
-                yield document.read()
-        except DownloadFailed as error:
-            print(f"{name} is left out: {error.what}", file=sys.stderr)
-
-
-def with_new_words(text: str, dice: random.Random) -> str:
-    """
-    >>> with_new_words("to whom it may concern " * 20, random.Random(0)).count("concern")
-    19
-    """
-
-    def mixed(word: re.Match[str]) -> str:
-        letters = list(word[0])
-        if dice.random() < NEW_WORDS:
-            dice.shuffle(letters)
-        return "".join(letters)
-
-    return WORD.sub(mixed, text)
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--megabytes", type=float, default=50, help="of text [default: 50]")
+    parser.add_argument("--megabytes", type=float, default=200, help="of text [default: 200]")
     parser.add_argument("--text", type=Path, help="a text of your own instead")
 
 

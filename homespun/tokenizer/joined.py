@@ -7,9 +7,12 @@ whose tokens together are the bytes of the text. Where they are not, nothing is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from homespun.tokenizer.known_words import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,38 +21,62 @@ Encode = Callable[[list[str]], "list[NDArray[Any]]"]
 
 WORDS_IN_A_TEXT = 512
 
-# Every word here begins with one of these (see words.py). A sign begins a word only behind a letter: it gets one.
-SPACES = frozenset(" \n")
-SIGNS = frozenset('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~')
-LETTER = " a"
+# What has to stand before a word that does not begin with a space or newline, or that stands behind white space:
+# a sign begins a word behind a letter, a letter behind a sign (see words.py).
+BEFORE_SIGN, BEFORE_LETTER = b" a", b" a("
+SPACE, NEWLINE = b" \n"
+IS_SPACE = np.array([byte < 128 and chr(byte).isspace() for byte in range(256)])
+IS_LETTER = np.array([byte < 128 and chr(byte).isalpha() for byte in range(256)])
 
 
-def may_be_joined(word: str) -> bool:
-    r"""Whether other words may stand around it and change nothing.
+def encode_words(words: Words, encode: Encode, sizes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The ids of all words one after another, and how many each has.
 
-    >>> [may_be_joined(word) for word in (" boy", "(boy", "boy", "'s", " \n")]
-    [True, True, False, False, False]
+    words: none of them the first or last of a text, so that each begins and ends where the text may be cut.
+    sizes: of each id, how many bytes it stands for; None where the tokens of a text may not be its bytes.
     """
-    return (word[0] in SPACES or word[0] in SIGNS) and not word[-1].isspace()
-
-
-def encode_joined(words: list[str], encode: Encode, sizes: NDArray[Any]) -> list[NDArray[Any]] | None:
-    """The ids of each word, all of which may be joined; None where they cannot be told apart.
-
-    sizes: of each id, how many bytes it stands for.
-    """
-    groups = [words[start : start + WORDS_IN_A_TEXT] for start in range(0, len(words), WORDS_IN_A_TEXT)]
-    encoded = encode(["".join(word if word[0] in SPACES else LETTER + word for word in group) for group in groups])
-    found: list[NDArray[Any]] = []
-    for group, ids in zip(groups, encoded, strict=True):
-        lengths = np.array([len(word) if word.isascii() else len(word.encode()) for word in group])
-        ends = np.cumsum(lengths + [0 if word[0] in SPACES else len(LETTER) for word in group])
-        borders = np.concatenate([[0], np.cumsum(sizes[ids])])
-        first, last = np.searchsorted(borders, ends - lengths), np.searchsorted(borders, ends)
-        together = (
-            borders[-1] == ends[-1] and (borders[first] == ends - lengths).all() and (borders[last] == ends).all()
-        )
-        if not together:
-            return None
-        found += [ids[start:end] for start, end in zip(first.tolist(), last.tolist(), strict=True)]
+    found = None if sizes is None else encode_joined(words, encode, sizes)
+    if found is None:
+        encoded = encode([word.decode() for word in words.as_bytes()])
+        found = np.concatenate(encoded), np.array([len(ids) for ids in encoded])
     return found
+
+
+def encode_joined(words: Words, encode: Encode, sizes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """The same by way of a few texts; None where the words cannot be told apart in them."""
+    codes = np.frombuffer(words.content, np.uint8)
+    first, last = codes[words.starts], codes[words.ends - 1]
+    apart = (first != SPACE) & (first != NEWLINE)
+    apart[1:] |= IS_SPACE[last[:-1]]
+    ahead = np.where(IS_LETTER[first], len(BEFORE_LETTER), apart * len(BEFORE_SIGN))
+    lengths = words.ends - words.starts
+    ends = np.cumsum(ahead + lengths)
+    starts = ends - lengths
+    joined = np.empty(ends[-1], np.uint8)
+    joined[flat(starts, lengths)] = codes[flat(words.starts, lengths)]
+    for letters in (BEFORE_SIGN, BEFORE_LETTER):
+        places = starts[ahead == len(letters)] - len(letters)
+        joined[places[:, None] + np.arange(len(letters))] = np.frombuffer(letters, np.uint8)
+    content = joined.tobytes()
+    cuts = [0, *ends[WORDS_IN_A_TEXT - 1 : -1 : WORDS_IN_A_TEXT].tolist(), len(content)]
+    ids = np.concatenate(encode([content[a:b].decode() for a, b in pairwise(cuts)]))
+
+    borders = np.concatenate([[0], np.cumsum(sizes[ids])])
+    if borders[-1] != ends[-1]:
+        return None
+    begin, end = np.searchsorted(borders, starts), np.searchsorted(borders, ends)
+    if (borders[begin] != starts).any() or (borders[end] != ends).any():
+        return None
+    return ids[flat(begin, end - begin)], end - begin
+
+
+def flat(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+    """The places of all stretches, one after another.
+
+    >>> flat(np.array([5, 0]), np.array([3, 2])).tolist()
+    [5, 6, 7, 0, 1]
+    """
+    ends = np.cumsum(lengths, dtype=lengths.dtype)
+    places = np.repeat(starts - (ends - lengths), lengths)
+    places += np.arange(len(places), dtype=places.dtype)
+    return places

@@ -26,7 +26,6 @@ from tokenizers import Tokenizer as Backend
 from homespun.errors import TokenizerError, WriteFailed
 from homespun.tokenizer.byte_level import token_bytes
 from homespun.tokenizer.failure import damaged, failures_told, is_the_librarys
-from homespun.tokenizer.joined import encode_joined, may_be_joined
 from homespun.tokenizer.stream import ByteStream, PieceStream, TokenStream, WindowStream
 from homespun.tokenizer.unknown import lone_surrogate, unknown_character
 from homespun.tokenizer.words import WordTable, cut
@@ -72,7 +71,9 @@ class Tokenizer:
         self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self._backend = backend
         self._may_be_cut = may_be_cut
-        self._words = WordTable(self._encode_words, self.dtype) if may_be_cut else None
+        self._words = (
+            WordTable(self._encode_together, lambda: self._byte_sizes, self.dtype) if may_be_cut else None
+        )
 
     def __repr__(self) -> str:
         return f"<{self.kind} tokenizer, {self.vocab_size:,} ids>"
@@ -158,25 +159,19 @@ class Tokenizer:
         """An array for each text. What can be encoded in parallel is, and in bounded memory."""
         if self._words is not None:
             words = self._words
-            return [_joined([words.encode(block) for block in cut(text, BLOCK_CHARACTERS)]) for text in texts]
+            return [self._by_words(text, words) for text in texts]
         return [ids for batch in _batches(texts) for ids in self._encode_together(batch)]
+
+    def _by_words(self, text: str, words: WordTable) -> NDArray[Any]:
+        try:
+            return _joined([words.encode(block) for block in cut(text, BLOCK_CHARACTERS)])
+        except UnicodeEncodeError as error:
+            raise self._explain([text], error) from error
 
     def _encode_together(self, texts: list[str]) -> list[NDArray[Any]]:
         with failures_told(lambda error: self._explain(texts, error)):
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
-
-    def _encode_words(self, words: list[str]) -> list[NDArray[Any]]:
-        """The same for words of one text (see words.py), and faster where there are many of them."""
-        if len(words) == 1 or self._byte_sizes is None:
-            return self._encode_together(words)
-        joinable = [word for word in words if may_be_joined(word)]
-        found = encode_joined(joinable, self._encode_together, self._byte_sizes)
-        if found is None:
-            return self._encode_together(words)
-        alone = [word for word in words if not may_be_joined(word)]
-        ids = dict(zip(joinable + alone, found + self._encode_together(alone), strict=True))
-        return [ids[word] for word in words]
 
     @cached_property
     def _byte_sizes(self) -> NDArray[Any] | None:

@@ -15,8 +15,8 @@ def test_it_says_what_was_found_where_and_what_to_do(run: Run, tmp_path: Path) -
     path.write_text(BOOK.replace("e ", "â€™ ", 400) + "\x1b[31m", encoding="utf-8")
     outcome = run("data", "doctor", str(path))
     assert outcome.code == 0 and outcome.err == "" and "\x1b" not in outcome.out
+    assert "book.txt" in outcome.out.replace("\n", "")  # its folder's name may be longer than a line
     for words in (
-        "book.txt",
         f"{len(BOOK) + 805:,} characters",
         "encoding damage",
         "(warn)",

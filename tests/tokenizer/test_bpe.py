@@ -15,7 +15,7 @@ from homespun.errors import NotEnoughText, UnknownCharacter, UsageError
 from homespun.tokenizer import Tokenizer, bpe_size, build
 from homespun.tokenizer import bpe as bpe_module
 from homespun.tokenizer.bpe import sample, sample_size
-from homespun.tokenizer.words import WORDS, WordTable, cut
+from homespun.tokenizer.words import cut
 
 from .conftest import LEARNED_FROM
 
@@ -140,19 +140,5 @@ def test_a_long_text_without_a_break_is_encoded_in_parts_and_comes_back(
 
 
 @given(TRICKY, st.integers(1, 9))
-def test_cut_blocks_and_words_join_to_the_text(text: str, size: int) -> None:
+def test_cut_blocks_join_to_the_text(text: str, size: int) -> None:
     assert "".join(cut(text, size)) == text
-    assert "".join(WORDS.findall(text)) == text
-
-
-def test_the_table_encodes_a_word_once() -> None:
-    seen: list[str] = []
-
-    def encode(words: list[str]) -> list[np.ndarray]:
-        seen.extend(words)
-        return [np.array([ord(character) for character in word], dtype=np.uint16) for word in words]
-
-    table = WordTable(encode, np.dtype(np.uint16))
-    for text in ("a b a b", "b a", " b c"):
-        assert bytes(table.encode(text).astype(np.uint8)).decode() == text
-    assert sorted(seen) == sorted(["a", " b", " a", "b", " c"])
