@@ -24,6 +24,9 @@ NAMES = (
     "memory",
     "plan_against_outcome",
     "growth",
+    "generation",
+    "generation_start",
+    "generation_loss",
 )
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from homespun.dataset import Dataset
+    from homespun.dataset import Dataset, Split
     from homespun.evaluation import Evaluation
-    from homespun.generation import Pieces
+    from homespun.generation import Engine, Pieces
     from homespun.model import GPT, Bigram
     from homespun.tokenizer import Tokenizer
     from homespun.training import Plan, Result
@@ -37,7 +39,8 @@ class LanguageModel:
         """The prompt and what the model makes of it, as one string.
 
         max_tokens: the most tokens that are written. stop: strings that end the text before them.
-        sampling: temperature (0 = always the likeliest, 0.8 unless given), top_k, top_p, min_p, seed.
+        sampling: temperature (0 = always the likeliest, 0.8 unless given), top_k, top_p, min_p,
+        repetition_penalty, seed.
         Raises UnknownCharacter for a prompt with characters that the model never met.
         """
         return prompt + "".join(self.stream(prompt, max_tokens=max_tokens, stop=stop, **sampling))
@@ -48,32 +51,54 @@ class LanguageModel:
         """The continuation as it comes: an iterator of pieces in whole characters, without the prompt."""
         from homespun.generation import Sampling, generate_pieces
 
+        settings = Sampling(**sampling)
         return generate_pieces(
-            self.model, self.tokenizer, prompt, max_tokens=max_tokens, sampling=Sampling(**sampling), stop=stop
+            self.engine, self.tokenizer, prompt, max_tokens=max_tokens, sampling=settings, stop=stop
         )
 
-    def evaluate(self, *text: str | Path, field: str | None = None) -> Evaluation:
+    @cached_property
+    def engine(self) -> Engine:
+        """What writes: one for all texts, so that several streams are written together."""
+        from homespun.generation import Engine
+
+        return Engine(self.model)
+
+    def evaluate(self, *text: str | Path, field: str | None = None, stride: int | None = None) -> Evaluation:
         """How well the model predicts that text, or, without one, the text that its run kept back.
 
         loss is in nats per token, over the whole text; bits_per_char and bits_per_byte compare across tokenizers.
+        stride: windows overlap, each that many tokens further on, so that every token has others before it.
         """
-        from homespun.dataset import prepare_text
-        from homespun.device import autocast, choose_dtype
+        return self.evaluate_split(self.split_of(*text, field=field), stride=stride)
+
+    def evaluate_split(self, split: Split, *, stride: int | None = None) -> Evaluation:
+        """The same for a text that is ids of this model's tokenizer already."""
         from homespun.evaluation import evaluate
 
-        if text:
-            from homespun import text as texts
+        return evaluate(self.model, split, stride=stride, autocast=self.autocast())
 
-            split = prepare_text(texts.read(*text, field=field), self.tokenizer)
-        else:
-            split = self.dataset().val
-        device = self.model.device
-        return evaluate(self.model, split, autocast=autocast(device, choose_dtype("auto", device)))
+    def split_of(self, *text: str | Path, field: str | None = None) -> Split:
+        """That text as ids, or, without one, the text that the model's run kept back."""
+        from homespun import text as texts
+        from homespun.dataset import prepare_text
+
+        return prepare_text(texts.read(*text, field=field), self.tokenizer) if text else self.dataset().val
+
+    def autocast(self) -> Callable[[], AbstractContextManager[Any]]:
+        """Makes the context in which the model computes as its device does it best."""
+        from homespun.device import autocast, choose_dtype
+
+        return autocast(self.model.device, choose_dtype("auto", self.model.device))
 
     def plan(self) -> Plan:
         """The plan of the run that made it. CheckpointError where the folder has none."""
         from homespun.training import Plan
 
+        if not (self.folder / "plan.toml").is_file():
+            raise CheckpointError(
+                f"{self.folder} is not a run of homespun: it does not say what text it was trained on.",
+                "Name a text:  homespun evaluate MODEL TEXT",
+            )
         return Plan.load(self.folder / "plan.toml")
 
     def dataset(self) -> Dataset:
@@ -103,13 +128,13 @@ class TrainedModel(LanguageModel):
         return f"<{self.folder}: loss {self.result.val_loss:.4f} after {self.result.steps:,} steps>"
 
 
-def load(folder: str | Path, *, device: str = "auto") -> LanguageModel:
-    """Opens a run folder or a Hugging Face folder of a shape that homespun knows.
+def load(model: str | Path, *, device: str = "auto") -> LanguageModel:
+    """Opens a run folder, a Hugging Face folder or a .gguf file of a shape that homespun knows.
 
-    Raises CheckpointError that says what is missing or what is not so.
+    Also a hub id (`org/name`), or the name of a known small model: `smollm2`.
+    Raises CheckpointError that says what is missing or what is not so, DownloadFailed, MissingExtra.
     """
-    from homespun.checkpoint import load_model
     from homespun.device import choose_device
+    from homespun.interop import open_model
 
-    model, tokenizer = load_model(Path(folder), device=str(choose_device(device)))
-    return LanguageModel(model, tokenizer, Path(folder))
+    return LanguageModel(*open_model(model, device=str(choose_device(device))))

@@ -28,10 +28,10 @@ from homespun.checkpoint.weights import (
     shapes_of,
     stored_shape,
     to_stored,
+    without_memory,
 )
 from homespun.errors import CheckpointError, HomespunError
-from homespun.model import GPT, Bigram, BigramConfig, GPTConfig, build
-from homespun.model.rotary import rotation
+from homespun.model import GPT, Bigram, BigramConfig, GPTConfig
 
 if TYPE_CHECKING:
     from homespun.tokenizer import Tokenizer
@@ -92,15 +92,19 @@ def load_config(folder: str | Path) -> GPTConfig | BigramConfig:
     """What config.json says; nothing else is read. Raises CheckpointError."""
     path = model_folder(folder) / CONFIG
     config = from_hf(read_json(path), str(path))
-    if isinstance(config, GPTConfig) and config.position == "rotary":
-        # No weight has the length of the context here: nothing else would catch a lie.
-        most = MOST_ROTARY_NUMBERS // config.head_width
-        if config.context_length > most:
-            raise CheckpointError(
-                f"{path} speaks of a context of {config.context_length:,} tokens.",
-                f"With heads {config.head_width} wide homespun goes up to {most:,}.",
-            )
+    if isinstance(config, GPTConfig):
+        check_context(config, str(path))
     return config
+
+
+def check_context(config: GPTConfig, origin: str) -> None:
+    """Where positions are rotary no weight has the length of the context: nothing else would catch a lie."""
+    most = MOST_ROTARY_NUMBERS // config.head_width
+    if config.position == "rotary" and config.context_length > most:
+        raise CheckpointError(
+            f"{origin} speaks of a context of {config.context_length:,} tokens.",
+            f"With heads {config.head_width} wide homespun goes up to {most:,}.",
+        )
 
 
 def load_weights(
@@ -123,9 +127,14 @@ def read_model(
     dtype = dtype or common_dtype(stored.values())
     if torch.device(device).type == "cpu":
         check_memory(folder, sum(map(math.prod, expected.values())) * dtype.itemsize)
-    with torch.device("meta"):  # a model without memory, which takes that of the weights
-        model = build(config)
-    weights = from_stored(stored, tensors, shapes, device=device, dtype=dtype)
+    return assemble(config, from_stored(stored, tensors, shapes, device=device, dtype=dtype), device)
+
+
+def assemble(
+    config: GPTConfig | BigramConfig, weights: Mapping[str, torch.Tensor], device: torch.device | str
+) -> GPT | Bigram:
+    """The model of that config with these weights, by our names, in eval mode. It takes over their memory."""
+    model = without_memory(config)
     model.load_state_dict(weights, strict=False, assign=True)
     if isinstance(model, GPT):
         complete(model, device)
@@ -135,12 +144,10 @@ def read_model(
 
 def complete(model: GPT, device: torch.device | str) -> None:
     """What a GPT has and a file has not: the other name of a tied head, and the angles of its positions."""
-    config = model.config
-    if config.tied_head:
+    if model.config.tied_head:
         model.head.weight = model.token_embedding.weight
-    if config.position == "rotary":  # in float32 whatever the dtype, as the model makes them itself
-        angles = rotation(config.context_length, config.head_width, config.rotary_base)
-        model.cosines, model.sines = (part.to(device) for part in angles)
+    if model.config.position == "rotary":  # in float32 whatever the dtype, as the model made them
+        model.cosines, model.sines = model.cosines.to(device), model.sines.to(device)
 
 
 @contextmanager

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from homespun.checkpoint.fields import read_json
 from homespun.checkpoint.hf_names import Layout, layout, only_here, usual_name
@@ -146,8 +148,7 @@ def shapes_of(config: GPTConfig | BigramConfig) -> dict[str, tuple[int, ...]]:
 
     One block speaks for all: to build the hundreds that a damaged config may ask for takes seconds.
     """
-    with torch.device("meta"):
-        model = build(config if isinstance(config, BigramConfig) else config.with_(n_layer=1))
+    model = without_memory(small(config) if isinstance(config, GPTConfig) else config)
     one = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     block = {name: shape for name, shape in one.items() if name.startswith(FIRST_BLOCK)}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -158,6 +159,31 @@ def shapes_of(config: GPTConfig | BigramConfig) -> dict[str, tuple[int, ...]]:
             for layer in range(getattr(config, "n_layer", 0)):
                 shapes.update({inner.replace(FIRST_BLOCK, f"blocks.{layer}."): block[inner] for inner in block})
     return shapes
+
+
+def small(config: GPTConfig) -> GPTConfig:
+    """One block, and no angles of positions where these are rotary: they are no weights."""
+    return config.with_(n_layer=1, **({"context_length": 1} if config.position == "rotary" else {}))
+
+
+def without_memory(config: GPTConfig | BigramConfig) -> GPT | Bigram:
+    """The model of that config; its weights have shapes and no numbers."""
+    with NoWeights():
+        return build(config)
+
+
+class NoWeights(TorchFunctionMode):
+    """What is built in here has its weights on the meta device, and nothing is computed there: before its
+    first arithmetic on that device, if only to begin with random numbers, torch prepares itself for a second.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        if function in (torch.empty, torch.ones):  # how the layers make their weights
+            return torch.empty(*args, **{**kwargs, "device": "meta"})
+        return function(*args, **kwargs)
 
 
 def stored_shape(tensor: Layout, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:

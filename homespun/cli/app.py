@@ -25,6 +25,7 @@ VERBS = {
     "train": "Train a model on your text.",
     "plan": "See what training would do: size, time, memory, expected loss.",
     "generate": "Let a model write, from a prompt or from nothing.",
+    "chat": "Talk to a model, or write together with it.",
     "evaluate": "Measure how well a model predicts a text.",
     "data": "See what a text holds, and which texts are at hand.",
     "doctor": "See what this computer can do, with a self-test.",

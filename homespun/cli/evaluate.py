@@ -1,67 +1,176 @@
-"""homespun evaluate: how well a model predicts a text."""
+"""homespun evaluate: how well a model predicts a text, how sure it may be, and what it knows by heart."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from homespun.cli.plain import json_option, print_json
 
 if TYPE_CHECKING:
-    from homespun.evaluation import Evaluation
+    import numpy as np
+
+    from homespun.api import LanguageModel
+    from homespun.dataset import Split
+    from homespun.evaluation import Calibration, Evaluation, Memorisation
+
+# What a model writes to see what it knows by heart: it goes on from pieces of the held-out text.
+SAMPLES, SAMPLE_TOKENS, PROMPT_TOKENS = 16, 256, 16
 
 
 @click.command()
 @click.argument("model")
 @click.argument("text", nargs=-1)
 @click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
+@click.option(
+    "--stride",
+    type=int,
+    metavar="N",
+    help="Slide the window on by N tokens, so that every token has others before it. It takes longer, and the "
+    "loss is lower than what is called the loss elsewhere in homespun.",
+)
+@click.option("--against", metavar="MODEL", help="Measure a second model on the same text, beside the first.")
+@click.option("--calibration", is_flag=True, help="Count how often the model is right where it says 70%.")
+@click.option(
+    "--memorisation",
+    is_flag=True,
+    help="Look for passages that stand in the training text, in what the model writes and in TEXT.",
+)
 @json_option
-def command(model: str, text: tuple[str, ...], field: str | None, as_json: bool) -> None:
+def command(
+    model: str,
+    text: tuple[str, ...],
+    field: str | None,
+    stride: int | None,
+    against: str | None,
+    calibration: bool,
+    memorisation: bool,
+    as_json: bool,
+) -> None:
     """Measure how well MODEL predicts TEXT.
 
     Without a TEXT it is measured on what its own training kept back. Every token of the text is
-    predicted once, from what stands before it in a window of the model's context length. Bits per
-    character and per byte can be compared between models with different tokenizers; loss and
-    perplexity cannot.
+    predicted once, from what stands before it in a window of the model's context length; windows
+    do not overlap unless --stride says so. Bits per character and per byte can be compared between
+    models with different tokenizers; loss and perplexity cannot.
 
     \b
     Examples:
       homespun evaluate runs/shakespeare
-      homespun evaluate runs/shakespeare another-play.txt
+      homespun evaluate runs/shakespeare another-play.txt --stride 32
+      homespun evaluate runs/shakespeare --against runs/other
+      homespun evaluate runs/shakespeare --calibration --memorisation
     """
     from homespun import api
     from homespun.cli.screen import working
 
     opened = api.load(model)
+    other = api.load(against) if against else None
     with working("measuring"):
-        result = opened.evaluate(*text, field=field)
+        result = opened.evaluate(*text, field=field, stride=stride)
+        report = Report(model, text, result, opened.tokenizer.vocab_size)
+        if other is not None or calibration or memorisation:
+            split = opened.split_of(*text, field=field)
+        if other is not None:
+            report.against = measured_beside(against or "", other, opened, split, stride)
+        if calibration:
+            report.calibration = calibrated(opened, split, stride)
+        if memorisation:
+            report.memorisation = memorised(opened, split)
     if as_json:
-        print_json({"model": model, "text": list(text), **vars(result)})
+        print_json(report.as_object())
     else:
-        measured_on = ", ".join(text) or "what its training kept back"
-        show(f"{model} on {measured_on}", result, opened.tokenizer.vocab_size)
+        from homespun.cli.evaluate_screen import show
+
+        show(report)
 
 
-def show(title: str, result: Evaluation, vocab_size: int) -> None:
-    from homespun.cli.screen import console, table
+@dataclass
+class Beside:
+    """The second of two models."""
 
-    rows = [
-        ("loss", f"{result.loss:.4f}", "nats a token"),
-        ("guessing", f"{math.log(vocab_size):.4f}", f"the loss of knowing nothing, among {vocab_size:,} tokens"),
-        ("perplexity", f"{result.perplexity:,.2f}", "it is as unsure as between so many tokens"),
-        ("bits per character", f"{result.bits_per_char:.4f}", f"of {result.characters:,} characters"),
-        ("bits per byte", f"{result.bits_per_byte:.4f}", f"of {result.bytes:,} bytes in UTF-8"),
-        ("tokens", f"{result.tokens:,}", f"predicted, {result.tokens / result.seconds:,.0f} of them a second"),
-    ]
-    found = table("", "", "", right=[])
-    found.show_header = False
-    found.columns[1].justify = "right"
-    found.columns[0].no_wrap = found.columns[1].no_wrap = True
-    found.columns[2].style = "dim"
-    for row in rows:
-        found.add_row(*row)
-    out = console()
-    out.print(title, style="bold")
-    out.print(found)
+    model: str
+    result: Evaluation
+    vocab_size: int
+    same_tokenizer: bool
+
+
+@dataclass
+class Report:
+    """What was asked for, and what was found."""
+
+    model: str
+    text: tuple[str, ...]
+    result: Evaluation
+    vocab_size: int
+    against: Beside | None = None
+    calibration: Calibration | None = None
+    memorisation: Memorisation | None = None
+
+    def as_object(self) -> dict[str, Any]:
+        """What --json prints. What was not asked for is not in it."""
+        said: dict[str, Any] = {"model": self.model, "text": list(self.text), **told(self.result)}
+        if self.against:
+            same = self.against.same_tokenizer
+            said["against"] = {
+                "model": self.against.model,
+                "same_tokenizer": same,
+                **told(self.against.result),
+            }
+        if self.calibration:
+            said["calibration"] = asdict(self.calibration)
+        if self.memorisation:
+            said["memorisation"] = asdict(self.memorisation)
+        return said
+
+
+def told(result: Evaluation) -> dict[str, Any]:
+    return {**vars(result), "windows": "sliding" if result.sliding else "non-overlapping"}
+
+
+def measured_beside(
+    name: str, other: LanguageModel, opened: LanguageModel, split: Split, stride: int | None
+) -> Beside:
+    """The other model on the text of that split, whatever its tokenizer."""
+    from homespun.evaluation import same_text
+
+    theirs = same_text(split, opened.tokenizer, other.tokenizer)
+    result = other.evaluate_split(theirs, stride=stride)
+    return Beside(name, result, other.tokenizer.vocab_size, theirs is split)
+
+
+def calibrated(opened: LanguageModel, split: Split, stride: int | None) -> Calibration:
+    from homespun.evaluation import calibrate
+
+    return calibrate(opened.model, split, stride=stride, autocast=opened.autocast())
+
+
+def memorised(opened: LanguageModel, split: Split) -> Memorisation:
+    """What of the split, and of what the model writes, stands in the text that it was trained on."""
+    from homespun.evaluation import memorisation
+
+    dataset = opened.dataset()
+    return memorisation(dataset, opened.tokenizer, written(opened, split.ids), split.ids)
+
+
+def written(opened: LanguageModel, ids: np.ndarray) -> list[np.ndarray]:
+    """What the model writes on from places spread over a text, as ids, without what it was given."""
+    import numpy as np
+
+    from homespun.generation import Sampling, generate_ids
+
+    texts = []
+    for number in range(SAMPLES):
+        start = number * max(0, len(ids) - PROMPT_TOKENS) // SAMPLES
+        prompt = ids[start : start + PROMPT_TOKENS].tolist()
+        going_on = generate_ids(
+            opened.model,
+            prompt,
+            max_tokens=SAMPLE_TOKENS,
+            sampling=Sampling(temperature=1.0, seed=number),
+            below=opened.tokenizer.vocab_size,
+        )
+        texts.append(np.fromiter(going_on, np.int64))
+    return texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,14 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--prompt-file", type=click.Path(path_type=Path), metavar="FILE", help="Read the prompt from a file."
 )
+@click.option("--show", "shown", is_flag=True, help="Show how sure the model was of each token, in colours.")
+@click.option(
+    "--why",
+    type=int,
+    metavar="N",
+    help="Show, besides, what else the N-th token could have been, and what the model looked at when it chose it; "
+    "-1 is the last one.",
+)
 @json_option
 def command(
     model: str,
@@ -67,6 +75,8 @@ def command(
     stop: tuple[str, ...],
     samples: int,
     prompt_file: Path | None,
+    shown: bool,
+    why: int | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -81,6 +91,7 @@ def command(
       homespun generate runs/shakespeare "ROMEO:"
       homespun generate runs/shakespeare --samples 3 --temperature 0.6
       homespun generate runs/shakespeare "JULIET:" --stop "\\n\\n" --seed 7
+      homespun generate runs/shakespeare "ROMEO:" --seed 7 --show --why 12
     """
     sampling = Sampling(**settings)  # what is wrong with the request is told before anything is loaded
     request = Request(
@@ -90,10 +101,13 @@ def command(
         sampling=sampling,
         stop=tuple(text.replace(r"\n", "\n").replace(r"\t", "\t") for text in stop),
         samples=samples,
+        shown=shown or why is not None,
+        why=why,
     )
     from homespun import api
 
     opened = api.load(model)
+    make_the_next_time_quicker(opened)
     tell_what_is_not_read(opened, request.prompt)
     if as_json:
         print_json(write_all(opened, request))
@@ -111,16 +125,25 @@ class Request:
     sampling: Sampling
     stop: tuple[str, ...]
     samples: int
+    shown: bool = False
+    why: int | None = None
 
     def seeded(self) -> list[Sampling]:
         """The settings of each sample. A seed that was left open is chosen now, so that it can be told."""
-        from homespun.generation.engine import random_seed, seed_of_sample
+        from homespun.generation.settings import random_seed, seeds_of_samples
 
         first = random_seed() if self.sampling.seed is None else self.sampling.seed
-        return [seed_of_sample(self.sampling, first, number) for number in range(self.samples)]
+        return [replace(self.sampling, seed=seed) for seed in seeds_of_samples(first, self.samples)]
 
-    def pieces(self, opened: LanguageModel, sampling: Sampling) -> Pieces:
-        return opened.stream(self.prompt, max_tokens=self.max_tokens, stop=self.stop, **asdict(sampling))
+    def pieces(self, opened: LanguageModel) -> list[tuple[Sampling, Pieces]]:
+        """The samples with their settings. They are written together, whichever is read first."""
+        return [
+            (
+                sampling,
+                opened.stream(self.prompt, max_tokens=self.max_tokens, stop=self.stop, **asdict(sampling)),
+            )
+            for sampling in self.seeded()
+        ]
 
 
 def prompt_of(prompt: str, file: Path | None) -> str:
@@ -149,6 +172,16 @@ def without_last_newline(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
 
 
+def make_the_next_time_quicker(opened: LanguageModel) -> None:
+    """Has the compiled step made, beside the first text that is ever written here."""
+    from homespun.model import GPT
+
+    if isinstance(opened.model, GPT) and opened.model.device.type == "cpu":
+        from homespun.generation.native.compiling import compile_beside
+
+        compile_beside()
+
+
 def tell_what_is_not_read(opened: LanguageModel, prompt: str) -> None:
     """A note where the prompt is longer than the model's window."""
     tokens, window = len(opened.tokenizer.encode(prompt)), opened.model.config.context_length
@@ -160,11 +193,9 @@ def tell_what_is_not_read(opened: LanguageModel, prompt: str) -> None:
 
 def write_all(opened: LanguageModel, request: Request) -> dict[str, Any]:
     """All samples as one plain object. `text` is what was written, without the prompt."""
-    settings = request.seeded()
     written: list[dict[str, Any]] = []
     started = time.perf_counter()
-    for sampling in settings:
-        pieces = request.pieces(opened, sampling)
+    for sampling, pieces in request.pieces(opened):
         written.append(
             {
                 "text": "".join(pieces),
@@ -173,11 +204,15 @@ def write_all(opened: LanguageModel, request: Request) -> dict[str, Any]:
                 "finish_reason": pieces.finish_reason,
             }
         )
+        if request.shown:
+            from homespun.cli.insight_screen import as_object
+
+            written[-1]["shown"] = as_object(opened, *ids_of(pieces), request.why)
     seconds = time.perf_counter() - started
     return {
         "model": request.model,
         "prompt": request.prompt,
-        "seed": settings[0].seed,
+        "seed": written[0]["seed"],
         "samples": written,
         "tokens_per_second": sum(sample["tokens"] for sample in written) / seconds,
     }
@@ -185,15 +220,15 @@ def write_all(opened: LanguageModel, request: Request) -> dict[str, Any]:
 
 def show_all(opened: LanguageModel, request: Request) -> None:
     """All samples, each as it comes; at the end, in a terminal, what it takes to repeat them."""
-    settings = request.seeded()
     tokens, started = 0, time.perf_counter()
-    for number, sampling in enumerate(settings, start=1):
+    samples = request.pieces(opened)
+    for number, (sampling, pieces) in enumerate(samples, start=1):
         if request.samples > 1:
             write(heading(f"{number} of {request.samples}, seed {sampling.seed}", first=number == 1))
-        tokens += show(request.prompt, request.pieces(opened, sampling))
+        tokens += show_insight(opened, pieces, request.why) if request.shown else show(request.prompt, pieces)
     if sys.stderr.isatty():
         rate = tokens / (time.perf_counter() - started)
-        line = f"seed {settings[0].seed}, {tokens:,} tokens, {rate:,.0f} tokens/s"
+        line = f"seed {samples[0][0].seed}, {tokens:,} tokens, {rate:,.0f} tokens/s"
         click.echo(click.style(line, dim=True) if colours(sys.stderr) else line, err=True)
 
 
@@ -208,6 +243,23 @@ def show(prompt: str, pieces: Pieces) -> int:
     if not last.endswith("\n"):
         write("\n")
     return pieces.tokens
+
+
+def show_insight(opened: LanguageModel, pieces: Pieces, why: int | None) -> int:
+    """The text when all of it is there, with what the model had in mind; returns how many tokens were written."""
+    from homespun.cli.insight_screen import show
+
+    for _ in pieces:
+        pass
+    show(opened, *ids_of(pieces), why)
+    return pieces.tokens
+
+
+def ids_of(pieces: Pieces) -> tuple[list[int], int]:
+    """What the model has read and written, and how many of these ids were the prompt's."""
+    writing = pieces.stream.writing
+    prompt_tokens = len(writing.ids) - writing.count
+    return writing.ids[: prompt_tokens + pieces.tokens], prompt_tokens  # nothing behind a stop string
 
 
 def heading(text: str, first: bool) -> str:

@@ -115,3 +115,31 @@ def spread(ids: np.ndarray, most: int) -> np.ndarray:
     length = most // STRETCHES
     starts = [i * len(ids) // STRETCHES for i in range(STRETCHES)]
     return np.concatenate([ids[start : start + length] for start in starts])
+
+
+def write(train: np.ndarray, length: int, tokens: int, texts: int, seed: int = 0) -> np.ndarray:
+    """What an n-gram model writes, (texts, tokens): each token as it came after the `length` - 1 before it.
+
+    Each text begins anywhere in train. length 1 draws every token by how often it stands there, and no more.
+    It counts as much of a long text as `ladder` does.
+
+    >>> [text] = write(np.array([0, 1, 2] * 9), length=2, tokens=4, texts=1).tolist()
+    >>> text in ([0, 1, 2, 0], [1, 2, 0, 1], [2, 0, 1, 2])
+    True
+    """
+    ids, dice = spread(train, MOST_COUNTED), np.random.default_rng(seed)
+    contexts, _ = hashes(ids, length)
+    order = np.argsort(contexts, kind="stable")
+    contexts = contexts[order]
+    starts = dice.integers(length - 1, len(ids), texts)
+    before = ids[starts[:, None] + np.arange(1 - length, 0)]  # (texts, length - 1)
+    written = np.empty((texts, tokens), ids.dtype)
+    for place in range(tokens):
+        asked = hashes(np.append(before, np.zeros((texts, 1), ids.dtype), axis=1).ravel(), length)[0]
+        first = np.searchsorted(contexts, asked[length - 1 :: length])
+        last = np.searchsorted(contexts, asked[length - 1 :: length], side="right")
+        known = last > first  # the last words of the text may have come once, with nothing behind them
+        first, last = np.where(known, first, 0), np.where(known, last, len(ids))
+        written[:, place] = ids[order[dice.integers(first, last)]]
+        before = np.append(before, written[:, place : place + 1], axis=1)[:, 1:] if length > 1 else before
+    return written

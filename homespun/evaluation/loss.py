@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from homespun.dataset import Split
 from homespun.dataset.batches import windows_at
 from homespun.errors import NotEnoughText
+from homespun.evaluation.mode import device_of, evaluation_mode
+from homespun.evaluation.positions import check_stride, predictions
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Evaluation:
     bits_per_char, bits_per_byte: the loss in bits, times the split's tokens per character or byte.
     perplexity: e**loss, among how many equally likely tokens the model is in doubt, so to speak.
     whole: every position was counted; otherwise windows spread evenly over the split.
+    stride: how far each window is from the one before; context_length where they do not overlap.
+    context_length: the length of a window.
     """
 
     loss: float
@@ -44,6 +49,13 @@ class Evaluation:
     perplexity: float
     seconds: float
     whole: bool = True
+    stride: int = 0
+    context_length: int = 0
+
+    @property
+    def sliding(self) -> bool:
+        """Whether windows overlap, so that this is not what is called the loss elsewhere, but lower."""
+        return self.stride < self.context_length
 
 
 def evaluate(
@@ -52,6 +64,7 @@ def evaluate(
     *,
     batch_size: int | None = None,
     windows: int | None = None,
+    stride: int | None = None,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -63,10 +76,13 @@ def evaluate(
         not depend on it, but for float rounding.
     windows: for a quick look at a huge split, so many windows spread evenly over it; then the
         result says `whole=False`. None, or as many as there are, is the whole split.
+    stride: windows overlap, each is that many tokens further on than the one before it, and only what is new
+        in it is counted: see positions.py. None, or context_length, is the loss as everywhere else.
     autocast: makes the context to run the model in: `lambda: torch.autocast("cpu", torch.bfloat16)`.
     on_progress: called with the tokens predicted so far, and those there are to predict.
-    Raises NotEnoughText where the split has no token to predict.
+    Raises NotEnoughText where the split has no token to predict, and UsageError for an impossible stride.
     """
+    assert windows is None or stride is None, "a quick look has no windows that overlap"
     if split.tokens < 2:
         raise NotEnoughText(
             f"There is nothing to predict: {split.tokens} token{'' if split.tokens == 1 else 's'} "
@@ -77,25 +93,31 @@ def evaluate(
     config: Any = model.config
     if batch_size is None:
         batch_size = batch_size_for(config.context_length, config.vocab_size)
+    step = check_stride(stride, config.context_length)
     positions = split.tokens - 1  # tokens that have a next one
     starts = window_starts(positions, config.context_length, windows)
     to_predict = int(np.minimum(config.context_length, positions - starts).sum())
-    device = device_of(model)
+    if step < config.context_length:
+        means = sliding_losses(model, split.ids, step, batch_size, autocast)
+    else:
+        means = plain_losses(
+            model, evaluation_batches(split.ids, starts, config.context_length, batch_size), autocast
+        )
 
     losses: list[Tensor] = []  # they stay on the device until the end, so that a GPU is not waited for
     counts: list[int] = []
     done = 0
-    with evaluation_mode(model), torch.no_grad():
-        for x, y in evaluation_batches(split.ids, starts, config.context_length, batch_size):
-            with autocast():
-                _, loss = model(x.to(device), y.to(device))
+    with evaluation_mode(model):
+        for loss, count in means:
             losses.append(loss)
-            counts.append(y.numel())
-            done += y.numel()
+            counts.append(count)
+            done += count
             if on_progress is not None:
                 on_progress(done, to_predict)
-    means = torch.stack(losses).tolist()
-    nats = math.fsum(mean * count for mean, count in zip(means, counts, strict=True)) / to_predict
+    nats = (
+        math.fsum(mean * count for mean, count in zip(torch.stack(losses).tolist(), counts, strict=True))
+        / to_predict
+    )
     bits = nats / math.log(2)
     return Evaluation(
         loss=nats,
@@ -107,7 +129,34 @@ def evaluate(
         perplexity=math.exp(nats) if nats < 700 else math.inf,
         seconds=time.perf_counter() - started,
         whole=to_predict == positions,
+        stride=step,
+        context_length=config.context_length,
     )
+
+
+def plain_losses(
+    model: nn.Module,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    autocast: Callable[[], AbstractContextManager[Any]],
+) -> Iterator[tuple[Tensor, int]]:
+    """The mean loss of each batch, and of how many tokens."""
+    device = device_of(model)
+    for x, y in batches:
+        with torch.no_grad(), autocast():
+            _, loss = model(x.to(device), y.to(device))
+        yield loss, y.numel()
+
+
+def sliding_losses(
+    model: nn.Module,
+    ids: np.ndarray,
+    stride: int,
+    batch_size: int,
+    autocast: Callable[[], AbstractContextManager[Any]],
+) -> Iterator[tuple[Tensor, int]]:
+    """The same in windows that overlap."""
+    for logits, targets in predictions(model, ids, stride=stride, batch_size=batch_size, autocast=autocast):
+        yield F.cross_entropy(logits, targets), len(targets)
 
 
 def window_starts(positions: int, context_length: int, windows: int | None = None) -> np.ndarray:
@@ -148,21 +197,3 @@ def batch_size_for(context_length: int, vocab_size: int) -> int:
     most_by_logits = 2**26 // (4 * vocab_size * context_length)
     most_by_tokens = 8192 // context_length
     return max(1, min(most_by_logits, most_by_tokens))
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Every part of the model in evaluation mode (no dropout), and afterwards each as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's weights are; a model without any computes on the CPU."""
-    weight = next(model.parameters(), None)
-    return torch.device("cpu") if weight is None else weight.device

@@ -1,239 +1,242 @@
-"""The engine: the model is asked for the next token, again and again.
+"""The engine: many texts are written at once, a token of each with every step.
 
-Three layers, each a thin one over the one before:
+    engine = Engine(model)
+    stream = engine.submit(Request([5, 7], max_tokens=20))
+    for token in stream:      # whoever asks for a token that is not there yet takes a step, for all
+        print(token.id)
 
-    generate_ids     ids in, ids out; knows the model
-    generate_pieces  text in, whole characters out as they come; knows the tokenizer
-    generate         text in, text out
-
-A model sees its last context_length tokens. While the text is shorter than that,
-a key-value cache keeps what is already computed; once it is longer, the window
-moves on with every token and is computed afresh, as the lecture does it. The text
-is the same with and without the cache.
+Texts join and leave between two steps. A text whose tokens nobody reads is written all the same and
+holds up no other. What a text says depends on its request alone, not on what else is being written.
+All of this happens in the thread that asks; `background.Background` is the engine for several threads.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Iterator
 
-import torch
-from torch import Tensor
+from homespun.errors import HomespunError, ModelError, UsageError
+from homespun.generation.pages import PAGE, pages_for
+from homespun.generation.reading import KeptPages, Reader, WholeWindow
+from homespun.generation.request import Request
+from homespun.generation.rows import Step
+from homespun.generation.weights import KINDS, version
+from homespun.generation.writing import Token, Writing, choose_for_all
+from homespun.model import GPT, Bigram, GPTConfig
 
-from homespun.errors import ModelError, UnknownCharacter
-from homespun.generation.sampling import choose
-from homespun.generation.settings import LARGEST_SEED, Sampling, whole
-from homespun.generation.stopping import StopStrings
-from homespun.model import GPT, Bigram, GPTConfig, KVCache
-
-if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer, TokenStream
+MOST_WAITING = 1000
+WORTH_COMPILING = 2000  # tokens: what they cost more without the compiled step is what compiling costs
 
 
-def generate_ids(
-    model: GPT | Bigram,
-    prompt_ids: Sequence[int],
-    *,
-    max_tokens: int,
-    sampling: Sampling | None = None,
-    stop_ids: Collection[int] = (),
-    below: int | None = None,
-    use_cache: bool = True,
-) -> Iterator[int]:
-    """The ids that follow prompt_ids, at most max_tokens, one by one; a stop id ends them and is not among them.
+class Stream(Iterator[Token]):
+    """The tokens of one text, as they come.
 
-    below: only ids below that are drawn; None draws from all that the model has.
-
-    Of a prompt longer than the model's context_length the last tokens count. The dice are this
-    generation's own: torch's random state is neither used nor changed. Dropout is off.
-    Raises ModelError for an empty prompt and for ids that the model does not have.
-    """
-    sampling = sampling or Sampling()
-    whole("max_tokens", max_tokens, "a whole number of 0 or more", at_least=0)
-    ids = list(prompt_ids)
-    check_ids(ids, model.config.vocab_size)
-    dice = torch.Generator().manual_seed(random_seed() if sampling.seed is None else sampling.seed)
-    reader = Reader(model, len(ids) + max_tokens, use_cache)
-    return continuation(reader, ids, max_tokens, sampling, dice, frozenset(stop_ids), below)
-
-
-def continuation(
-    reader: Reader,
-    ids: list[int],
-    max_tokens: int,
-    sampling: Sampling,
-    dice: torch.Generator,
-    stop_ids: frozenset[int],
-    below: int | None,
-) -> Iterator[int]:
-    """The loop itself: read, choose, write down. Changes ids."""
-    for _ in range(max_tokens):
-        chosen = int(choose(reader.logits_after(ids)[:below], sampling, dice))
-        if chosen in stop_ids:
-            return
-        ids.append(chosen)
-        yield chosen
-
-
-class Reader:
-    """Reads a text that grows at its end, and says what may come next.
-
-    tokens: how long the text will be at most, so that the cache is no larger than it has to be.
+    finish_reason  None while it goes on; then "length" (max_tokens were written), "stop" (a stop
+                   id came, or the constraint is fulfilled) or "cancelled"
     """
 
-    def __init__(self, model: GPT | Bigram, tokens: int, use_cache: bool = True) -> None:
+    def __init__(self, engine: Engine, writing: Writing) -> None:
+        self.engine = engine
+        self.writing = writing
+        self.read = 0
+
+    def __next__(self) -> Token:
+        while not self.ready():
+            if self.ended():
+                if self.writing.error is not None:
+                    raise self.writing.error
+                raise StopIteration
+            self.engine.step()
+        self.read += 1
+        return self.writing.tokens[self.read - 1]
+
+    def ready(self) -> bool:
+        """Whether a token is there that has not been read."""
+        return self.read < len(self.writing.tokens)
+
+    def ended(self) -> bool:
+        """Whether nothing more will be written; what was written can still be read."""
+        return self.writing.end is not None or self.writing.error is not None
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self.writing.end
+
+    def cancel(self) -> None:
+        """Writes no more, and gives its room to others."""
+        if not self.ended():
+            self.writing.end = "cancelled"
+            self.engine.leave(self.writing)
+
+
+class Engine:
+    """Writes texts with a model.
+
+    weights  "float32": exactly what the model says. "bfloat16", "int8": its weights are rounded to
+             them, which is quicker and nearly the same
+    streams  how many texts are written at once; more of them wait for their turn
+    memory   bytes for keys and values; None: enough for `streams` full windows, at most a quarter of what is free
+    cached   False: every token is computed from the whole window, the slow way that all others are held to
+    wait     compile the quick step now if it has to be. Otherwise it is used where it is there already, and
+             made beside the texts, for the next engine, when there have been 2,000 tokens without it
+
+    Weights that change between two texts are noticed when the next one is submitted.
+    """
+
+    def __init__(
+        self,
+        model: GPT | Bigram,
+        *,
+        weights: str = "float32",
+        streams: int = 16,
+        memory: int | None = None,
+        cached: bool = True,
+        wait: bool = False,
+    ) -> None:
+        if weights not in KINDS:
+            raise UsageError(f"There are no weights of the kind {weights!r}.", f"Take one of: {', '.join(KINDS)}.")
+        if streams < 1:
+            raise UsageError(
+                f"streams is {streams!r}.", "streams is how many texts are written at once: 1 or more."
+            )
         self.model = model
-        self.context_length = model.config.context_length
-        self.cache: KVCache | None = None
-        if use_cache and isinstance(model.config, GPTConfig):  # a bigram has nothing to keep
-            room, weight = min(tokens, self.context_length), next(model.parameters())
-            self.cache = KVCache(model.config, 1, room, device=weight.device, dtype=weight.dtype)
+        self.weights = weights
+        self.streams = streams
+        self.memory = memory
+        self.cached = cached and isinstance(model.config, GPTConfig)  # a bigram has nothing to keep
+        self.wait = wait
+        self.waiting: deque[Writing] = deque()
+        self.active: list[Writing] = []
+        self.reader: Reader | None = None
+        self.version = -1
+        self.plainly = 0  # tokens that were written without the compiled step
 
-    @torch.inference_mode()
-    def logits_after(self, ids: list[int]) -> Tensor:
-        """ids, T of them, -> logits (V) of the token after the last one."""
-        if len(ids) > self.context_length:
-            self.cache = None  # every position has changed, and with it all that was kept
-        known = 0 if self.cache is None else self.cache.length
-        new = torch.tensor([ids[known:][-self.context_length :]], device=self.model.device)  # (1, T)
-        with without_dropout(self.model):
-            # A bigram takes no cache, and has none.
-            logits, _ = self.model(new) if self.cache is None else self.model(new, cache=self.cache)  # (1, T, V)
-        return logits[0, -1]
+    def submit(self, request: Request) -> Stream:
+        """The stream of that request. Nothing is computed until it is asked for a token, or `step` is called.
 
+        Raises ModelError for a prompt that the model cannot read, for a text that will never fit into the
+        memory, and where too many are waiting already.
+        """
+        writing = Writing(request, self.model.config.vocab_size, self.model.config.context_length)
+        if len(self.waiting) >= MOST_WAITING:
+            raise ModelError(
+                f"{len(self.waiting):,} texts are waiting already, and {len(self.active)} are being written.",
+                "Try again when some of them are done.",
+            )
+        self.look_at_the_model()
+        if writing.end is None:
+            self.check_size(writing)
+            self.waiting.append(writing)
+        return Stream(self, writing)
 
-@contextmanager
-def without_dropout(model: GPT | Bigram) -> Iterator[None]:
-    """A model that is being trained can be asked for text in between, and goes on as it was."""
-    if not model.training:
-        yield
-        return
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train()
+    def step(self) -> bool:
+        """One step for all texts; False where there was nothing to do."""
+        self.let_in()
+        if not self.active:
+            return False
+        assert self.reader is not None
+        try:
+            ready, logits = self.reader.read(self.active)
+        except HomespunError as error:
+            for writing in list(self.active):
+                writing.error = error
+                self.leave(writing)
+            return True
+        if ready:
+            choose_for_all(ready, logits)
+            self.count(len(ready))
+        for writing in ready:
+            if writing.end is not None or writing.error is not None:
+                self.leave(writing)
+        return True
 
+    def count(self, tokens: int) -> None:
+        """Has the compiled step made for the next time, once it would have been worth it."""
+        if not isinstance(self.reader, KeptPages) or self.reader.step.is_compiled:
+            return
+        before, self.plainly = self.plainly, self.plainly + tokens
+        if before < WORTH_COMPILING <= self.plainly and self.model.device.type == "cpu":
+            from homespun.generation.native.compiling import compile_beside
 
-class Pieces(Iterator[str]):
-    """The text that follows a prompt, piece by piece, in whole characters.
+            compile_beside()
 
-    tokens         how many the model has written so far
-    finish_reason  None while it goes on; then "length" (max_tokens were written)
-                   or "stop" (the model ended the text, or a stop string was reached)
-    """
+    def busy(self) -> bool:
+        """Whether a step would do something."""
+        return bool(self.active or self.waiting)
 
-    def __init__(self, ids: Iterator[int], max_tokens: int, stream: TokenStream, stop: StopStrings) -> None:
-        self.tokens = 0
-        self.finish_reason: str | None = None
-        self.pieces = self.read(ids, max_tokens, stream, stop)
+    def cancel_all(self) -> None:
+        """Ends all texts that are being written or waiting."""
+        for writing in [*self.active, *self.waiting]:
+            writing.end = "cancelled"
+            self.leave(writing)
 
-    def __next__(self) -> str:
-        return next(self.pieces)
+    def let_in(self) -> None:
+        """Those who have waited longest, as far as there is room."""
+        assert self.reader is not None or not self.waiting
+        while self.waiting and len(self.active) < self.streams and self.reader is not None:
+            if not self.reader.admit(self.waiting[0]):
+                return
+            self.active.append(self.waiting.popleft())
 
-    def read(self, ids: Iterator[int], max_tokens: int, stream: TokenStream, stop: StopStrings) -> Iterator[str]:
-        for id in ids:
-            self.tokens += 1
-            if piece := stop.push(stream.push(id)):
-                yield piece
-            if stop.reached:
-                break
-        else:
-            if piece := stop.push(stream.flush()) + stop.flush():
-                yield piece
-        stopped = stop.reached or self.tokens < max_tokens
-        self.finish_reason = "stop" if stopped else "length"
+    def leave(self, writing: Writing) -> None:
+        if writing in self.active:
+            self.active.remove(writing)
+            assert self.reader is not None
+            self.reader.release(writing)
+        elif writing in self.waiting:
+            self.waiting.remove(writing)
 
+    def look_at_the_model(self) -> None:
+        """Takes the weights as they are now. While texts are being written, these go on with what was there."""
+        now = version(self.model) if self.cached else 0
+        if self.active or (self.reader is not None and now == self.version):
+            return
+        self.version = now
+        self.reader = self.make_reader()
 
-def generate_pieces(
-    model: GPT | Bigram,
-    tokenizer: Tokenizer,
-    prompt: str = "",
-    *,
-    max_tokens: int = 200,
-    sampling: Sampling | None = None,
-    stop: Iterable[str] = (),
-    use_cache: bool = True,
-) -> Pieces:
-    """The text after the prompt, as it comes, in whole characters and without the prompt.
+    def make_reader(self) -> Reader:
+        if not self.cached or not isinstance(self.model, GPT):
+            return WholeWindow(self.model)
+        return KeptPages(self.make_step(self.model), self.model.config.context_length)
 
-    The model's own end_of_text ends it, and so does each string of stop, of which nothing appears.
-    Raises UnknownCharacter where the prompt has a character that the model never met, UsageError
-    for settings that make no sense, both before the first piece.
-    """
-    stop_strings = StopStrings(stop)
-    prompt_ids = tokenizer.encode(prompt)
-    stream = tokenizer.stream()
-    for id in prompt_ids:
-        stream.push(id)  # it depends on what stands before a token whether it begins with a space
-    ids = generate_ids(
-        model,
-        [*tokenizer.opening, *prompt_ids] or [first_id(tokenizer)],
-        max_tokens=max_tokens,
-        sampling=sampling,
-        stop_ids=() if tokenizer.end_of_text is None else (tokenizer.end_of_text,),
-        below=tokenizer.vocab_size,  # many models have a few ids more, for the sake of a round number
-        use_cache=use_cache,
-    )
-    return Pieces(ids, max_tokens, stream, stop_strings)
+    def make_step(self, model: GPT) -> Step:
+        """The quickest that there is here."""
+        from homespun.generation.native.compiling import library
+        from homespun.generation.native.native_step import NativeStep, opened
+        from homespun.generation.torch_step import TorchStep
 
-
-def generate(
-    model: GPT | Bigram,
-    tokenizer: Tokenizer,
-    prompt: str = "",
-    *,
-    max_tokens: int = 200,
-    sampling: Sampling | None = None,
-    stop: Iterable[str] = (),
-    use_cache: bool = True,
-) -> str:
-    """The text after the prompt, without the prompt. Everything else as in generate_pieces."""
-    return "".join(
-        generate_pieces(
-            model, tokenizer, prompt, max_tokens=max_tokens, sampling=sampling, stop=stop, use_cache=use_cache
-        )
-    )
-
-
-def first_id(tokenizer: Tokenizer) -> int:
-    """What an empty prompt starts from, unseen: the end of the text before, else a new line, else id 0.
-
-    In training, a text begins after end_of_text where there are several texts; where there is
-    only one, a new line is the likeliest place for something to begin.
-    """
-    if tokenizer.end_of_text is not None:
-        return tokenizer.end_of_text
-    try:
-        return tokenizer.encode("\n")[-1]
-    except UnknownCharacter:
-        return 0
-
-
-def check_ids(ids: list[int], vocab_size: int) -> None:
-    """Raises ModelError where ids is empty or has an id that the model does not know."""
-    if not ids:
-        raise ModelError("The model was given no tokens to start from.", "Give at least one id.")
-    strange = next((id for id in ids if not 0 <= id < vocab_size), None)
-    if strange is not None:
-        raise ModelError(
-            f"The prompt has the id {strange}; the model knows the ids 0 to {vocab_size - 1}.",
-            "Encode the prompt with the tokenizer that belongs to the model.",
+        pages = self.number_of_pages()
+        path = library(wait=self.wait) if model.device.type == "cpu" else None
+        found = None if path is None else opened(path)
+        return (
+            TorchStep(model, self.weights, pages)
+            if found is None
+            else NativeStep(found, model, self.weights, pages)
         )
 
+    def number_of_pages(self) -> int:
+        from homespun.device import memory_free
 
-def random_seed() -> int:
-    """A seed that nobody chose, short enough to be typed again."""
-    return secrets.randbelow(2**32)
+        wanted = self.streams * pages_for(self.model.config.context_length)
+        if self.memory is not None:
+            return min(wanted, self.memory // self.bytes_of_a_page())
+        return min(wanted, max(memory_free(self.model.device) // 4 // self.bytes_of_a_page(), 1))
 
+    def bytes_of_a_page(self) -> int:
+        from homespun.generation.native.native_step import bytes_kept, numbers_in_a_page
 
-def seed_of_sample(sampling: Sampling, first: int, number: int) -> Sampling:
-    """The settings of a sample: its seed is the first one's and its number, counted from 0.
+        assert isinstance(self.model.config, GPTConfig)
+        return numbers_in_a_page(self.model.config) * bytes_kept(self.weights)
 
-    >>> seed_of_sample(Sampling(), 7, 2).seed
-    9
-    """
-    return replace(sampling, seed=(first + number) % (LARGEST_SEED + 1))
+    def check_size(self, writing: Writing) -> None:
+        """Raises ModelError where the text will never fit."""
+        if not isinstance(self.reader, KeptPages):
+            return
+        needed, there = pages_for(writing.most_tokens_in_window()), self.reader.pages.number
+        if needed > there:
+            size = self.bytes_of_a_page()
+            raise ModelError(
+                f"This text may grow to {needed * PAGE:,} tokens, which take {needed * size / 1e6:,.1f} MB of "
+                f"keys and values; the engine has room for {there * PAGE:,} tokens, {there * size / 1e6:,.1f} MB.",
+                "Ask for fewer tokens, or give the engine more memory: Engine(model, memory=BYTES).",
+            )

@@ -1,10 +1,13 @@
 """Choosing a token: plain functions of logits, whose last dimension is the vocabulary V.
 
-They are applied in this order: temperature, top-k, top-p, min-p, then the dice.
-A token that may not be chosen any more has a logit of minus infinity.
+They are applied in this order: repetition penalty, bias, what a constraint allows, temperature,
+top-k, top-p, min-p, then the dice. A token that may not be chosen any more has a logit of minus infinity.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -15,6 +18,39 @@ from homespun.generation.settings import Sampling
 
 # Divided by less than this, logits overflow; the likeliest token has all the probability long before.
 COLDEST = 1e-6
+
+
+def with_repetition_penalty(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """logits (…, V), seen (…, V) booleans -> (…, V): tokens that are in the text already become less likely.
+
+    Their logits are divided by the penalty where they are positive and multiplied where they are not
+    (Keskar et al. 2019, arXiv 1909.05858).
+
+    >>> with_repetition_penalty(torch.tensor([1.0, 2.0, -1.0]), torch.tensor([False, True, True]), 2.0).tolist()
+    [1.0, 1.0, -2.0]
+    """
+    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+
+
+def with_bias(logits: Tensor, bias: Mapping[int, float]) -> Tensor:
+    """logits (…, V) -> (…, V), with a number added to the logits of some ids. Ids beyond V are left out.
+
+    >>> with_bias(torch.tensor([1.0, 2.0, 4.0]), {0: 5.0, 2: float("-inf")}).tolist()
+    [6.0, 2.0, -inf]
+    """
+    ids = [id for id in bias if id < logits.size(-1)]
+    added = torch.zeros(logits.size(-1), dtype=logits.dtype)
+    added[ids] = torch.tensor([bias[id] for id in ids], dtype=logits.dtype)
+    return logits + added
+
+
+def keep_allowed(logits: Tensor, allowed: Tensor) -> Tensor:
+    """logits (…, V), allowed (…, V) booleans -> (…, V)
+
+    >>> keep_allowed(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([True, True, False])).tolist()
+    [1.0, 2.0, -inf]
+    """
+    return logits.masked_fill(~allowed, float("-inf"))
 
 
 def with_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -68,22 +104,24 @@ def keep_min_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(probabilities < least, float("-inf"))
 
 
-def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
-    """logits (…, V) -> ids (…), int64, on the CPU.
+def choose(logits: Tensor, sampling: Sampling, dice: Tensor) -> Tensor:
+    """logits (…, V), dice (…): numbers from 0 to below 1 -> ids (…), int64, on the CPU.
 
-    In float32 and with the CPU's dice wherever the model runs, so that a seed means the
-    same on every device. Raises ModelError where the logits are not numbers.
+    In float32 and on the CPU wherever the model runs, so that a seed means the same on every
+    device; each row for itself, so that it means the same whatever else is chosen beside it.
+    Raises ModelError where the logits are not numbers.
 
     >>> logits = torch.tensor([[1.0, 4.0, 2.0], [3.0, 0.0, 1.0]])
-    >>> choose(logits, Sampling(temperature=0), torch.Generator()).tolist()
+    >>> choose(logits, Sampling(temperature=0), torch.zeros(2)).tolist()
     [1, 0]
     """
     logits = logits.detach().float().cpu()
-    if logits.isnan().any() or logits.isposinf().any():
-        raise ModelError(
-            "The model's predictions are not numbers.",
-            "Its weights are damaged, or its training went astray: train it again with a lower learning rate.",
-        )
+    check(logits)
+    return choose_checked(logits, sampling, dice)
+
+
+def choose_checked(logits: Tensor, sampling: Sampling, dice: Tensor) -> Tensor:
+    """The same for logits in float32 on the CPU that are known to be numbers."""
     if sampling.temperature < COLDEST:
         return logits.argmax(dim=-1)
     logits = with_temperature(logits, sampling.temperature)
@@ -93,6 +131,32 @@ def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Te
         logits = keep_top_p(logits, sampling.top_p)
     if sampling.min_p is not None:
         logits = keep_min_p(logits, sampling.min_p)
-    probabilities = F.softmax(logits, dim=-1)
-    drawn = torch.multinomial(probabilities.reshape(-1, logits.size(-1)), 1, generator=generator)  # (rows, 1)
-    return drawn.reshape(logits.shape[:-1])
+    return thrown(F.softmax(logits, dim=-1), dice)
+
+
+def thrown(probabilities: Tensor, dice: Tensor) -> Tensor:
+    """probabilities (…, V), dice (…) -> ids (…): the tokens lie side by side, as wide as they are likely,
+    on a line from 0 to 1, and the dice say where on the line.
+
+    >>> thrown(torch.tensor([[0.5, 0.0, 0.5], [0.5, 0.0, 0.5]]), torch.tensor([0.49, 0.5])).tolist()
+    [0, 2]
+    """
+    ends = probabilities.double().cumsum(dim=-1)  # (…, V), where each one ends
+    where = dice.double()[..., None] * ends[..., -1:]
+    return torch.searchsorted(ends, where, right=True)[..., 0]
+
+
+def check(logits: Tensor) -> None:
+    """Raises ModelError where logits (…, V) cannot be chosen from."""
+    highest = logits.amax(dim=-1)  # NaN where there is one
+    if math.isfinite(float(highest.sum())):
+        return
+    if bool((highest < float("inf")).all()):
+        raise ModelError(
+            "No token may come next: a bias or a constraint forbids them all.",
+            "Forbid fewer ids, or let the constraint end.",
+        )
+    raise ModelError(
+        "The model's predictions are not numbers.",
+        "Its weights are damaged, or its training went astray: train it again with a lower learning rate.",
+    )

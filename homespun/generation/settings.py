@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,12 @@ class Sampling:
         "P",
         "Leave out tokens less likely than this share of the likeliest one's probability (0 to 1).",
     )
+    repetition_penalty: float | None = setting(
+        None,
+        float,
+        "R",
+        "Above 1, tokens that are in the text already become less likely: 1.1 is a little, 1.5 is much.",
+    )
     seed: int | None = setting(
         None, int, "N", "The same seed gives the same text on the same machine; without one, every text is new."
     )
@@ -54,8 +61,24 @@ class Sampling:
             number("top_p", self.top_p, "more than 0 and at most 1", above=0.0, at_most=1.0)
         if self.min_p is not None:
             number("min_p", self.min_p, "from 0 to 1", at_least=0.0, at_most=1.0)
+        if self.repetition_penalty is not None:
+            number("repetition_penalty", self.repetition_penalty, "more than 0; 1 changes nothing", above=0.0)
         if self.seed is not None:
             whole("seed", self.seed, f"a whole number from 0 to {LARGEST_SEED}", at_least=0, at_most=LARGEST_SEED)
+
+
+def random_seed() -> int:
+    """A seed that nobody chose, short enough to be typed again."""
+    return secrets.randbelow(2**32)
+
+
+def seeds_of_samples(first: int, number: int) -> list[int]:
+    """Each sample's seed is the one before it and one.
+
+    >>> seeds_of_samples(7, 3)
+    [7, 8, 9]
+    """
+    return [(first + sample) % (LARGEST_SEED + 1) for sample in range(number)]
 
 
 def number(

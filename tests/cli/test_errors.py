@@ -116,7 +116,7 @@ def test_an_unknown_command_names_the_near_one(run: Run, wrong: str, right: str)
 
 def test_an_unknown_command_far_from_all_names_them_all(run: Run) -> None:
     outcome = run("xyzzy")
-    assert outcome.code == 2 and "train, plan, generate, evaluate, data, doctor" in outcome.err
+    assert outcome.code == 2 and "train, plan, generate, chat, evaluate, data, doctor" in outcome.err
     assert "list, show" in run("data", "xyzzy").err
 
 

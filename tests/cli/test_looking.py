@@ -135,7 +135,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     opened = api.LanguageModel(Parrot([1]), ByteTokenizer(), Path("m"))  # type: ignore[arg-type]
 
-    def evaluate(self: object, *text: str, field: str | None = None) -> Evaluation:
+    def evaluate(self: object, *text: str, field: str | None = None, stride: int | None = None) -> Evaluation:
         asked.append((text, field))
         return EVALUATION
 

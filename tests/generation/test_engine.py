@@ -1,234 +1,281 @@
+"""Many texts at once: each is written as if it were alone."""
+
 from __future__ import annotations
 
-from itertools import islice
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
-from homespun.errors import ModelError, UnknownCharacter, UsageError
-from homespun.generation import Sampling, generate, generate_ids, generate_pieces
-from homespun.generation.engine import seed_of_sample
-from homespun.model import FAMILIES, GPT, Bigram, BigramConfig, GPTConfig
-from tests.generation.fakes import ByteTokenizer, Parrot
+from homespun.errors import ModelError, UsageError
+from homespun.generation import Background, Engine, Request, Sampling, Stream
+from homespun.generation.pages import PAGE
+from homespun.generation.reading import KeptPages
+from homespun.model import FAMILIES, GPT
+from tests.generation.fakes import Parrot
+from tests.generation.models import CONTEXT, prompt_of, sure_model
 
-CONTEXT = 12
 LIKELIEST = Sampling(temperature=0)
 
 
-def small_model(family: str, vocab_size: int = 257) -> GPT | Bigram:
-    """Weights ten times the usual, so that it is sure of what it says and the likeliest token is no toss-up."""
-    torch.manual_seed(1)
-    if family == "bigram":
-        return Bigram(BigramConfig(vocab_size, CONTEXT))
-    kv_heads = 2 if family == "modern" else None
-    config = GPTConfig.of(
-        family, vocab_size=vocab_size, context_length=CONTEXT, n_layer=2, n_head=4, n_embd=32, n_kv_head=kv_heads
+def ids_of(stream: Stream) -> list[int]:
+    return [token.id for token in stream]
+
+
+def requests() -> list[Request]:
+    """Prompts of every length around the window's edge and a page's, some alike, with and without dice."""
+    lengths = (1, 2, PAGE - 1, PAGE, PAGE + 1, CONTEXT - 1, CONTEXT, CONTEXT + 1, 3 * CONTEXT)
+    return [
+        Request(prompt_of(length), max_tokens=2 * CONTEXT + length % 5, sampling=sampling)
+        for length in lengths
+        for sampling in (LIKELIEST, Sampling(temperature=1.0, seed=length), Sampling(top_k=9, seed=length))
+    ]
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "bigram"])
+def test_every_text_is_what_it_is_alone_and_without_a_cache(way: str, family: str) -> None:
+    model = sure_model(family)
+    alone = [ids_of(Engine(model, cached=False).submit(request)) for request in requests()]
+    for streams in (1, 4, 50):
+        engine = Engine(model, streams=streams)
+        together = [ids_of(stream) for stream in [engine.submit(request) for request in requests()]]
+        assert together == alone
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_log_probabilities_are_those_of_the_cacheless_computation(way: str, family: str) -> None:
+    model = sure_model(family)
+    request = Request(prompt_of(9), max_tokens=3 * CONTEXT, sampling=LIKELIEST, alternatives=3)
+    slow, quick = (list(Engine(model, cached=cached).submit(request)) for cached in (False, True))
+    for one, other in zip(slow, quick, strict=True):
+        assert one.id == other.id and one.logprob == pytest.approx(other.logprob, abs=1e-4)
+        assert [logprob for _, logprob in one.alternatives] == pytest.approx(
+            [logprob for _, logprob in other.alternatives], abs=1e-4
+        )
+
+
+@pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
+def test_ids_and_log_probabilities_are_those_of_transformers(way: str, family: str, tmp_path: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    from homespun.checkpoint import save_model
+    from tests.checkpoint.models import char_tokenizer
+
+    tokenizer = char_tokenizer()
+    model = sure_model(family, vocab_size=tokenizer.vocab_size)
+    assert isinstance(model, GPT)
+    save_model(tmp_path, model, tokenizer)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    prompt = prompt_of(7, vocab_size=tokenizer.vocab_size)
+    answer = theirs.generate(
+        torch.tensor([prompt]), do_sample=False, max_new_tokens=CONTEXT - 8, output_logits=True,
+        return_dict_in_generate=True, eos_token_id=None, pad_token_id=0,
+    )  # fmt: skip
+    ours = list(Engine(model).submit(Request(prompt, max_tokens=CONTEXT - 8, sampling=LIKELIEST, alternatives=0)))
+    assert [token.id for token in ours] == answer.sequences[0, 7:].tolist()
+    logprobs = torch.stack(answer.logits)[:, 0].log_softmax(-1)
+    assert [token.logprob for token in ours] == pytest.approx(
+        [float(row[token.id]) for row, token in zip(logprobs, ours, strict=True)], abs=1e-4
     )
-    model = GPT(config)
+
+
+def test_texts_join_and_leave_between_steps(way: str) -> None:
+    model = sure_model("modern")
+    alone = [ids_of(Engine(model).submit(request)) for request in requests()]
+    engine, streams = Engine(model, streams=5), []
+    for number, request in enumerate(requests()):
+        streams.append(engine.submit(request))
+        for _ in range(number % 7):
+            engine.step()
+    assert [ids_of(stream) for stream in streams] == alone
+    assert isinstance(engine.reader, KeptPages) and engine.reader.pages.free() == engine.reader.pages.number
+
+
+def test_whoever_reads_slowly_holds_up_nobody() -> None:
+    engine = Engine(sure_model("modern"))
+    unread = engine.submit(Request([1], max_tokens=30, sampling=LIKELIEST))
+    assert len(ids_of(engine.submit(Request([2], max_tokens=30, sampling=LIKELIEST)))) == 30
+    assert unread.ended() and len(ids_of(unread)) == 30
+
+
+def test_a_long_prompt_is_read_in_parts_while_others_write(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homespun.generation.reading.ROWS_AT_ONCE", 8)
+    engine = Engine(sure_model("modern"))
+    writer = engine.submit(Request([1], max_tokens=30, sampling=LIKELIEST))
+    engine.step()
+    prompt = prompt_of(CONTEXT - 2)
+    late = engine.submit(Request(prompt, max_tokens=2, sampling=LIKELIEST))
+    counts = []
+    while not late.ready():
+        engine.step()
+        counts.append(len(writer.writing.tokens))
+    assert len(counts) > 4 and all(b == a + 1 for a, b in pairwise(counts))
+    assert ids_of(late) == ids_of(Engine(sure_model("modern")).submit(late.writing.request))
+
+
+def computed(engine: Engine) -> list[int]:
+    """How many rows each step computes, from now on."""
+    assert isinstance(engine.reader, KeptPages)
+    step, counts = engine.reader.step, []
+    plain = step.logits
+    step.logits = lambda rows: (counts.append(len(rows.ids)), plain(rows))[1]  # type: ignore[method-assign]
+    return counts
+
+
+def test_a_shared_beginning_is_computed_once(way: str) -> None:
+    engine = Engine(sure_model("modern"))
+    prompt = prompt_of(PAGE + 4)
+    first = [engine.submit(request) for request in Request(prompt, max_tokens=3).samples(4, first_seed=1)]
+    counts = computed(engine)
+    texts = [ids_of(stream) for stream in first]
+    assert counts[0] == len(prompt) + 3 * 4  # the others compute what stands behind the full page
+    again = ids_of(engine.submit(first[0].writing.request))
+    assert again == texts[0] and counts[3] == 4  # and much later it is still there
+
+
+def test_when_the_window_is_full_half_of_it_is_computed_again() -> None:
+    engine = Engine(sure_model("modern"))
+    stream = engine.submit(Request([1], max_tokens=2 * CONTEXT, sampling=LIKELIEST))
+    counts = computed(engine)
+    list(stream)
+    half = CONTEXT // 2
+    assert counts == [1] * CONTEXT + [half + 1] + [1] * (half - 1) + [half + 1] + [1] * (half - 1)
+
+
+def test_a_text_can_be_cancelled_at_any_token(way: str) -> None:
+    engine = Engine(sure_model("modern"), streams=2)
+    request = Request([3], max_tokens=20, sampling=LIKELIEST)
+    whole = ids_of(engine.submit(request))
+    for at in range(20):
+        streams = [engine.submit(request) for _ in range(3)]  # the third one waits
+        read = [next(streams[0]).id for _ in range(at)]
+        streams[0].cancel()
+        read += ids_of(streams[0])
+        assert read == whole[: len(read)] and streams[0].finish_reason == "cancelled"
+        streams[2].cancel()
+        assert ids_of(streams[1]) == whole and ids_of(streams[2]) in ([], whole[: len(streams[2].writing.tokens)])
+    assert isinstance(engine.reader, KeptPages) and engine.reader.pages.free() == engine.reader.pages.number
+
+
+def test_what_does_not_fit_into_memory_waits_and_what_never_will_is_refused() -> None:
+    model = sure_model("modern")
+    size = Engine(model).bytes_of_a_page()
+    engine = Engine(model, memory=2 * size)
+    streams = [engine.submit(Request([number], max_tokens=31, sampling=LIKELIEST)) for number in range(3)]
+    engine.step()
+    assert (len(engine.active), len(engine.waiting)) == (1, 2)
+    assert [len(ids_of(stream)) for stream in streams] == [31] * 3
+    with pytest.raises(ModelError, match=r"may grow to 48 tokens.*room for 32 tokens") as caught:
+        engine.submit(Request([1], max_tokens=100))
+    assert "memory=BYTES" in caught.value.todo
+
+
+def test_texts_that_shared_a_beginning_and_move_on_wait_for_room_and_lose_nothing(way: str) -> None:
+    model = sure_model("modern")
+    size = Engine(model).bytes_of_a_page()
+    shared = Request(prompt_of(CONTEXT - 2), max_tokens=2 * CONTEXT).samples(4, first_seed=1)
+    alone = [ids_of(Engine(model).submit(request)) for request in shared]
+    engine = Engine(model, memory=5 * size)  # room for one of them, and what three more have of their own
+    assert [ids_of(stream) for stream in [engine.submit(request) for request in shared]] == alone
+
+
+def test_too_many_who_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homespun.generation.engine.MOST_WAITING", 2)
+    engine = Engine(Parrot([1]))  # type: ignore[arg-type]
+    for _ in range(2):
+        engine.submit(Request([1]))
+    with pytest.raises(ModelError, match="2 texts are waiting"):
+        engine.submit(Request([1]))
+
+
+def test_weights_that_have_changed_are_noticed(way: str) -> None:
+    model = sure_model("modern")
+    engine, request = Engine(model), Request(prompt_of(20), max_tokens=20, sampling=LIKELIEST)
+    before = ids_of(engine.submit(request))
     with torch.no_grad():
         for weight in model.parameters():
-            weight.mul_(10.0 if weight.ndim == 2 else 1.0)
-    return model
+            weight.mul_(-1.0)
+    after = ids_of(engine.submit(request))
+    assert after != before and after == ids_of(Engine(model, cached=False).submit(request))
 
 
-def recite(text: str, context_length: int = 8) -> Parrot:
-    return Parrot(ByteTokenizer().encode(text), context_length)
+class Broken(Parrot):
+    """Answers with no numbers once it has read a 13."""
+
+    def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, None]:
+        logits, _ = super().forward(ids)
+        return logits * float("nan") if 13 in ids else logits, None
+
+
+def test_what_goes_wrong_with_one_text_ends_no_other() -> None:
+    engine = Engine(Broken([5]))  # type: ignore[arg-type]
+    good, bad, late = (engine.submit(Request([id], max_tokens=4)) for id in (1, 13, 2))
+    with pytest.raises(ModelError, match="not numbers"):
+        list(bad)
+    assert ids_of(good) == ids_of(late) == [5] * 4
+
+
+def test_a_bias_can_forbid_and_prefer() -> None:
+    engine = Engine(sure_model("modern"))
+    likeliest = ids_of(engine.submit(Request([1], max_tokens=1, sampling=LIKELIEST)))[0]
+    never = Request([1], max_tokens=30, sampling=LIKELIEST, logit_bias={likeliest: float("-inf")})
+    assert likeliest not in ids_of(engine.submit(never))
+    assert ids_of(engine.submit(Request([1], max_tokens=3, logit_bias={7: 1e6}))) == [7] * 3
+    with pytest.raises(ModelError, match="No token may come next"):
+        list(engine.submit(Request([1], logit_bias=dict.fromkeys(range(61), float("-inf")))))
+
+
+def test_a_repetition_penalty_makes_what_was_said_less_likely() -> None:
+    def different(penalty: float | None) -> int:
+        sampling = Sampling(temperature=0, repetition_penalty=penalty)
+        return len(
+            set(ids_of(Engine(sure_model("bigram")).submit(Request([1], max_tokens=60, sampling=sampling))))
+        )
+
+    assert different(None) == different(1.0) < different(1e6)
+
+
+def test_alternatives_are_the_likeliest_by_the_model_itself() -> None:
+    model = sure_model("modern")
+    request = Request([3], max_tokens=1, sampling=Sampling(temperature=0.1, top_k=1, seed=1), alternatives=4)
+    (token,) = Engine(model).submit(request)
+    with torch.no_grad():
+        logprobs = model(torch.tensor([[3]]))[0][0, -1].log_softmax(-1)
+    best = logprobs.topk(4)
+    assert [id for id, _ in token.alternatives] == best.indices.tolist()
+    assert token.logprob == pytest.approx(float(logprobs[token.id]), abs=1e-4)
+    (alone,) = Engine(model).submit(request.with_(alternatives=0))
+    assert alone.alternatives == () and alone.logprob == token.logprob
 
 
 @pytest.mark.parametrize(
-    "sampling", [LIKELIEST, Sampling(temperature=1.0, top_k=20, seed=5)], ids=["likeliest", "seeded"]
-)
-@pytest.mark.parametrize("prompt_length", [1, CONTEXT - 1, CONTEXT, 3 * CONTEXT])
-@pytest.mark.parametrize("family", [*FAMILIES, "bigram"])
-def test_the_cache_changes_nothing_across_the_windows_edge(
-    family: str, prompt_length: int, sampling: Sampling
-) -> None:
-    model = small_model(family)
-    prompt = torch.randint(257, (prompt_length,), generator=torch.Generator().manual_seed(2)).tolist()
-    cached, plain = (
-        list(generate_ids(model, prompt, max_tokens=2 * CONTEXT, sampling=sampling, use_cache=use_cache))
-        for use_cache in (True, False)
-    )
-    assert cached == plain and len(cached) == 2 * CONTEXT
+    "settings", [{"max_tokens": -1}, {"alternatives": -1}, {"alternatives": 1.5}, {"logit_bias": {-1: 1.0}},
+                 {"logit_bias": {1: float("nan")}}], ids=str
+)  # fmt: skip
+def test_requests_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Request([1], **settings)
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, "bigram"])
-def test_ids_are_what_the_lectures_loop_gives(family: str) -> None:
-    model = small_model(family)
-    ids = torch.tensor([[3, 1, 4]])
-    with torch.no_grad():
-        for _ in range(2 * CONTEXT):
-            logits, _ = model(ids[:, -CONTEXT:])
-            ids = torch.cat((ids, logits[:, -1].argmax(-1, keepdim=True)), dim=1)
-    assert list(generate_ids(model, [3, 1, 4], max_tokens=2 * CONTEXT, sampling=LIKELIEST)) == ids[0, 3:].tolist()
+@pytest.mark.parametrize("settings", [{"weights": "int3"}, {"streams": 0}], ids=str)
+def test_engines_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Engine(Parrot([1]), **settings)  # type: ignore[arg-type]
 
 
-def test_the_cache_is_used_and_every_token_is_computed_once() -> None:
-    model = small_model("modern")
-    lengths: list[int] = []
-    model.register_forward_pre_hook(lambda module, inputs: lengths.append(inputs[0].size(1)))
-    list(generate_ids(model, [1, 2, 3], max_tokens=CONTEXT - 1, sampling=LIKELIEST))
-    assert lengths == [3] + [1] * (CONTEXT - 3) + [CONTEXT]
+def test_the_engine_knows_only_ids() -> None:
+    with pytest.raises(UsageError, match="ids"):
+        Engine(Parrot([1])).submit(Request("Once"))  # type: ignore[arg-type]
 
 
-def test_of_a_long_prompt_the_last_tokens_count() -> None:
-    model = Parrot([7], context_length=4)
-    assert list(generate_ids(model, range(10), max_tokens=2)) == [7, 7]
-    assert model.seen == [[6, 7, 8, 9], [7, 8, 9, 7]]
+def test_several_threads_can_ask_one_engine() -> None:
+    from concurrent.futures import ThreadPoolExecutor
 
-
-def test_the_same_seed_gives_the_same_text_whatever_happens_elsewhere() -> None:
-    model, sampling = small_model("modern"), Sampling(temperature=1.5, seed=3)
-    first = list(generate_ids(model, [1], max_tokens=30, sampling=sampling))
-    disturbed = []
-    for id in generate_ids(model, [1], max_tokens=30, sampling=sampling):
-        torch.manual_seed(0)
-        next(generate_ids(model, [2], max_tokens=1, sampling=sampling))
-        disturbed.append(id)
-    assert first == disturbed
-    assert first != list(generate_ids(model, [1], max_tokens=30, sampling=Sampling(temperature=1.5, seed=4)))
-
-
-def test_generation_leaves_torchs_random_state_alone() -> None:
-    model = small_model("bigram")
-    before = torch.get_rng_state()
-    list(generate_ids(model, [1], max_tokens=5))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_without_a_seed_every_text_is_new() -> None:
-    model = small_model("bigram")
-    texts = {tuple(generate_ids(model, [1], max_tokens=20, sampling=Sampling(temperature=2.0))) for _ in range(3)}
-    assert len(texts) == 3
-
-
-def test_each_sample_has_a_seed_of_its_own_that_can_be_asked_for_again() -> None:
-    assert [seed_of_sample(Sampling(), 5, number).seed for number in range(3)] == [5, 6, 7]
-    assert seed_of_sample(Sampling(), 2**63 - 1, 1).seed == 0
-
-
-def test_dropout_is_off_and_a_model_in_training_goes_on_training() -> None:
-    model = Parrot([1])
-    list(generate_ids(model, [1], max_tokens=2))
-    assert model.was_learning == [False, False] and model.training
-
-
-def test_the_caller_keeps_its_gradients_between_two_ids() -> None:
-    weight = nn.Parameter(torch.ones(1))
-    for _ in generate_ids(Parrot([1]), [1], max_tokens=1):
-        assert not torch.is_inference_mode_enabled()
-        (weight * 2).backward()
-    assert weight.grad is not None
-
-
-def test_a_stop_id_ends_the_ids_and_is_not_among_them() -> None:
-    assert list(generate_ids(Parrot([5, 6, 9, 7]), [1], max_tokens=10, stop_ids={9})) == [5, 6]
-
-
-def test_ids_are_computed_only_when_they_are_asked_for() -> None:
-    model = Parrot([5])
-    assert list(islice(generate_ids(model, [1], max_tokens=1_000_000), 2)) == [5, 5]
-    assert len(model.seen) == 2
-
-
-@pytest.mark.parametrize("ids", [[], [257], [-1]])
-def test_ids_that_the_model_does_not_have_are_refused_at_once(ids: list[int]) -> None:
-    with pytest.raises(ModelError):
-        generate_ids(Parrot([1]), ids, max_tokens=1)
-
-
-@pytest.mark.parametrize("max_tokens", [-1, 1.5, True])
-def test_a_number_of_tokens_that_makes_no_sense_is_refused_at_once(max_tokens: int) -> None:
-    with pytest.raises(UsageError, match="max_tokens"):
-        generate_ids(Parrot([1]), [1], max_tokens=max_tokens)
-
-
-def test_pieces_are_whole_characters() -> None:
-    text = "né—漢😀!"
-    pieces = list(generate_pieces(recite(text), ByteTokenizer(), "x", max_tokens=len(text.encode())))
-    assert pieces == list(text)
-
-
-def test_a_character_that_is_cut_off_by_the_end_is_shown_as_such() -> None:
-    assert generate(recite("a😀"), ByteTokenizer(), "x", max_tokens=3) == "a�"
-
-
-def test_the_models_own_end_of_text_ends_it() -> None:
-    pieces = generate_pieces(Parrot([104, 105, 256, 33]), ByteTokenizer(), "x", max_tokens=10)
-    assert "".join(pieces) == "hi"
-    assert (pieces.finish_reason, pieces.tokens) == ("stop", 2)
-
-
-def test_finish_reason_is_length_when_the_tokens_are_used_up() -> None:
-    pieces = generate_pieces(recite("hello"), ByteTokenizer(), "x", max_tokens=3)
-    assert pieces.finish_reason is None
-    assert "".join(pieces) == "hel"
-    assert (pieces.finish_reason, pieces.tokens) == ("length", 3)
-
-
-def test_nothing_of_a_stop_string_is_shown_and_the_model_is_not_asked_again() -> None:
-    model = recite("one END two")
-    pieces = generate_pieces(model, ByteTokenizer(), "x", max_tokens=50, stop=["END", "two"])
-    assert "".join(pieces) == "one "
-    assert (pieces.finish_reason, pieces.tokens, len(model.seen)) == ("stop", 7, 7)
-
-
-def test_a_stop_string_on_the_very_last_token_counts_as_stop() -> None:
-    pieces = generate_pieces(recite("ab."), ByteTokenizer(), "x", max_tokens=3, stop=["."])
-    assert "".join(pieces) == "ab" and pieces.finish_reason == "stop"
-
-
-def test_the_beginning_of_a_stop_string_is_shown_when_the_tokens_are_used_up() -> None:
-    assert generate(recite("the END"), ByteTokenizer(), "x", max_tokens=6, stop=["END"]) == "the EN"
-
-
-def test_no_tokens_give_no_text() -> None:
-    pieces = generate_pieces(recite("a"), ByteTokenizer(), "x", max_tokens=0)
-    assert list(pieces) == [] and pieces.finish_reason == "length"
-
-
-class Letters:
-    """A tokenizer of a few characters, without an end of text."""
-
-    end_of_text = None
-    opening = ()
-
-    def __init__(self, alphabet: str) -> None:
-        self.alphabet = alphabet
-        self.vocab_size = len(alphabet)
-
-    def encode(self, text: str) -> list[int]:
-        if any(character not in self.alphabet for character in text):
-            raise UnknownCharacter("unknown", "")
-        return [self.alphabet.index(character) for character in text]
-
-    def stream(self):  # type: ignore[no-untyped-def]
-        return type("Stream", (), {"push": lambda _, id: self.alphabet[id], "flush": lambda _: ""})()
-
-
-@pytest.mark.parametrize("tokenizer, start", [(ByteTokenizer(), 256), (Letters("ab\n"), 2), (Letters("abc"), 0)])
-def test_an_empty_prompt_starts_where_a_text_would(tokenizer: ByteTokenizer, start: int) -> None:
-    model = Parrot([1])
-    assert len(generate(model, tokenizer, "", max_tokens=1)) == 1  # type: ignore[arg-type]
-    assert model.seen == [[start]]
-
-
-def test_ids_that_stand_before_every_text_are_read_first_and_never_shown() -> None:
-    tokenizer = ByteTokenizer()
-    tokenizer.opening = (256,)
-    model = recite("ab")
-    assert generate(model, tokenizer, "x", max_tokens=2) == "ab"  # type: ignore[arg-type]
-    assert model.seen[0] == [256, ord("x")]
-    assert generate(model, tokenizer, "", max_tokens=2) == "ab"  # type: ignore[arg-type]
-    assert model.seen[2] == [256]
-
-
-def test_a_strange_character_in_the_prompt_is_told_before_anything_is_shown() -> None:
-    with pytest.raises(UnknownCharacter):
-        generate_pieces(Parrot([1]), Letters("ab"), "aé", max_tokens=1)  # type: ignore[arg-type]
-
-
-def test_a_model_in_half_precision_generates() -> None:
-    model = small_model("modern").to(torch.bfloat16)
-    assert len(list(generate_ids(model, [1, 2], max_tokens=2 * CONTEXT))) == 2 * CONTEXT
+    model = sure_model("modern")
+    alone = [ids_of(Engine(model).submit(request)) for request in requests()]
+    with Background(Engine(model, streams=3)) as engine, ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda request: ids_of(engine.submit(request)), requests()))  # type: ignore[arg-type]
+        forgotten = engine.submit(Request([1], max_tokens=1_000_000))
+        next(forgotten)
+    assert together == alone
+    assert list(forgotten) is not None and forgotten.finish_reason == "cancelled"

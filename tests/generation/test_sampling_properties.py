@@ -9,13 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homespun.generation import Sampling
-from homespun.generation.sampling import choose, keep_min_p, keep_top_k, keep_top_p, with_temperature
+from homespun.generation.sampling import choose as choose_with
+from homespun.generation.sampling import keep_min_p, keep_top_k, keep_top_p, with_temperature
 
 # Equals among them, differences that vanish in float32, and tokens that are impossible from the start.
 LOGIT = st.one_of(st.floats(-60, 60, width=32), st.sampled_from([0.0, 1.0, -1.0, 1e30, -1e30, float("-inf")]))
 LOGITS = st.lists(LOGIT, min_size=1, max_size=40).filter(lambda row: max(row) > -math.inf).map(torch.tensor)
 SHARE = st.one_of(st.floats(1e-6, 1), st.sampled_from([5e-324, 1e-40, 1.0]))
 SEED = st.integers(0, 2**31)
+
+
+def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:
+    return choose_with(logits, sampling, torch.rand(logits.shape[:-1], generator=generator))
 
 
 def kept(logits: torch.Tensor) -> set[int]:

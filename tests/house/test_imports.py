@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "evaluation": {"dataset", "model", "tokenizer"},
     "training": {"dataset", "model", "checkpoint", "evaluation", "tokenizer"},
     "generation": {"model", "tokenizer"},
+    "interop": {"model", "tokenizer", "checkpoint"},
     "api": EVERYTHING - {"cli"},
     "__main__": {"cli"},
     "cli": EVERYTHING | {"api"},

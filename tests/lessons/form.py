@@ -23,6 +23,11 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 LESSONS = Path(__file__).parents[2] / "lessons"
+# Where the project is on GitHub, as "owner/name"; "" while it is nowhere. This is the only place: when it is
+# known, write it here, and `python -m tests.lessons.form lessons/*.ipynb` puts it into all lessons, as the link
+# of the badge and as the place that homespun is installed from.
+REPOSITORY = ""
+COLAB = "https://colab.research.google.com"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -79,12 +84,31 @@ def lines_of_code(notebook: NotebookNode) -> int:
     return sum(1 for line in lines if line.strip() and not line.strip().startswith("#"))
 
 
-def normal(notebook: NotebookNode) -> str:
-    """The notebook as it is kept."""
+def badge(name: str) -> str:
+    """What opens the lesson `name` in Colab: a link, or, without an address, how to do it by hand."""
+    picture = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]"
+    if REPOSITORY:
+        return f"{picture}({COLAB}/github/{REPOSITORY}/blob/main/lessons/{name})"
+    return f"{picture}({COLAB}) Upload this file there."
+
+
+def requirement() -> str:
+    """What pip is asked for where homespun is missing."""
+    return "homespun[sentencepiece]" + (f" @ git+https://github.com/{REPOSITORY}" if REPOSITORY else "")
+
+
+def addressed(source: str, name: str) -> str:
+    """A cell of the lesson `name` with the project's address where it belongs."""
+    source = re.sub(r"(?m)^\[!\[Open in Colab\]\(.*$", badge(name), source)
+    return re.sub(r"(?m)^( *%pip install --quiet ).*$", rf'\1"{requirement()}"', source)
+
+
+def normal(notebook: NotebookNode, name: str) -> str:
+    """The lesson `name`, such as "03-averaging-the-past.ipynb", as it is kept."""
     cells: list[dict[str, Any]] = []
     ids: set[str] = set()
     for cell in notebook.cells:
-        source = cell.source.strip("\n")
+        source = addressed(cell.source.strip("\n"), name)
         id = digest = hashlib.sha256(source.encode()).hexdigest()[:8]
         while id in ids:  # a cell may be there twice
             id = hashlib.sha256((digest + id).encode()).hexdigest()[:8]
@@ -114,10 +138,10 @@ def from_draft(draft: str) -> NotebookNode:
 def main(arguments: list[str]) -> None:
     if len(arguments) == 2 and arguments[0].endswith(".py"):
         draft, lesson = map(Path, arguments)
-        lesson.write_text(normal(from_draft(draft.read_text(encoding="utf-8"))), encoding="utf-8")
+        lesson.write_text(normal(from_draft(draft.read_text(encoding="utf-8")), lesson.name), encoding="utf-8")
         return
-    for name in arguments:
-        Path(name).write_text(normal(read(Path(name))), encoding="utf-8")
+    for path in map(Path, arguments):
+        path.write_text(normal(read(path), path.name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
@@ -29,7 +28,7 @@ OWN_CACHE = Path(os.environ.get("HOMESPUN_CACHE") or platformdirs.user_cache_pat
 
 def marked(path: Path) -> object:
     slow = int(path.name[:2]) > ALWAYS_RUN
-    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if slow else [])
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow, pytest.mark.timeout(1200)] if slow else [])
 
 
 def without_a_network(patch: pytest.MonkeyPatch, cache: Path) -> None:
@@ -43,21 +42,30 @@ def without_a_network(patch: pytest.MonkeyPatch, cache: Path) -> None:
     patch.delenv("PIP_FIND_LINKS", raising=False)
 
 
-@pytest.fixture(scope="module", params=[marked(path) for path in lessons()])
-def lesson(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookNode]:
-    """A lesson that was run. Each exercise stands there four times: unanswered, wrong, right, unanswered again."""
-    cache = tmp_path_factory.mktemp("cache")
+@pytest.mark.parametrize("path", [marked(path) for path in lessons()])
+def test_it_runs_and_tells_right_answers_from_wrong_ones(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One test, and not one for each thing: where several programs share the tests, a lesson runs once."""
+    cache = tmp_path / "cache"
     if (OWN_CACHE / "gpt2").is_dir():
         shutil.copytree(OWN_CACHE / "gpt2", cache / "gpt2")
-    notebook = read(request.param)
-    for exercise in reversed(list(exercises(notebook))):
-        insert_answers(notebook, exercise)
-    with pytest.MonkeyPatch.context() as patch:
-        without_a_network(patch, cache)
-        yield execute(notebook)
+    without_a_network(monkeypatch, cache)
+    lesson = read(path)
+    for exercise in reversed(list(exercises(lesson))):
+        insert_answers(lesson, exercise)
+    execute(lesson)
+
+    no_answer_says_so_and_stops_nobody(lesson)
+    wrong_answers_are_told_kindly(lesson)
+    every_solution_is_right(lesson)
+    its_pictures_have_something_in_them(lesson)
+    nothing_is_warned_of(lesson)
+    it_names_its_text(lesson)
 
 
 def insert_answers(notebook: NotebookNode, exercise: Exercise) -> None:
+    """The exercise stands there four times then: unanswered, wrong, right, unanswered again."""
     cell = notebook.cells[exercise.place]
     cell.metadata["answer"] = "none"
     answers = {"wrong": wrong(exercise.code), "right": exercise.with_solution, "none": exercise.code}
@@ -82,35 +90,35 @@ def answered(lesson: NotebookNode, kind: str) -> list[str]:
     return [printed(cell) for cell in lesson.cells if cell.metadata.get("answer") == kind]
 
 
-def test_an_exercise_without_an_answer_says_so_and_stops_nobody(lesson: NotebookNode) -> None:
+def no_answer_says_so_and_stops_nobody(lesson: NotebookNode) -> None:
     for said in answered(lesson, "none"):
         assert set(said.splitlines()) == {"Not answered yet: put your answer in place of the three dots."}
 
 
-def test_a_wrong_answer_is_told_kindly(lesson: NotebookNode) -> None:
+def wrong_answers_are_told_kindly(lesson: NotebookNode) -> None:
     for said in answered(lesson, "wrong"):
         assert said and all(line.startswith("✗ Not yet") for line in said.splitlines()), said
 
 
-def test_every_solution_is_right(lesson: NotebookNode) -> None:
+def every_solution_is_right(lesson: NotebookNode) -> None:
     for said in answered(lesson, "right"):
         assert set(said.splitlines()) == {"✓ Right."}
 
 
-def test_it_shows_a_picture_with_something_in_it(lesson: NotebookNode) -> None:
+def its_pictures_have_something_in_them(lesson: NotebookNode) -> None:
     assert pictures(lesson)
     for picture in pictures(lesson):
         colors = Image.open(io.BytesIO(picture)).convert("RGB").getcolors(maxcolors=2**24)
         assert len(colors) > 20
 
 
-def test_nothing_is_warned_of(lesson: NotebookNode) -> None:
+def nothing_is_warned_of(lesson: NotebookNode) -> None:
     for cell in lesson.cells:
         warnings = [output.text for output in cell.get("outputs", []) if output.get("name") == "stderr"]
         assert warnings == []
 
 
-def test_it_names_its_text(lesson: NotebookNode) -> None:
+def it_names_its_text(lesson: NotebookNode) -> None:
     said = "".join(map(printed, lesson.cells))
     if os.environ.get("HOMESPUN_DATA"):
         assert "The text is tiny Shakespeare: 1,115,394 characters." in said

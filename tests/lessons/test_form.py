@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from homespun.cli.lessons import first_sentence
+from tests.lessons import form
 from tests.lessons.form import LESSONS, code_cells, exercises, lessons, lines_of_code, normal, read
 
 ROOT = LESSONS.parent
 MOST_LINES = 165  # "about 150"
-COLAB = "https://colab.research.google.com/"
 
 every_lesson = pytest.mark.parametrize("path", lessons(), ids=lambda path: path.stem)
 
@@ -35,25 +35,27 @@ def test_no_two_lessons_have_one_number() -> None:
 
 @every_lesson
 def test_it_is_kept_without_outputs_and_in_one_form(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == normal(read(path)), f"python -m tests.lessons.form {path}"
+    kept = path.read_text(encoding="utf-8")
+    assert kept == normal(read(path), path.name), f"python -m tests.lessons.form {path}"
 
 
 @every_lesson
 def test_it_begins_with_what_it_is_about_and_opens_in_colab(path: Path) -> None:
     title, badge, about, *rest = markdown_cells(path)[0].split("\n\n")
     assert title.startswith(f"# {int(path.name[:2])}. ")
-    assert re.fullmatch(
-        rf"\[!\[Open in Colab\]\({COLAB}assets/colab-badge.svg\)\]"
-        rf"\({COLAB}github/[\w-]+/homespun/blob/main/lessons/{path.name}\)",
-        badge,
-    )
+    assert badge == form.badge(path.name)
     assert len(first_sentence(about)) <= 80, "`homespun lessons` shows this sentence on one line"
     assert rest[0] == "**At the end you will be able to**"
     assert 3 <= rest[1].count("\n- ") + 1 <= 5
 
 
-def test_all_badges_lead_to_one_repository() -> None:
-    assert len({re.findall(r"/github/(.+?)/blob/", markdown_cells(path)[0])[0] for path in lessons()}) == 1
+@every_lesson
+def test_an_address_of_the_project_comes_into_all_lessons(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form, "REPOSITORY", "somebody/homespun")
+    kept = normal(read(path), path.name)
+    assert f"(https://colab.research.google.com/github/somebody/homespun/blob/main/lessons/{path.name})" in kept
+    assert "homespun[sentencepiece] @ git+https://github.com/somebody/homespun" in kept
+    assert "Upload this file there" not in kept
 
 
 @every_lesson

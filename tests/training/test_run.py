@@ -65,7 +65,7 @@ def test_the_weights_in_the_folder_are_the_best_ones(
     dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     # A learning rate that is level and far too large: the loss goes down and up.
-    plan = small_plan(dataset, steps=30, optimizer="adamw", learning_rate=0.3, decay=0, clip=0, evaluate_every=3)
+    plan = small_plan(dataset, steps=30, optimizer="adamw", learning_rate=0.3, decay=0, clip=0, evaluate_every=1)
     result = run_of(dataset, tokenizer, tmp_path / "run", plan).train()
     lines = [json.loads(line) for line in (result.out / "metrics.jsonl").read_text().splitlines()]
     best = min(lines, key=lambda line: line["val_loss"])

@@ -1,0 +1,80 @@
+"""What rounding the weights costs: a trained model's loss on the validation split, as the step computes it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+import homespun
+from benchmarks.pairs import Benchmark, Outcome, Row, Work
+from homespun.api import LanguageModel
+from homespun.generation import Engine
+from homespun.generation.pages import pages_for
+from homespun.generation.reading import KeptPages
+from homespun.generation.rows import Rows
+from homespun.generation.weights import KINDS
+
+WINDOWS = 200
+TINY = {"n_layer": 1, "n_head": 1, "n_embd": 16, "batch_size": 4, "compile": "no"}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, help="a run folder; without one, a model is trained for 2 minutes")
+
+
+def measure(work: Work) -> Outcome:
+    if work.options.model is not None:
+        model = homespun.load(work.options.model)
+    elif work.smoke:
+        from benchmarks.commands import small_text
+
+        text = work.folder / "small.txt"
+        text.write_text(small_text(), encoding="utf-8")
+        model = homespun.train(str(text), steps=2, context=16, out=work.folder / "run", settings=TINY)
+    else:
+        model = homespun.train("shakespeare", minutes=2, out=work.folder / "run")
+    windows = 2 if work.smoke else WINDOWS
+    losses = {kind: [loss_of(model, kind, windows)] for kind in KINDS}
+    before = losses["float32"][0]
+    return Outcome(
+        values={kind: [found[0] - before] for kind, found in losses.items() if kind != "float32"},
+        sides=dict(losses),
+        unit="nats a token",
+        notes=[f"{windows} windows of the validation split, by the engine's own step; nothing here is by chance"],
+    )
+
+
+def loss_of(model: LanguageModel, kind: str, windows: int) -> float:
+    """The mean loss over that many full windows, in nats per token."""
+    engine = Engine(model.model, weights=kind, streams=1, wait=True)
+    engine.look_at_the_model()
+    assert isinstance(engine.reader, KeptPages)
+    length, split = model.model.config.context_length, model.dataset().val
+    total = 0.0
+    windows = min(windows, (split.tokens - 1) // length)
+    for number in range(windows):
+        ids = torch.as_tensor(split.ids[number * length : (number + 1) * length + 1].astype("int64"))
+        rows = Rows()
+        rows.add(ids[:-1].tolist(), 0, list(range(pages_for(length))), wants=False)
+        rows.wanted = list(range(length))
+        total += float(F.cross_entropy(engine.reader.step.logits(rows), ids[1:]))
+    return total / windows
+
+
+BENCHMARK = Benchmark(
+    "generation_loss",
+    "the loss with weights rounded to bfloat16 and int8, against float32",
+    measure,
+    (
+        Row("bfloat16", "loss that weights in bfloat16 add", "nats", "less"),
+        Row("int8", "loss that weights and activations in int8 add", "nats", "less"),
+    ),
+    rounds=1,
+    add_options=add_options,
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()

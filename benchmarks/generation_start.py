@@ -1,0 +1,73 @@
+"""How long a person waits for the first character of `homespun generate`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.generation import ALPHABET
+from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work
+
+
+def measure(work: Work) -> Outcome:
+    folder = small_model(work.folder / "model")
+    environment = {**os.environ, "HOMESPUN_CACHE": str(work.folder / "cache")}
+    seconds_to_first_character(folder, environment)  # leaves what later ones find: compiled files
+    time.sleep(0 if work.smoke else 10)
+    seconds = [seconds_to_first_character(folder, environment) for _ in range(work.rounds)]
+    imports = [seconds_to_import_torch(environment) for _ in range(work.rounds)]
+    return Outcome(
+        values={"start": seconds},
+        sides={"homespun generate": seconds, "python -c 'import torch'": imports},
+        unit="s",
+        notes=["from the start of the process; 4 layers, 256 wide, 65 characters"],
+    )
+
+
+def small_model(folder: Path) -> Path:
+    from homespun.checkpoint import save_model
+    from homespun.model import GPT, GPTConfig
+    from homespun.tokenizer import build
+
+    torch.manual_seed(0)
+    tokenizer = build("char", alphabet=ALPHABET, documents=1, pieces=lambda: iter([""]))
+    shape = {"context_length": 256, "n_layer": 4, "n_head": 4, "n_embd": 256}
+    save_model(folder, GPT(GPTConfig.of("modern", vocab_size=tokenizer.vocab_size, **shape)), tokenizer)
+    return folder
+
+
+def seconds_to_first_character(folder: Path, environment: dict[str, str]) -> float:
+    """Without a prompt, so that what comes first was written by the model."""
+    command = [sys.executable, "-m", "homespun", "generate", str(folder), "--max-tokens", "200", "--seed", "1"]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        seconds = time.perf_counter() - began
+        process.stdout.read()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    return seconds
+
+
+def seconds_to_import_torch(environment: dict[str, str]) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True, env=environment)
+    return time.perf_counter() - began
+
+
+BENCHMARK = Benchmark(
+    "generation_start",
+    "seconds from Enter to the first character of homespun generate",
+    measure,
+    (Row("start", "start of homespun generate to its first character, warm", "s", "less", must=4, aim=1.5),),
+    rounds=5,
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()

@@ -1,0 +1,331 @@
+/* Matrix products: y = x W' + bias, for weights in float32, bfloat16 or int8.
+
+   A weight matrix (outputs, inputs) is kept in panels of 16 outputs, so that one vector holds
+   the same input's weights of 16 outputs. Every output is summed up over the inputs in the same
+   order, however many rows there are and whichever thread does it: what a row gives does not
+   depend on the rows beside it, to the bit. */
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+constexpr int LANES = 16;
+constexpr int TILE_ROWS = 16; /* rows that a matrix unit takes at once */
+
+/* n, or the next multiple above it. */
+static inline int up_to(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+typedef float floats __attribute__((vector_size(64), aligned(4)));
+typedef int32_t ints __attribute__((vector_size(64), aligned(4)));
+typedef uint32_t words __attribute__((vector_size(64), aligned(4)));
+
+static inline floats all(float value) { return value - (floats){0}; }
+static inline floats load(const float *from) { return *(const floats *)from; }
+static inline void store(float *to, floats value) { *(floats *)to = value; }
+
+static inline float sum(floats v) {
+  float total = 0;
+  for (int lane = 0; lane < LANES; lane++) total += v[lane];
+  return total;
+}
+
+enum { FLOAT32, BFLOAT16, INT8 };
+
+/* weight: panels, see `native/packing.py`; bias: up_to(outputs, 16) numbers, or null;
+   scale: one for each output, for int8. */
+struct Linear {
+  const void *weight;
+  const float *bias, *scale;
+  int32_t outputs, inputs;
+};
+
+/* The rows that go into a product, as the weights' kind wants them.
+   scale: one for each row, for int8: what a unit of its whole numbers is worth. */
+struct Packed {
+  void *values;
+  float *scale;
+};
+
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__linux__)
+#define MATRIX_UNITS
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+/* Inputs are filled up with zeros to a multiple of this: 64 bytes of a tile's row, or a pair. */
+static inline int padded_inputs(int kind, int inputs) {
+  return kind == FLOAT32 ? up_to(inputs, LANES) : up_to(inputs, kind == BFLOAT16 ? 32 : 64);
+}
+
+typedef uint16_t halves __attribute__((vector_size(32), aligned(2)));
+typedef int8_t bytes __attribute__((vector_size(16), aligned(1)));
+
+/* To the nearest number that has only the upper half of the bits, ties to even. */
+static inline halves to_bfloat16(floats value) {
+  words bits = (words)value;
+  return __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, halves);
+}
+
+/* Rounds to a whole number, ties to even: 1.5 * 2^23 leaves no room for a fraction. */
+static inline floats whole(floats value) {
+  const float magic = 12582912.0f;
+  return (value + magic) - magic;
+}
+
+/* x[k] … x[k + 15], with zeros behind the last of the inputs. */
+static inline floats inputs_from(const float *x, int k, int inputs) {
+  if (k + LANES <= inputs) return load(x + k);
+  floats v = all(0);
+  for (int lane = 0; k + lane < inputs; lane++) v[lane] = x[k + lane];
+  return v;
+}
+
+/* Where a row's 64 bytes number `block` are: 16 rows stand together, 64 bytes of each in turn. */
+static inline char *block_of(void *values, int row, int block, int blocks) {
+  return (char *)values + (((size_t)(row / TILE_ROWS) * blocks + block) * TILE_ROWS + row % TILE_ROWS) * 64;
+}
+
+/* Row number `row` of what goes into a product, x with `inputs` numbers, is put where the product finds it. */
+static void pack(int kind, Packed to, int row, const float *x, int inputs) {
+  int padded = padded_inputs(kind, inputs);
+  if (kind == FLOAT32) {
+    memcpy((float *)to.values + (size_t)row * padded, x, inputs * sizeof(float));
+  } else if (kind == BFLOAT16) {
+    for (int k = 0; k < padded; k += 32) {
+      halves *block = (halves *)block_of(to.values, row, k / 32, padded / 32);
+      block[0] = to_bfloat16(inputs_from(x, k, inputs));
+      block[1] = to_bfloat16(inputs_from(x, k + 16, inputs));
+    }
+  } else {
+    floats most = all(0);
+    for (int k = 0; k < inputs; k += LANES) {
+      floats v = inputs_from(x, k, inputs);
+      v = v < 0 ? -v : v;
+      most = v > most ? v : most;
+    }
+    float largest = 0;
+    for (int lane = 0; lane < LANES; lane++) largest = most[lane] > largest ? most[lane] : largest;
+    float per_unit = largest > 0 ? 127 / largest : 0;
+    to.scale[row] = largest / 127;
+    for (int k = 0; k < padded; k += 64) {
+      bytes *block = (bytes *)block_of(to.values, row, k / 64, padded / 64);
+      for (int part = 0; part < 4; part++)
+        block[part] = __builtin_convertvector(whole(inputs_from(x, k + part * LANES, inputs) * per_unit), bytes);
+    }
+  }
+}
+
+/* ---- float32 ---- */
+
+struct Output {
+  float *values;
+  int stride;
+  bool add; /* to what is there, instead of in its place */
+};
+
+static inline void put(Output y, int row, int column, floats value, const float *bias) {
+  float *to = y.values + (size_t)row * y.stride + column;
+  if (bias) value += load(bias + column);
+  store(to, y.add ? load(to) + value : value);
+}
+
+/* ROWS rows by PANELS panels at once: the sums stay in registers. */
+template <int ROWS, int PANELS>
+static void float32_tile(const Linear *m, Packed in, int row, int panel, Output y) {
+  const int inputs = m->inputs, stride = padded_inputs(FLOAT32, inputs);
+  const float *x = (const float *)in.values + (size_t)row * stride;
+  const float *weight = (const float *)m->weight + (size_t)panel * inputs * LANES;
+  floats sums[ROWS][PANELS];
+  for (int r = 0; r < ROWS; r++)
+    for (int p = 0; p < PANELS; p++) sums[r][p] = all(0);
+  for (int k = 0; k < inputs; k++)
+    for (int p = 0; p < PANELS; p++) {
+      floats w = load(weight + ((size_t)p * inputs + k) * LANES);
+      for (int r = 0; r < ROWS; r++) sums[r][p] += w * x[(size_t)r * stride + k];
+    }
+  for (int r = 0; r < ROWS; r++)
+    for (int p = 0; p < PANELS; p++) put(y, row + r, (panel + p) * LANES, sums[r][p], m->bias);
+}
+
+template <int ROWS>
+static void float32_rows(const Linear *m, Packed in, int row, int first, int last, Output y) {
+  int p = first;
+  if (ROWS == 1) /* alone, a row needs more sums at once to keep the processor busy */
+    for (; last - p >= 8; p += 8) float32_tile<ROWS, ROWS == 1 ? 8 : 1>(m, in, row, p, y);
+  for (; last - p >= 4; p += 4) float32_tile<ROWS, 4>(m, in, row, p, y);
+  for (; p < last; p++) float32_tile<ROWS, 1>(m, in, row, p, y);
+}
+
+static void float32_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  for (int group = first; group < last; group += 8) { /* panels that stay close while the rows pass */
+    int end = group + 8 < last ? group + 8 : last, row = 0;
+    for (; rows - row >= 6; row += 6) float32_rows<6>(m, in, row, group, end, y);
+    for (; rows - row >= 2; row += 2) float32_rows<2>(m, in, row, group, end, y);
+    for (; row < rows; row++) float32_rows<1>(m, in, row, group, end, y);
+  }
+}
+
+/* ---- bfloat16 and int8 ---- */
+
+#ifdef MATRIX_UNITS
+
+struct Tiles {
+  uint8_t palette, start, reserved[14];
+  uint16_t bytes[16];
+  uint8_t rows[16];
+};
+
+static void open_tiles(void) {
+  Tiles tiles = {};
+  tiles.palette = 1;
+  for (int t = 0; t < 8; t++) tiles.bytes[t] = 64, tiles.rows[t] = TILE_ROWS;
+  _tile_loadconfig(&tiles);
+}
+
+static void close_tiles(void) { _tile_release(); }
+
+/* The numbers of one tile of results, for `rows` rows. */
+static void put_tile(int kind, const Linear *m, Packed in, int row, int rows, int panel, const void *tile, Output y) {
+  for (int r = 0; r < rows; r++) {
+    floats value;
+    if (kind == BFLOAT16) value = load((const float *)tile + r * LANES);
+    else
+      value = __builtin_convertvector(((const ints *)tile)[r], floats) * in.scale[row + r] *
+              load(m->scale + panel * LANES);
+    put(y, row + r, panel * LANES, value, m->bias);
+  }
+}
+
+#define MULTIPLY(to, a, b)                             \
+  do {                                                 \
+    if (kind == BFLOAT16) { _tile_dpbf16ps(to, a, b); } \
+    else { _tile_dpbssd(to, a, b); }                    \
+  } while (0)
+
+constexpr int AHEAD = 4096; /* bytes: loading tiles, the processor does not look ahead by itself */
+
+static inline void fetch(const char *one, const char *other) {
+  for (int line = 0; line < 1024; line += 64) {
+    _mm_prefetch(one + line, _MM_HINT_T0);
+    _mm_prefetch(other + line, _MM_HINT_T0);
+  }
+}
+
+template <int kind>
+static void tile_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  int steps = padded_inputs(kind, m->inputs) / (kind == BFLOAT16 ? 32 : 64);
+  const char *weight = (const char *)m->weight, *x = (const char *)in.values;
+  const size_t tile = 1024, panel = tile * steps;
+  alignas(64) char results[4][1024];
+  for (int p = first; p < last; p += 2) {
+    const char *w = weight + p * panel;
+    int two = p + 1 < last;
+    for (int row = 0; row < rows; row += 2 * TILE_ROWS) {
+      const char *a = x + (row / TILE_ROWS) * panel;
+      int more = row + TILE_ROWS < rows;
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+      for (int s = 0; s < steps; s++) {
+        if (row == 0) fetch(w + s * tile + AHEAD, two ? w + panel + s * tile + AHEAD : w);
+        _tile_loadd(6, w + s * tile, 64);
+        _tile_loadd(4, a + s * tile, 64);
+        MULTIPLY(0, 4, 6);
+        if (two) {
+          _tile_loadd(7, w + panel + s * tile, 64);
+          MULTIPLY(1, 4, 7);
+        }
+        if (more) {
+          _tile_loadd(5, a + panel + s * tile, 64);
+          MULTIPLY(2, 5, 6);
+          if (two) MULTIPLY(3, 5, 7);
+        }
+      }
+      _tile_stored(0, results[0], 64);
+      _tile_stored(1, results[1], 64);
+      _tile_stored(2, results[2], 64);
+      _tile_stored(3, results[3], 64);
+      int here = rows - row < TILE_ROWS ? rows - row : TILE_ROWS;
+      int there = more ? (rows - row - TILE_ROWS < TILE_ROWS ? rows - row - TILE_ROWS : TILE_ROWS) : 0;
+      put_tile(kind, m, in, row, here, p, results[0], y);
+      put_tile(kind, m, in, row + TILE_ROWS, there, p, results[2], y);
+      if (two) {
+        put_tile(kind, m, in, row, here, p + 1, results[1], y);
+        put_tile(kind, m, in, row + TILE_ROWS, there, p + 1, results[3], y);
+      }
+    }
+  }
+}
+
+static void bfloat16_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  tile_product<BFLOAT16>(m, in, rows, first, last, y);
+}
+
+static void int8_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  tile_product<INT8>(m, in, rows, first, last, y);
+}
+
+#else
+
+static void open_tiles(void) {}
+static void close_tiles(void) {}
+
+static inline floats upper(words pair) { return (floats)(pair & 0xffff0000u); }
+static inline floats lower(words pair) { return (floats)(pair << 16); }
+
+static inline float from_bfloat16(uint16_t value) {
+  uint32_t bits = (uint32_t)value << 16;
+  float result;
+  memcpy(&result, &bits, 4);
+  return result;
+}
+
+static void bfloat16_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  int padded = padded_inputs(BFLOAT16, m->inputs);
+  for (int p = first; p < last; p++) {
+    const uint32_t *weight = (const uint32_t *)m->weight + (size_t)p * padded / 2 * LANES;
+    for (int row = 0; row < rows; row += 4) {
+      int here = rows - row < 4 ? rows - row : 4;
+      floats even[4] = {}, odd[4] = {};
+      for (int k = 0; k < padded; k += 2) {
+        words pair = *(const words *)(weight + (size_t)k / 2 * LANES);
+        for (int r = 0; r < here; r++) {
+          const uint16_t *at = (const uint16_t *)block_of(in.values, row + r, k / 32, padded / 32) + k % 32;
+          even[r] += lower(pair) * from_bfloat16(at[0]);
+          odd[r] += upper(pair) * from_bfloat16(at[1]);
+        }
+      }
+      for (int r = 0; r < here; r++) put(y, row + r, p * LANES, even[r] + odd[r], m->bias);
+    }
+  }
+}
+
+static void int8_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  int padded = padded_inputs(INT8, m->inputs);
+  for (int p = first; p < last; p++) {
+    const int8_t *weight = (const int8_t *)m->weight + (size_t)p * padded * LANES;
+    for (int row = 0; row < rows; row++) {
+      int32_t acc[LANES] = {0};
+      for (int k = 0; k < padded; k += 4) {
+        const int8_t *at = (const int8_t *)block_of(in.values, row, k / 64, padded / 64) + k % 64;
+        const int8_t *w = weight + (size_t)k * LANES;
+        for (int lane = 0; lane < LANES; lane++)
+          for (int j = 0; j < 4; j++) acc[lane] += at[j] * w[lane * 4 + j];
+      }
+      floats value = __builtin_convertvector(*(const ints *)acc, floats);
+      put(y, row, p * LANES, value * in.scale[row] * load(m->scale + p * LANES), m->bias);
+    }
+  }
+}
+
+#endif
+
+/* The panels first … last - 1 of the product, for all rows. */
+static void product(int kind, const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  if (kind == FLOAT32) float32_product(m, in, rows, first, last, y);
+  else if (kind == BFLOAT16) bfloat16_product(m, in, rows, first, last, y);
+  else int8_product(m, in, rows, first, last, y);
+}

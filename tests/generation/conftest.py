@@ -1,0 +1,40 @@
+"""The compiled library, made once for all tests of this room."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import pytest
+
+from homespun.generation.native import compiling
+from homespun.generation.native.native_step import opened
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """Where it is; None where there is no compiler."""
+    found = compiling.compiler()
+    if found is None:
+        return None
+    path = tmp_path_factory.mktemp("native") / "step.so"
+    compiling.make(found, path)
+    return path if path.exists() else None
+
+
+@pytest.fixture
+def native(compiled: Path | None) -> ctypes.CDLL:
+    """The library; the test is skipped where it cannot be had."""
+    library = None if compiled is None else opened(compiled)
+    if library is None:
+        pytest.skip("there is no compiler here, or what it made cannot be loaded")
+    return library
+
+
+@pytest.fixture(params=["plain", "native"])
+def way(request: pytest.FixtureRequest, compiled: Path | None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs with the step in PyTorch, and with the compiled one."""
+    if request.param == "native":
+        request.getfixturevalue("native")
+    monkeypatch.setattr(compiling, "library", lambda wait=False: compiled if request.param == "native" else None)
+    return request.param

@@ -1,0 +1,180 @@
+"""Both steps compute what the model computes, whatever else stands beside it in the rows."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from homespun.generation import Engine, Request
+from homespun.generation.native import compiling
+from homespun.generation.native.native_step import NativeStep, opened
+from homespun.generation.rows import Rows, Step
+from homespun.generation.torch_step import TorchStep
+from homespun.generation.weights import KINDS
+from homespun.model import FAMILIES, GPT
+from tests.generation.models import CONTEXT, prompt_of, sure_model
+
+MakeStep = Callable[..., Step]
+SHAPES = [
+    {},  # heads of ten numbers, in groups, a width that is no multiple of 16
+    {"n_embd": 64, "head_width": None, "n_head": 2, "n_kv_head": None, "n_inner": 70},
+    {"n_head": 6, "n_kv_head": 1, "n_layer": 1, "n_embd": 17, "head_width": 16},
+]
+
+
+@pytest.fixture(params=["torch", "native"])
+def make(request: pytest.FixtureRequest) -> MakeStep:
+    if request.param == "torch":
+        return TorchStep
+    library: ctypes.CDLL = request.getfixturevalue("native")
+    return lambda model, kind, pages: NativeStep(library, model, kind, pages)
+
+
+def model_of(family: str, shape: dict[str, int]) -> GPT:
+    model = sure_model(family, **shape)
+    assert isinstance(model, GPT)
+    return model
+
+
+def read_in_parts(step: Step, texts: list[list[int]], parts: list[int]) -> list[Tensor]:
+    """The logits (T, V) of each text: all texts are read together, so many tokens at a time."""
+    pages = iter(range(step.pages))
+    tables = [[next(pages) for _ in range(0, len(text), 16)][::-1] for text in texts]
+    found: list[list[Tensor]] = [[] for _ in texts]
+    at = 0
+    for part in parts:
+        rows = Rows()
+        for text, table in zip(texts, tables, strict=True):
+            rows.add(text[at : at + part], at, table, wants=False)
+        rows.wanted = list(range(len(rows.ids)))
+        for place, logits in enumerate(step.logits(rows).split(part)):
+            found[place].append(logits.clone())
+        at += part
+    return [torch.cat(logits) for logits in found]
+
+
+def expected(model: GPT, text: list[int]) -> Tensor:
+    with torch.no_grad():
+        return model(torch.tensor([text]))[0][0].log_softmax(-1)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["grouped", "wide", "one key head"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_gives_the_models_log_probabilities(make: MakeStep, family: str, shape: dict[str, int]) -> None:
+    if family == "gpt2":
+        shape = {**shape, "n_kv_head": None}
+    model = model_of(family, shape)
+    texts = [prompt_of(CONTEXT, seed=seed) for seed in range(3)]
+    for parts in ([CONTEXT], [17, 1, 1, 14, 7], [1] * CONTEXT):
+        for text, logits in zip(texts, read_in_parts(make(model, "float32", 9), texts, parts), strict=True):
+            torch.testing.assert_close(logits.log_softmax(-1), expected(model, text), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_row_of_the_compiled_step_is_the_same_to_the_bit_whatever_stands_beside_it(
+    native: ctypes.CDLL, family: str, kind: str
+) -> None:
+    model = model_of(family, {})
+    texts = [prompt_of(CONTEXT, seed=seed) for seed in range(21)]  # more than a matrix unit takes at once
+    alone = read_in_parts(NativeStep(native, model, kind, 3), texts[20:], [CONTEXT])[0]
+    for parts in ([CONTEXT], [17, 1, 1, 14, 7]):
+        together = read_in_parts(NativeStep(native, model, kind, 63), texts, parts)[20]
+        assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize(("kind", "close"), [("bfloat16", 0.02), ("int8", 0.08)])
+def test_rounded_weights_come_close(make: MakeStep, kind: str, close: float) -> None:
+    model = model_of("modern", {})
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.div_(3.0 if weight.ndim == 2 else 1.0)
+    text = prompt_of(CONTEXT)
+    found = read_in_parts(make(model, kind, 3), [text], [CONTEXT])[0].log_softmax(-1)
+    difference = (found - expected(model, text)).abs().max()
+    assert 0 < difference < close
+
+
+def test_the_number_of_threads_changes_nothing(native: ctypes.CDLL) -> None:
+    model, texts = model_of("modern", {}), [prompt_of(CONTEXT, seed=seed) for seed in range(3)]
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(torch.stack(read_in_parts(NativeStep(native, model, "float32", 9), texts, [30, 10])))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+def test_a_machine_without_matrix_units_computes_nearly_the_same(tmp_path: Path, native: ctypes.CDLL) -> None:
+    """Whole numbers add up to the same; products in bfloat16 are summed up in another order."""
+    path, source = tmp_path / "plain.so", Path(compiling.__file__).with_name("step.cpp")
+    compiler = compiling.compiler()
+    assert compiler is not None
+    command = [compiler, *compiling.ALWAYS, "-o", str(path), str(source), "-lm"]
+    assert compiling.subprocess.run(command).returncode == 0
+    plain = opened(path)
+    assert plain is not None
+    model, text = model_of("modern", {}), [prompt_of(CONTEXT)]
+    for kind in KINDS:
+        ours, theirs = (
+            read_in_parts(NativeStep(library, model, kind, 3), text, [33, 7])[0].log_softmax(-1)
+            for library in (native, plain)
+        )
+        torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0)
+
+
+def test_a_library_that_is_damaged_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.so"
+    path.write_bytes(b"not a library")
+    assert opened(path) is None
+
+
+def test_without_a_compiler_there_is_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "compiler", lambda: None)
+    assert compiling.library() is None
+
+
+def test_a_compiler_that_fails_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "asked"
+    script = tmp_path / "c++"
+    script.write_text(f"#!/bin/sh\necho asked >> {asked}\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(compiling, "compiler", lambda: str(script))
+    assert compiling.library(wait=True) is None and compiling.library(wait=True) is None
+    assert len(asked.read_text().splitlines()) == len(compiling.ATTEMPTS)
+
+
+def test_the_library_is_compiled_beside_the_first_text_and_there_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[Path] = []
+    monkeypatch.setattr(compiling, "leave_to_another", started.append)
+    if compiling.compiler() is None:
+        pytest.skip("there is no compiler here")
+    compiling.compile_beside()
+    assert compiling.library() is None and len(started) == 1
+    monkeypatch.setattr(compiling.sys, "argv", ["compiling", str(started[0])])
+    monkeypatch.setattr(compiling.os, "nice", lambda by: 0)
+    compiling.main()
+    assert compiling.library() == started[0]
+    compiling.compile_beside()
+    assert len(started) == 1
+
+
+def test_an_engine_has_it_made_when_it_would_have_been_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(compiling, "library", lambda wait: None)
+    monkeypatch.setattr(compiling, "compile_beside", lambda: started.append("compile"))
+    monkeypatch.setattr("homespun.generation.engine.WORTH_COMPILING", 50)
+    engine = Engine(model_of("modern", {}))
+    for expected in ([], ["compile"], ["compile"]):
+        list(engine.submit(Request([1], max_tokens=30)))
+        assert started == expected
