@@ -69,10 +69,9 @@ def command(
     opened = api.load(model)
     other = api.load(against) if against else None
     with working("measuring"):
-        result = opened.evaluate(*text, field=field, stride=stride)
+        split = opened.split_of(*text, field=field)
+        result = opened.evaluate_split(split, stride=stride)
         report = Report(model, text, result, opened.tokenizer.vocab_size)
-        if other is not None or calibration or memorisation:
-            split = opened.split_of(*text, field=field)
         if other is not None:
             report.against = measured_beside(against or "", other, opened, split, stride)
         if calibration:

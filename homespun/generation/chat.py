@@ -19,7 +19,7 @@ from homespun.generation.engine import Engine
 from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
 from homespun.generation.stopping import StopStrings
-from homespun.generation.text import Pieces, generate_pieces, submit
+from homespun.generation.text import Pieces, characters_after, generate_pieces, submit
 
 if TYPE_CHECKING:
     from homespun.model import GPT, Bigram
@@ -107,9 +107,7 @@ class Conversation:
             stop_ids=self.tokenizer.ends,
             below=self.tokenizer.tokenizer.vocab_size,
         )
-        characters = self.tokenizer.tokenizer.stream()
-        for id in ids:
-            characters.push(id)
+        characters = characters_after(self.tokenizer.tokenizer, ids)
         pieces = Pieces(submit(self.model, request), characters, StopStrings(()))
         self.turns, self.first = turns, first
         return Answer(pieces, lambda answer: self.turns.append(Turn("assistant", answer)))

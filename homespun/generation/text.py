@@ -103,16 +103,21 @@ def pieces_of(
     assert isinstance(request.prompt, str)
     stop = StopStrings(request.stop)
     prompt_ids = tokenizer.encode(request.prompt)
-    characters = tokenizer.stream()
-    for id in prompt_ids:
-        characters.push(id)  # it depends on what stands before a token whether it begins with a space
     own_end = () if tokenizer.end_of_text is None else (tokenizer.end_of_text,)
     in_ids = request.with_(
         prompt=[*tokenizer.opening, *prompt_ids] or [first_id(tokenizer)],
         stop_ids=(*request.stop_ids, *own_end),
         below=tokenizer.vocab_size,  # many models have a few ids more, for the sake of a round number
     )
-    return Pieces(submit(model, in_ids, use_cache), characters, stop)
+    return Pieces(submit(model, in_ids, use_cache), characters_after(tokenizer, prompt_ids), stop)
+
+
+def characters_after(tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> TokenStream:
+    """What makes whole characters of the ids that follow the prompt."""
+    characters = tokenizer.stream()
+    for id in prompt_ids:
+        characters.push(id)  # it depends on what stands before a token whether it begins with a space
+    return characters
 
 
 def generate(

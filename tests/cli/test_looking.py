@@ -135,12 +135,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     opened = api.LanguageModel(Parrot([1]), ByteTokenizer(), Path("m"))  # type: ignore[arg-type]
 
-    def evaluate(self: object, *text: str, field: str | None = None, stride: int | None = None) -> Evaluation:
+    def split_of(self: object, *text: str, field: str | None = None) -> None:
         asked.append((text, field))
+
+    def evaluate_split(self: object, split: None, *, stride: int | None = None) -> Evaluation:
         return EVALUATION
 
     monkeypatch.setattr(api, "load", lambda folder: opened)
-    monkeypatch.setattr(api.LanguageModel, "evaluate", evaluate)
+    monkeypatch.setattr(api.LanguageModel, "split_of", split_of)
+    monkeypatch.setattr(api.LanguageModel, "evaluate_split", evaluate_split)
     return asked
 
 

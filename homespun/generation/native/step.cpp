@@ -301,20 +301,24 @@ static void multiply(const Model *m, const Linear *matrix, Packed in, int rows, 
   product(m->kind, matrix, in, rows, share_first, share_last, y);
 }
 
+/* The rows of x, normalised and packed for the next product. */
+static void normalise_rows(const Model *m, Scratch s, const float *weight, const float *bias, int rows, int thread,
+                           int threads) {
+  int width = up_to(m->width, LANES);
+  SHARE(rows);
+  for (int r = share_first; r < share_last; r++) {
+    float *normed = s.normed + (size_t)r * width;
+    normalise(m->norm, s.x + (size_t)r * width, m->width, weight, bias, m->eps, normed);
+    pack(m->kind, s.packed, r, normed, m->width);
+  }
+}
+
 template <typename T>
 static void layer_step(const Model *m, const Work *w, Scratch s, int number, int thread, int threads) {
   const Layer *layer = m->layer + number;
   int width = up_to(m->width, LANES), columns = head_columns(m), mixed = m->heads * m->head_width;
   int inner = up_to(m->inner, LANES), wide = wide_columns(m), rows = w->rows, kind = m->kind;
-  {
-    SHARE(rows);
-    for (int r = share_first; r < share_last; r++) {
-      float *normed = s.normed + (size_t)r * width;
-      normalise(m->norm, s.x + (size_t)r * width, m->width, layer->attention_norm, layer->attention_norm_bias,
-                m->eps, normed);
-      pack(kind, s.packed, r, normed, m->width);
-    }
-  }
+  normalise_rows(m, s, layer->attention_norm, layer->attention_norm_bias, rows, thread, threads);
   WAIT
   multiply(m, &layer->query_key_value, s.packed, rows, Output{s.heads, columns, false}, thread, threads);
   WAIT
@@ -348,15 +352,7 @@ static void layer_step(const Model *m, const Work *w, Scratch s, int number, int
   WAIT
   multiply(m, &layer->output, s.packed, rows, Output{s.x, width, true}, thread, threads);
   WAIT
-  {
-    SHARE(rows);
-    for (int r = share_first; r < share_last; r++) {
-      float *normed = s.normed + (size_t)r * width;
-      normalise(m->norm, s.x + (size_t)r * width, m->width, layer->feed_forward_norm, layer->feed_forward_norm_bias,
-                m->eps, normed);
-      pack(kind, s.packed, r, normed, m->width);
-    }
-  }
+  normalise_rows(m, s, layer->feed_forward_norm, layer->feed_forward_norm_bias, rows, thread, threads);
   WAIT
   multiply(m, &layer->up, s.packed, rows, Output{s.wide, wide, false}, thread, threads);
   WAIT
