@@ -38,8 +38,8 @@ fit: .venv/for-work ## fit the law of the expected loss to the runs in benchmark
 
 fuzz: ## an hour of coverage-guided fuzzing of what reads other people's files
 	@test -x .fuzz/bin/python || $(PYTHON) -m venv .fuzz
-	@.fuzz/bin/pip install --quiet -c constraints.txt -e . atheris 'sentencepiece[protobuf]'
-	@for reader in safetensors config tokenizer; do \
+	@.fuzz/bin/pip install --quiet -c constraints.txt -e . atheris 'sentencepiece[protobuf]' gguf
+	@for reader in safetensors config tokenizer gguf; do \
 	  OMP_NUM_THREADS=1 .fuzz/bin/python tests/fuzz/fuzz_$$reader.py -max_total_time=1200 || exit 1; done
 
 format: .venv/for-work ## format the code, mend what ruff can mend

@@ -15,7 +15,7 @@ from homespun.generation import Engine
 from homespun.generation.pages import pages_for
 from homespun.generation.reading import KeptPages
 from homespun.generation.rows import Rows
-from homespun.generation.weights import KINDS
+from homespun.generation.settings import KINDS
 
 WINDOWS = 200
 TINY = {"n_layer": 1, "n_head": 1, "n_embd": 16, "batch_size": 4, "compile": "no"}

@@ -25,8 +25,12 @@ NAMES = (
     "plan_against_outcome",
     "growth",
     "generation",
+    "generation_llama",
     "generation_start",
     "generation_loss",
+    "generation_chart",
+    "finetune_speed",
+    "finetune_code",
 )
 
 

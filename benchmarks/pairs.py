@@ -178,7 +178,7 @@ def told(value: float | None, unit: str) -> str:
     if unit == "share":
         return f"{value:.0%}"
     if unit == "nats":
-        return f"{value:.4f}".rstrip("0").ljust(4, "0")
+        return f"{round(value, 4) + 0.0:.4f}".rstrip("0").ljust(4, "0")  # + 0.0: nothing is not less than nothing
     return f"{value:.3g} {unit}"
 
 

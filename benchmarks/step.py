@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from homespun.device import autocast, choose_dtype, compiler
 from homespun.evaluation.selftest import matmul_rate
 from homespun.model import GPTConfig, build, flops_per_token, number_of_parameters
+from homespun.training.compiled import forms
 from homespun.training.optimizer import Optimizers
 
 BATCHES = 8
@@ -36,10 +37,15 @@ Step = Callable[[Tensor, Tensor], float]
 def our_way(model: nn.Module, dtype: torch.dtype, compiled: bool) -> Step:
     """The step as `training/loop.py` takes it, with the fast paths that this machine has."""
     context = autocast("cpu", dtype)
-    forward = torch.compile(model, dynamic=False) if compiled else model
+    forward, quick = model, False
+    if compiled:
+        form = forms(model, "cpu", dtype)[0]
+        forward, quick = torch.compile(form, dynamic=False), form is not model
     optimizers = Optimizers(
         model, kind="muon", learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, dtype=dtype
     )
+    if quick:
+        optimizers.quicken()
 
     def step(x: Tensor, y: Tensor) -> float:
         with context():

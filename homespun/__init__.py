@@ -12,10 +12,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from homespun.api import LanguageModel, Planned, TrainedModel, load, plan, train
+    from homespun.api import (
+        LanguageModel,
+        Planned,
+        TrainedModel,
+        TunedModel,
+        export,
+        finetune,
+        load,
+        plan,
+        show,
+        train,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["LanguageModel", "Planned", "TrainedModel", "__version__", "load", "plan", "train"]
+__all__ = [
+    "LanguageModel",
+    "Planned",
+    "TrainedModel",
+    "TunedModel",
+    "__version__",
+    "export",
+    "finetune",
+    "load",
+    "plan",
+    "show",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:  # nothing is imported before it is used

@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from homespun.device import compiler
 from tests.web import server  # noqa: F401 (a fixture)
 
 # The models of the tests are tiny: a second thread brings nothing, and where something else runs on
@@ -20,11 +21,30 @@ hypothesis.settings.register_profile("no clock", deadline=None)
 hypothesis.settings.load_profile("no clock")
 
 
+@pytest.fixture(scope="session")
+def operations(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """The library of the training step, compiled once for all tests; None where it cannot be."""
+    from homespun.native import make
+    from homespun.training.native.operations import TRAINING
+
+    found = compiler()
+    path = TRAINING.place(found, tmp_path_factory.mktemp("native")) if found else None
+    if found is None or path is None:
+        return None
+    make(found, TRAINING.main, path)
+    return path if path.exists() else None
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test reads or writes the user's cache."""
+def own_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, operations: Path | None
+) -> Path:
+    """No test reads or writes the user's cache. The operations of training are in it: compiling takes seconds."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("HOMESPUN_CACHE", str(folder))
+    if operations is not None:
+        (folder / "native").mkdir()
+        (folder / "native" / operations.name).symlink_to(operations)
     return folder
 
 

@@ -14,20 +14,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homespun.api.exporting import export
     from homespun.api.language_model import LanguageModel, TrainedModel, load
     from homespun.api.making import train
     from homespun.api.planning import Planned, plan
+    from homespun.api.showing import show
+    from homespun.api.tuning import TunedModel, finetune
 
 _WHERE = {
+    "export": "exporting",
     "LanguageModel": "language_model",
     "TrainedModel": "language_model",
     "load": "language_model",
     "train": "making",
     "Planned": "planning",
     "plan": "planning",
+    "TunedModel": "tuning",
+    "finetune": "tuning",
+    "show": "showing",
 }
 
-__all__ = ["LanguageModel", "Planned", "TrainedModel", "load", "plan", "train"]
+__all__ = [
+    "LanguageModel",
+    "Planned",
+    "TrainedModel",
+    "TunedModel",
+    "export",
+    "finetune",
+    "load",
+    "plan",
+    "show",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.errors import CheckpointError
+from homespun.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from homespun.dataset import Dataset, Split
     from homespun.evaluation import Evaluation
     from homespun.generation import Engine, Pieces
+    from homespun.generation.constraint import Constraint
     from homespun.model import GPT, Bigram
     from homespun.tokenizer import Tokenizer
-    from homespun.training import Plan, Result
+    from homespun.training import Result
+    from homespun.training.course import Course
 
 
 @dataclass
@@ -27,41 +29,74 @@ class LanguageModel:
     model       the torch module: ids (B, T) -> logits (B, T, V)
     tokenizer   text <-> ids
     folder      where it was opened
+    weights     what it writes with: "float32", exactly what the model says; "bfloat16" or "int8", rounded to
+                these, which is quicker; or "auto"
     """
 
     model: GPT | Bigram
     tokenizer: Tokenizer
     folder: Path
+    weights: str = "float32"
 
-    def generate(
-        self, prompt: str = "", *, max_tokens: int = 200, stop: Iterable[str] = (), **sampling: Any
-    ) -> str:
-        """The prompt and what the model makes of it, as one string.
-
-        max_tokens: the most tokens that are written. stop: strings that end the text before them.
-        sampling: temperature (0 = always the likeliest, 0.8 unless given), top_k, top_p, min_p,
-        repetition_penalty, seed.
-        Raises UnknownCharacter for a prompt with characters that the model never met.
-        """
-        return prompt + "".join(self.stream(prompt, max_tokens=max_tokens, stop=stop, **sampling))
+    def generate(self, prompt: str = "", **settings: Any) -> str:
+        """The prompt and what the model makes of it, as one string. settings: those of `stream`."""
+        return prompt + "".join(self.stream(prompt, **settings))
 
     def stream(
-        self, prompt: str = "", *, max_tokens: int = 200, stop: Iterable[str] = (), **sampling: Any
+        self,
+        prompt: str = "",
+        *,
+        max_tokens: int = 200,
+        stop: Iterable[str] = (),
+        pattern: str | None = None,
+        schema: dict[str, Any] | str | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        **sampling: Any,
     ) -> Pieces:
-        """The continuation as it comes: an iterator of pieces in whole characters, without the prompt."""
+        """The continuation as it comes: an iterator of pieces in whole characters, without the prompt.
+
+        max_tokens: the most tokens that are written. stop: strings that end the text before them.
+        pattern, schema: what is written has to match a regular expression, or be JSON that a JSON schema allows.
+        logit_bias: what is added to the logits of some ids; minus infinity forbids one.
+        sampling: temperature (0 = always the likeliest, 0.8 unless given), top_k, top_p, min_p,
+        repetition_penalty, seed.
+        Raises UnknownCharacter for a prompt with characters that the model never met, and UsageError.
+        """
         from homespun.generation import Sampling, generate_pieces
 
-        settings = Sampling(**sampling)
         return generate_pieces(
-            self.engine, self.tokenizer, prompt, max_tokens=max_tokens, sampling=settings, stop=stop
+            self.engine,
+            self.tokenizer,
+            prompt,
+            max_tokens=max_tokens,
+            sampling=Sampling(**sampling),
+            stop=stop,
+            constraint=self.constraint(pattern, schema),
+            logit_bias=logit_bias or {},
         )
+
+    def constraint(self, pattern: str | None, schema: dict[str, Any] | str | None) -> Constraint | None:
+        """What a text has to be, for this tokenizer. Raises UsageError for both at once, MissingExtra."""
+        from homespun.generation import constraint
+
+        if pattern is not None and schema is not None:
+            raise UsageError(
+                "A text cannot be held to a pattern and to a schema at once.",
+                'Take one of them. A schema holds single texts to patterns, too: {"pattern": …}.',
+            )
+        if pattern is not None:
+            return constraint.pattern(pattern, self.tokenizer)
+        return None if schema is None else constraint.json_schema(schema, self.tokenizer)
 
     @cached_property
     def engine(self) -> Engine:
         """What writes: one for all texts, so that several streams are written together."""
         from homespun.generation import Engine
+        from homespun.generation.stepping import worthwhile_weights
 
-        return Engine(self.model)
+        weights = worthwhile_weights(self.model) if self.weights == "auto" else self.weights
+        # Who wants other weights wants speed, which only the compiled step has.
+        return Engine(self.model, weights=weights, wait=weights != "float32")
 
     def evaluate(self, *text: str | Path, field: str | None = None, stride: int | None = None) -> Evaluation:
         """How well the model predicts that text, or, without one, the text that its run kept back.
@@ -71,11 +106,18 @@ class LanguageModel:
         """
         return self.evaluate_split(self.split_of(*text, field=field), stride=stride)
 
-    def evaluate_split(self, split: Split, *, stride: int | None = None) -> Evaluation:
-        """The same for a text that is ids of this model's tokenizer already."""
+    def evaluate_split(self, split: Split, *, stride: int | None = None, weights: str | None = None) -> Evaluation:
+        """The same for a text that is ids of this model's tokenizer already.
+
+        weights: as the engine computes it when it writes with such weights; None: as training does.
+        """
         from homespun.evaluation import evaluate
 
-        return evaluate(self.model, split, stride=stride, autocast=self.autocast())
+        if weights is None:
+            return evaluate(self.model, split, stride=stride, autocast=self.autocast())
+        from homespun.generation.stepping import stepped
+
+        return evaluate(stepped(self.model, weights), split, stride=stride)
 
     def split_of(self, *text: str | Path, field: str | None = None) -> Split:
         """That text as ids, or, without one, the text that the model's run kept back."""
@@ -90,16 +132,16 @@ class LanguageModel:
 
         return autocast(self.model.device, choose_dtype("auto", self.model.device))
 
-    def plan(self) -> Plan:
+    def plan(self) -> Course:
         """The plan of the run that made it. CheckpointError where the folder has none."""
-        from homespun.training import Plan
+        from homespun.api.past_run import plan_of
 
         if not (self.folder / "plan.toml").is_file():
             raise CheckpointError(
                 f"{self.folder} is not a run of homespun: it does not say what text it was trained on.",
                 "Name a text:  homespun evaluate MODEL TEXT",
             )
-        return Plan.load(self.folder / "plan.toml")
+        return plan_of(self.folder / "plan.toml")
 
     def dataset(self) -> Dataset:
         """The text of the run that made it, as ids, split as it was then."""
@@ -107,6 +149,11 @@ class LanguageModel:
         from homespun.dataset import prepare, reopen
 
         plan = self.plan()
+        if getattr(plan, "conversations", False):
+            raise CheckpointError(
+                f"{self.folder} was tuned on conversations, of which only the answers count.",
+                "Name a text to measure on:  homespun evaluate MODEL TEXT",
+            )
         if dataset := reopen(plan.text_key, self.tokenizer):
             return dataset
         corpus = texts.read(*plan.text, field=plan.field or None)
@@ -128,13 +175,23 @@ class TrainedModel(LanguageModel):
         return f"<{self.folder}: loss {self.result.val_loss:.4f} after {self.result.steps:,} steps>"
 
 
-def load(model: str | Path, *, device: str = "auto") -> LanguageModel:
+def load(
+    model: str | Path, *, device: str = "auto", dtype: str | None = None, weights: str = "float32"
+) -> LanguageModel:
     """Opens a run folder, a Hugging Face folder or a .gguf file of a shape that homespun knows.
 
     Also a hub id (`org/name`), or the name of a known small model: `smollm2`.
+    dtype: "float32" or "bfloat16", what the model computes in; None: as its weights are stored.
+    weights: what it writes with, see LanguageModel; the model itself stays as it is.
     Raises CheckpointError that says what is missing or what is not so, DownloadFailed, MissingExtra.
     """
-    from homespun.device import choose_device
+    import torch
+
+    from homespun.device import DTYPES, choose_device
     from homespun.interop import open_model
 
-    return LanguageModel(*open_model(model, device=str(choose_device(device))))
+    if dtype is not None and dtype not in DTYPES:
+        raise UsageError(f"There is no dtype {dtype!r}.", f"Take one of: {', '.join(DTYPES)}.")
+    chosen = None if dtype is None else getattr(torch, dtype)
+    opened = open_model(model, device=str(choose_device(device)), dtype=chosen)
+    return LanguageModel(*opened, weights=weights)

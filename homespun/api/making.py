@@ -7,13 +7,22 @@ import re
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from homespun.api.language_model import TrainedModel
-from homespun.api.preparing import Given, prepared_again, prepared_anew, prepared_by_plan, prepared_to_extend
+from homespun.api.preparing import (
+    Asked,
+    Given,
+    prepared_again,
+    prepared_anew,
+    prepared_by_plan,
+    prepared_to_extend,
+)
 from homespun.errors import UsageError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from homespun.dataset import Dataset
     from homespun.model import GPT, Bigram
     from homespun.tokenizer import Tokenizer
@@ -25,61 +34,37 @@ FEWEST_TO_REMEMBER = 50  # steps: shorter runs say little about the next one
 
 def train(
     *text: str | Path,
-    minutes: float | None = None,
-    steps: int | None = None,
-    model: str | None = None,
-    size: str | None = None,
-    tokenizer: str | None = None,
-    context: int | None = None,
     out: str | Path | None = None,
-    seed: int | None = None,
-    field: str | None = None,
     plan: str | Path | None = None,
     resume: bool = False,
     extend: bool = False,
-    settings: dict[str, Any] | list[str] | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
     tensorboard: bool = False,
     watcher: Watcher | None = None,
     started: float | None = None,
+    **asked: Unpack[Asked],
 ) -> TrainedModel:
     """Trains a model on a text and returns it; the run folder is its `folder`.
 
     text: paths, addresses, or names from `homespun data list`; none = the first named corpus that can be had.
-    minutes, steps: how long; one of them, or neither for five minutes.
-    model, size, tokenizer: "modern", "auto" and "auto" unless given. seed: 1337 unless given.
     plan: a plan.toml to be replayed; text and out may be given beside it.
     resume: go on with the run in `out`, to the bit; start it where nothing is there yet.
     extend: carry the finished run in `out` on for `minutes` or `steps` more, with a new schedule.
-    settings: numbers of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
+    tensorboard: write the metrics for TensorBoard as well.
     watcher: hears of the progress; None prints a line at every evaluation.
     started: time.monotonic() that the minutes count from; None = now.
+    asked: minutes, steps, model, size, tokenizer, context, seed, field, device, dtype, settings; see `Asked`.
     """
     from homespun.checkpoint import load_model
     from homespun.device import find_compile_cache
-    from homespun.training import Plan, Run, forecast_of, parse_settings
+    from homespun.training import Plan, Run, forecast_of
     from homespun.training.lines import Lines
 
     started = time.monotonic() if started is None else started
     watcher = Lines() if watcher is None else watcher
     find_compile_cache(watcher.note)
-    wishes = Given(
-        text=tuple(text),
-        minutes=minutes,
-        steps=steps,
-        model=model,
-        size=size,
-        tokenizer=tokenizer,
-        context_length=context,
-        seed=seed,
-        field=field,
-        device=device,
-        dtype=dtype,
-        settings=parse_settings(settings or {}),  # before anything that takes time
-    )
-    for asked, option in ((resume, "--resume"), (extend, "--extend")):
-        if asked and out is None:
+    wishes = Given.of(text, asked)  # before anything that takes time
+    for wanted, option in ((resume, "--resume"), (extend, "--extend")):
+        if wanted and out is None:
             raise UsageError(
                 f"{option} goes on with a run, and no run was named.", f"Name it:  --out RUN {option}"
             )
@@ -114,13 +99,13 @@ def train(
 
 def remember_speed(plan: Plan, result: Result) -> None:
     """What a step has taken here corrects what the next plan reckons with."""
-    from homespun.training.calibrate import Memory
+    from homespun.training.calibrate import Memory, compiled_way
 
     expected = result.forecast.step_seconds if result.forecast else 0.0
     if not expected or result.steps < FEWEST_TO_REMEMBER or result.compiled != plan.compile:
         return
     memory = Memory(plan.device, plan.dtype)
-    way = "compiled" if plan.compile else "eager"
+    way = compiled_way(plan.device, plan.dtype) if plan.compile else "eager"
     memory.remember(way, result.step_seconds / expected * memory.correction(way))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from homespun.api.preparing import Given, prepared_anew
+from homespun.api.preparing import Asked, Given, prepared_anew
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from homespun.dataset import Dataset
     from homespun.dataset.doctor import Examination
     from homespun.text import Corpus
@@ -34,43 +36,18 @@ class Planned:
     larger: Alternative | None
 
 
-def plan(
-    *text: str | Path,
-    minutes: float | None = None,
-    steps: int | None = None,
-    model: str | None = None,
-    size: str | None = None,
-    tokenizer: str | None = None,
-    context: int | None = None,
-    seed: int | None = None,
-    field: str | None = None,
-    settings: dict[str, Any] | list[str] | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    watcher: Watcher | None = None,
-) -> Planned:
-    """What `train` with the same arguments would do: data, size, memory, time, expected loss. Trains nothing."""
+def plan(*text: str | Path, watcher: Watcher | None = None, **asked: Unpack[Asked]) -> Planned:
+    """What `train` with the same arguments would do: data, size, memory, time, expected loss. Trains nothing.
+
+    asked: minutes, steps, model, size, tokenizer, context, seed, field, device, dtype, settings; see `Asked`.
+    """
     from homespun.dataset.doctor import examine
     from homespun.model import number_of_parameters
-    from homespun.training import forecast_of, parse_settings
+    from homespun.training import forecast_of
     from homespun.training.lines import Lines
     from homespun.training.planner import alternatives
 
-    given = Given(
-        text=tuple(text),
-        minutes=minutes,
-        steps=steps,
-        model=model,
-        size=size,
-        tokenizer=tokenizer,
-        context_length=context,
-        seed=seed,
-        field=field,
-        device=device,
-        dtype=dtype,
-        settings=parse_settings(settings or {}),
-    )
-    prepared = prepared_anew(given, Lines() if watcher is None else watcher)
+    prepared = prepared_anew(Given.of(text, asked), Lines() if watcher is None else watcher)
     assert prepared.corpus and prepared.facts and prepared.wishes, "a plan that is made anew has them"
     forecast = forecast_of(prepared.plan, prepared.facts)
     smaller, larger = alternatives(prepared.wishes, prepared.facts, prepared.plan)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from homespun.errors import TextError, UsageError
 from homespun.fetch import downloads_told, without_password
@@ -20,39 +20,61 @@ if TYPE_CHECKING:
 SEED = 1337
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What was asked for. None, or nothing, is what was left to us."""
+class Asked(TypedDict, total=False):
+    """What `plan` and `train` take by name, besides the text. What is left out, or None, is left to us.
 
-    text: tuple[str | Path, ...]
+    minutes, steps: how long; one of them, or neither for five minutes.
+    model, size, tokenizer: "modern", "auto" and "auto" unless given. seed: 1337 unless given.
+    context: the most tokens that the model looks at. device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    field: of a .jsonl, .csv or .parquet file, the one that holds the text. dtype: "auto", "float32" or "bfloat16".
+    settings: numbers of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
+    """
+
     minutes: float | None
     steps: int | None
     model: str | None
     size: str | None
     tokenizer: str | None
-    context_length: int | None
+    context: int | None
     seed: int | None
     field: str | None
     device: str | None
     dtype: str | None
+    settings: dict[str, Any] | list[str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What was asked for, checked. None, or nothing, is what was left to us."""
+
+    text: tuple[str | Path, ...]
+    minutes: float | None = None
+    steps: int | None = None
+    model: str | None = None
+    size: str | None = None
+    tokenizer: str | None = None
+    context_length: int | None = None
+    seed: int | None = None
+    field: str | None = None
+    device: str | None = None
+    dtype: str | None = None
     settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, text: Iterable[str | Path], asked: Asked) -> Given:
+        """Raises UnknownSetting; TypeError for a name that there is not, as any function does."""
+        from homespun.training import parse_settings
+
+        if unknown := asked.keys() - Asked.__annotations__.keys():
+            raise TypeError(f"{', '.join(sorted(unknown))}: there is no such argument")
+        named: dict[str, Any] = {("context_length" if name == "context" else name): asked[name] for name in asked}  # type: ignore[literal-required]
+        return cls(text=tuple(text), **{**named, "settings": parse_settings(asked.get("settings") or {})})
 
     def beside_the_text(self) -> dict[str, Any]:
         """By the names of the plan, all that was given and is not the text."""
-        names = (
-            "minutes",
-            "steps",
-            "model",
-            "size",
-            "tokenizer",
-            "context_length",
-            "seed",
-            "field",
-            "device",
-            "dtype",
-        )
-        given = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in given.items() if value is not None} | self.settings
+        given = {part.name: getattr(self, part.name) for part in fields(self)}
+        settings = given.pop("settings")
+        return {name: value for name, value in given.items() if name != "text" and value is not None} | settings
 
 
 @dataclass(frozen=True)
@@ -249,7 +271,7 @@ def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Wat
     from homespun.dataset.ngrams import ladder
     from homespun.device import choose_device, choose_dtype, compiler, memory_free
     from homespun.training import Facts
-    from homespun.training.calibrate import Memory, compiled, measured_speed
+    from homespun.training.calibrate import Memory, compiled, compiled_way, measured_speed
     from homespun.training.compiled import compiled_shapes
     from homespun.training.trust import trusted_dtype
 
@@ -260,6 +282,8 @@ def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Wat
     counted = ladder(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
     speed = None if model == "bigram" else measured_speed(str(chosen), computed_in)
     memory = Memory(str(chosen), computed_in)
+    can_compile = chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None)
+    way = compiled_way(str(chosen), computed_in) if can_compile else "compiled"
     return Facts(
         train_tokens=dataset.train.tokens,
         val_tokens=dataset.val.tokens,
@@ -268,9 +292,9 @@ def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Wat
         far=counted.far,
         device=str(chosen),
         dtype=computed_in,
-        can_compile=chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None),
+        can_compile=can_compile,
         speed=speed and speed.times(memory.correction("eager")),
-        compiled_speed=speed and compiled(speed).times(memory.correction("compiled")),
+        compiled_speed=speed and compiled(speed, way).times(memory.correction(way)),
         compiled=compiled_shapes(str(chosen), computed_in, model, dataset.vocab_size),
         memory_free=memory_free(chosen),
         memory_used=psutil.Process().memory_info().rss,

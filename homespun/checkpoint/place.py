@@ -55,7 +55,7 @@ def folder_without_config(folder: Path) -> tuple[str, str]:
     if (folder / "adapter_config.json").exists():
         return (
             f"{folder} is an adapter (LoRA): changes to a model, without the model.",
-            "Merge it into its base model first, and give the folder of the merged model.",
+            "Here a whole model is wanted: merge it into its base first, and give the folder of that.",
         )
     if (folder / WEIGHTS).exists():
         return (

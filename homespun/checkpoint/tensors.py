@@ -92,7 +92,7 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
     """What is in the file, by name; no numbers are read. Raises CheckpointError where it is damaged."""
     path = Path(path)
     check_beginning(path)
-    with opened(path) as file:
+    with opened(path, "np") as file:  # which maps a file of any size; torch wants memory for all of it
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         return {
             name: StoredTensor(path, name, tuple(part.get_shape()), part.get_dtype())
@@ -101,10 +101,10 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[safe_open]:
+def opened(path: str | Path, framework: str = "pt") -> Iterator[safe_open]:
     """The file, for `get_tensor(name)`. Raises CheckpointError where it is damaged."""
     try:
-        file = safe_open(path, "pt")
+        file = safe_open(path, framework)
     except (SafetensorError, OSError, RuntimeError, MemoryError) as error:
         # Where there is no room to map it, that is a MemoryError or (in torch) a RuntimeError.
         if isinstance(error, MemoryError) or "Cannot allocate memory" in str(error):

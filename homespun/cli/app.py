@@ -26,7 +26,10 @@ VERBS = {
     "plan": "See what training would do: size, time, memory, expected loss.",
     "generate": "Let a model write, from a prompt or from nothing.",
     "chat": "Talk to a model, or write together with it.",
+    "finetune": "Tune a model that is there on your text or your conversations.",
+    "show": "See what a model is: shape, memory, tokenizer, licence, training curve.",
     "evaluate": "Measure how well a model predicts a text.",
+    "export": "Take a model to llama.cpp, Ollama or a plain folder.",
     "data": "See what a text holds, and which texts are at hand.",
     "doctor": "See what this computer can do, with a self-test.",
     "lessons": "Put the lessons into a folder of yours.",
@@ -104,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line (without the program's name) and returns the exit code. Never raises."""
     if arguments is None:  # we are a process of our own, and not called from a program
         arguments = sys.argv[1:]
-        if arguments[:1] == ["train"]:
+        if arguments[:1] in (["train"], ["finetune"]) and "--qlora" not in arguments:
             keep_memory_between_steps()
     prepare_streams()
     try:

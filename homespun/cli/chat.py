@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from homespun.cli.chat_terminal import Screen
-from homespun.cli.generate import sampling_options
+from homespun.cli.writing import prepare_to_write, sampling_options, weights_option
 from homespun.errors import HomespunError, TextNotFound, TextUnreadable, UsageError
-from homespun.generation.settings import Sampling, random_seed, seeds_of_samples, whole
+from homespun.generation.settings import Sampling, whole
 
 if TYPE_CHECKING:
     from homespun.api import LanguageModel
@@ -33,7 +33,8 @@ LARGEST_TALK = 2**26  # bytes of a file to go on with
     f"or {LONGEST_PASSAGE} where it completes your text]",
 )
 @sampling_options
-def command(model: str, system: str, max_tokens: int | None, **settings: Any) -> None:
+@weights_option
+def command(model: str, system: str, max_tokens: int | None, weights: str, **settings: Any) -> None:
     """Talk to MODEL.
 
     A model that was taught to answer answers. One that only completes text, as every model does
@@ -54,10 +55,11 @@ def command(model: str, system: str, max_tokens: int | None, **settings: Any) ->
         whole("max_tokens", max_tokens, "a whole number of at least 1", at_least=1)
     from homespun import api
 
-    opened = api.load(model)
+    opened = api.load(model, weights=weights)
+    prepare_to_write(opened)
     talk = talk_with(opened, system, max_tokens)
     session = Session(talk, sampling, Screen())
-    session.greet(str(opened.folder))
+    session.greet(model)
     session.hold()
 
 
@@ -145,8 +147,7 @@ class Session:
     def answer_to(self, line: str) -> Answer:
         from homespun.generation.chat import Conversation
 
-        seed = random_seed() if self.sampling.seed is None else self.sampling.seed
-        sampling = replace(self.sampling, seed=seeds_of_samples(seed, self.answers + 1)[-1])
+        sampling = self.sampling.seeded().sample(self.answers)
         if isinstance(self.talk, Conversation):
             answer = self.talk.say(line, sampling)
         else:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homespun.cli.plain import json_option, print_json
+from homespun.errors import UsageError
+from homespun.generation.settings import KINDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,11 @@ SAMPLES, SAMPLE_TOKENS, PROMPT_TOKENS = 16, 256, 16
     "loss is lower than what is called the loss elsewhere in homespun.",
 )
 @click.option("--against", metavar="MODEL", help="Measure a second model on the same text, beside the first.")
+@click.option(
+    "--weights",
+    type=click.Choice(KINDS),
+    help="Measure what it costs to round the weights to this, as generate --weights does: beside float32.",
+)
 @click.option("--calibration", is_flag=True, help="Count how often the model is right where it says 70%.")
 @click.option(
     "--memorisation",
@@ -45,6 +52,7 @@ def command(
     field: str | None,
     stride: int | None,
     against: str | None,
+    weights: str | None,
     calibration: bool,
     memorisation: bool,
     as_json: bool,
@@ -61,8 +69,13 @@ def command(
       homespun evaluate runs/shakespeare
       homespun evaluate runs/shakespeare another-play.txt --stride 32
       homespun evaluate runs/shakespeare --against runs/other
+      homespun evaluate runs/shakespeare --weights int8
       homespun evaluate runs/shakespeare --calibration --memorisation
     """
+    if against and weights:
+        raise UsageError(
+            "A second model and other weights are two comparisons.", "Take --against and --weights one by one."
+        )
     from homespun import api
     from homespun.cli.screen import working
 
@@ -70,8 +83,10 @@ def command(
     other = api.load(against) if against else None
     with working("measuring"):
         split = opened.split_of(*text, field=field)
-        result = opened.evaluate_split(split, stride=stride)
+        result = opened.evaluate_split(split, stride=stride, weights="float32" if weights else None)
         report = Report(model, text, result, opened.tokenizer.vocab_size)
+        if weights:
+            report.rounded = Rounded(weights, opened.evaluate_split(split, stride=stride, weights=weights))
         if other is not None:
             report.against = measured_beside(against or "", other, opened, split, stride)
         if calibration:
@@ -97,6 +112,14 @@ class Beside:
 
 
 @dataclass
+class Rounded:
+    """The same model with its weights rounded to a kind."""
+
+    kind: str
+    result: Evaluation
+
+
+@dataclass
 class Report:
     """What was asked for, and what was found."""
 
@@ -105,6 +128,7 @@ class Report:
     result: Evaluation
     vocab_size: int
     against: Beside | None = None
+    rounded: Rounded | None = None
     calibration: Calibration | None = None
     memorisation: Memorisation | None = None
 
@@ -118,6 +142,8 @@ class Report:
                 "same_tokenizer": same,
                 **told(self.against.result),
             }
+        if self.rounded:
+            said["weights"] = {"float32": told(self.result), self.rounded.kind: told(self.rounded.result)}
         if self.calibration:
             said["calibration"] = asdict(self.calibration)
         if self.memorisation:

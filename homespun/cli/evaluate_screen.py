@@ -14,7 +14,7 @@ from homespun.cli.screen import console, indented, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from homespun.cli.evaluate import Report
+    from homespun.cli.evaluate import Report, Rounded
     from homespun.evaluation import Calibration, Evaluation, Memorisation
 
 WRITERS = {
@@ -30,10 +30,12 @@ BAR = 20  # columns
 def show(report: Report) -> None:
     out = console()
     out.print(Text(f"{report.model} on {', '.join(report.text) or 'what its training kept back'}", "bold"))
-    if report.against is None:
-        out.print(plain_table(rows_of(report.result, report.vocab_size)))
-    else:
+    if report.against:
         show_both(out, report)
+    elif report.rounded:
+        show_rounded(out, report, report.rounded)
+    else:
+        out.print(plain_table(rows_of(report.result, report.vocab_size)))
     if report.calibration:
         show_calibration(out, report.calibration)
     if report.memorisation:
@@ -87,6 +89,29 @@ def show_both(out: Console, report: Report) -> None:
     if not report.against.same_tokenizer:
         out.print("Their tokenizers differ, so their losses and perplexities do not compare; the bits do.")
     out.print(verdict(one.bits_per_byte, other.bits_per_byte))
+
+
+def show_rounded(out: Console, report: Report, rounded: Rounded) -> None:
+    """One model with two kinds of weights, and what the rounding costs."""
+    made = table("weights in", "float32", rounded.kind, right=["float32", rounded.kind])
+    made.columns[0].no_wrap = True
+    sides = (rows_of(result, report.vocab_size) for result in (report.result, rounded.result))
+    for (name, plain, _), (_, other, _) in zip(*sides, strict=True):
+        made.add_row(name, plain, other)
+    out.print(made)
+    out.print(cost_of_rounding(rounded.kind, report.result.loss, rounded.result.loss))
+
+
+def cost_of_rounding(kind: str, before: float, after: float) -> str:
+    """
+    >>> cost_of_rounding("int8", 1.4701, 1.4704)
+    'float32 1.4701, int8 1.4704: rounding adds 0.0003 to the loss.'
+    """
+    sides = f"float32 {before:.4f}, {kind} {after:.4f}"
+    if f"{before:.4f}" == f"{after:.4f}":
+        return f"{sides}: rounding costs nothing that can be seen."
+    what = f"adds {after - before:.4f} to" if after > before else f"takes {before - after:.4f} from"
+    return f"{sides}: rounding {what} the loss."
 
 
 def verdict(first: float, second: float) -> str:

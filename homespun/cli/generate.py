@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from homespun.cli.generate_request import Request, bias_of, prompt_of, schema_of, unescaped
 from homespun.cli.plain import colours, json_option, print_json, shows_unicode, visible, write
-from homespun.errors import TextNotFound, TextUnreadable, UsageError
+from homespun.cli.writing import prepare_to_write, sampling_options, weights_option
 from homespun.generation.settings import Sampling
 
 if TYPE_CHECKING:
     from homespun.api import LanguageModel
     from homespun.generation import Pieces
-
-
-def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for every field of Sampling, with the help text that stands beside it."""
-    for part in reversed(fields(Sampling)):
-        option = click.option(
-            f"--{part.name.replace('_', '-')}",
-            type=part.metadata["type"],
-            metavar=part.metadata["letter"],
-            default=part.default,
-            show_default=part.default is not None,
-            help=part.metadata["help"],
-        )
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -49,6 +33,22 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help=r"Stop before this text; \n in it is a new line. Can be given several times.",
 )
 @click.option(
+    "--pattern",
+    metavar="REGEX",
+    help="Write what this regular expression describes, from its beginning to its end.",
+)
+@click.option(
+    "--schema", metavar="FILE", help="Write JSON that this JSON schema allows; a file, or the schema itself."
+)
+@click.option(
+    "--logit-bias",
+    "biases",
+    multiple=True,
+    metavar="TOKEN=B",
+    help="Add B to the logit of a token, given as its text or as # and its id: -inf forbids it. Can be given "
+    "several times.",
+)
+@click.option(
     "--samples",
     type=click.IntRange(min=1),
     metavar="N",
@@ -56,6 +56,7 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="How many texts to write, each with the next seed.",
 )
+@weights_option
 @click.option(
     "--prompt-file", type=click.Path(path_type=Path), metavar="FILE", help="Read the prompt from a file."
 )
@@ -73,7 +74,11 @@ def command(
     prompt: str,
     max_tokens: int,
     stop: tuple[str, ...],
+    pattern: str | None,
+    schema: str | None,
+    biases: tuple[str, ...],
     samples: int,
+    weights: str,
     prompt_file: Path | None,
     shown: bool,
     why: int | None,
@@ -92,6 +97,7 @@ def command(
       homespun generate runs/shakespeare --samples 3 --temperature 0.6
       homespun generate runs/shakespeare "JULIET:" --stop "\\n\\n" --seed 7
       homespun generate runs/shakespeare "ROMEO:" --seed 7 --show --why 12
+      homespun generate smollm2 "Born in the year" --pattern " [0-9]{4}"
     """
     sampling = Sampling(**settings)  # what is wrong with the request is told before anything is loaded
     request = Request(
@@ -99,87 +105,23 @@ def command(
         prompt=prompt_of(prompt, prompt_file),
         max_tokens=max_tokens,
         sampling=sampling,
-        stop=tuple(text.replace(r"\n", "\n").replace(r"\t", "\t") for text in stop),
+        stop=tuple(map(unescaped, stop)),
+        pattern=pattern,
+        schema=schema_of(schema),
+        biases=tuple(map(bias_of, biases)),
         samples=samples,
         shown=shown or why is not None,
         why=why,
     )
     from homespun import api
 
-    opened = api.load(model)
-    make_the_next_time_quicker(opened)
+    opened = api.load(model, weights=weights)
+    prepare_to_write(opened)
     tell_what_is_not_read(opened, request.prompt)
     if as_json:
         print_json(write_all(opened, request))
     else:
         show_all(opened, request)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for."""
-
-    model: str
-    prompt: str
-    max_tokens: int
-    sampling: Sampling
-    stop: tuple[str, ...]
-    samples: int
-    shown: bool = False
-    why: int | None = None
-
-    def seeded(self) -> list[Sampling]:
-        """The settings of each sample. A seed that was left open is chosen now, so that it can be told."""
-        from homespun.generation.settings import random_seed, seeds_of_samples
-
-        first = random_seed() if self.sampling.seed is None else self.sampling.seed
-        return [replace(self.sampling, seed=seed) for seed in seeds_of_samples(first, self.samples)]
-
-    def pieces(self, opened: LanguageModel) -> list[tuple[Sampling, Pieces]]:
-        """The samples with their settings. They are written together, whichever is read first."""
-        return [
-            (
-                sampling,
-                opened.stream(self.prompt, max_tokens=self.max_tokens, stop=self.stop, **asdict(sampling)),
-            )
-            for sampling in self.seeded()
-        ]
-
-
-def prompt_of(prompt: str, file: Path | None) -> str:
-    """The prompt, from where it is. Raises UsageError, TextNotFound, TextUnreadable."""
-    if file is not None and prompt:
-        raise UsageError(
-            "There are two prompts, one in the command and one in --prompt-file.", "Give one of them."
-        )
-    try:
-        if file is not None:
-            return without_last_newline(file.read_bytes().decode("utf-8-sig"))
-        if prompt == "-":
-            return without_last_newline(sys.stdin.buffer.read().decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise TextNotFound(f"There is no file {file}.", "--prompt-file takes the path of a text file.") from None
-    except (UnicodeDecodeError, IsADirectoryError):
-        where = "Standard input" if file is None else str(file)
-        raise TextUnreadable(
-            f"{where} is not a text in UTF-8.", "A prompt is plain text; save it as UTF-8."
-        ) from None
-    return prompt
-
-
-def without_last_newline(text: str) -> str:
-    """Newlines as the model knows them, and without the one that an editor puts at the end of a file."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
-
-
-def make_the_next_time_quicker(opened: LanguageModel) -> None:
-    """Has the compiled step made, beside the first text that is ever written here."""
-    from homespun.model import GPT
-
-    if isinstance(opened.model, GPT) and opened.model.device.type == "cpu":
-        from homespun.generation.native.compiling import compile_beside
-
-        compile_beside()
 
 
 def tell_what_is_not_read(opened: LanguageModel, prompt: str) -> None:
@@ -207,12 +149,13 @@ def write_all(opened: LanguageModel, request: Request) -> dict[str, Any]:
         if request.shown:
             from homespun.cli.insight_screen import as_object
 
-            written[-1]["shown"] = as_object(opened, *ids_of(pieces), request.why)
+            written[-1]["shown"] = as_object(opened, *read_and_written(pieces), request.why)
     seconds = time.perf_counter() - started
     return {
         "model": request.model,
         "prompt": request.prompt,
         "seed": written[0]["seed"],
+        "weights": opened.engine.weights,
         "samples": written,
         "tokens_per_second": sum(sample["tokens"] for sample in written) / seconds,
     }
@@ -226,9 +169,12 @@ def show_all(opened: LanguageModel, request: Request) -> None:
         if request.samples > 1:
             write(heading(f"{number} of {request.samples}, seed {sampling.seed}", first=number == 1))
         tokens += show_insight(opened, pieces, request.why) if request.shown else show(request.prompt, pieces)
+        if pieces.finish_reason == "length" and request.is_constrained():
+            click.echo(f"note: it was cut off after {pieces.tokens:,} tokens (--max-tokens).", err=True)
     if sys.stderr.isatty():
         rate = tokens / (time.perf_counter() - started)
-        line = f"seed {samples[0][0].seed}, {tokens:,} tokens, {rate:,.0f} tokens/s"
+        rounded = "" if opened.engine.weights == "float32" else f", weights in {opened.engine.weights}"
+        line = f"seed {samples[0][0].seed}, {tokens:,} tokens, {rate:,.0f} tokens/s{rounded}"
         click.echo(click.style(line, dim=True) if colours(sys.stderr) else line, err=True)
 
 
@@ -251,15 +197,13 @@ def show_insight(opened: LanguageModel, pieces: Pieces, why: int | None) -> int:
 
     for _ in pieces:
         pass
-    show(opened, *ids_of(pieces), why)
+    show(opened, *read_and_written(pieces), why)
     return pieces.tokens
 
 
-def ids_of(pieces: Pieces) -> tuple[list[int], int]:
-    """What the model has read and written, and how many of these ids were the prompt's."""
-    writing = pieces.stream.writing
-    prompt_tokens = len(writing.ids) - writing.count
-    return writing.ids[: prompt_tokens + pieces.tokens], prompt_tokens  # nothing behind a stop string
+def read_and_written(pieces: Pieces) -> tuple[list[int], int]:
+    """All ids that the model has seen or written, and how many of these were the prompt's."""
+    return [*pieces.prompt_ids, *pieces.ids], len(pieces.prompt_ids)
 
 
 def heading(text: str, first: bool) -> str:

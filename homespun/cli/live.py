@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Table
 from rich.text import Text
 
 from homespun.cli.plain import program, visible
@@ -19,6 +20,7 @@ from homespun.cli.screen import console as standard_output
 from homespun.fetch import how_far
 from homespun.training import Forecast, Plan, Record, Result, Watcher
 from homespun.training import Progress as Step
+from homespun.training.course import Course
 
 
 class Live(Watcher):
@@ -56,12 +58,17 @@ class Live(Watcher):
     def prepared(self, done: int, total: int) -> None:
         self.show_bar(done, total, f"preparing the text, {done:,} of {total:,} characters")
 
-    def planned(self, plan: Plan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
+    def planned(self, plan: Course, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
         self.drop_bar()
         if not self.has_shown_plan:
-            self.console.print(plan_table(plan, parameters, forecast, str(out)))
+            self.console.print(self.table(plan, parameters, forecast, str(out)))
             self.console.print(Text("    step      tokens   training   validation", style="dim"))
         self.has_shown_plan = True
+
+    def table(self, plan: Course, parameters: int, forecast: Forecast | None, folder: str) -> Table:
+        """The plan as a person reads it."""
+        assert isinstance(plan, Plan)
+        return plan_table(plan, parameters, forecast, folder)
 
     def stepped(self, progress: Step) -> None:
         # A single batch is easy or hard by chance: the bar shows what it tends to.

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from homespun.cli.screen import size_in_words
 from homespun.training import Facts, Forecast, Plan
+from homespun.training.course import Course
 
 LOSS_STYLE = "bold dark_orange"
 NUMBERS = ("none", "one", "two", "three", "four", "five")
@@ -37,7 +38,7 @@ def plan_table(plan: Plan, parameters: int, forecast: Forecast | None, folder: s
     return table
 
 
-def time_needed(plan: Plan, forecast: Forecast) -> str:
+def time_needed(plan: Course, forecast: Forecast) -> str:
     if not forecast.seconds:
         return "not measured"
     if forecast.seconds > 0.97 * 60 * plan.minutes > 0:
@@ -53,7 +54,7 @@ def training(plan: Plan, forecast: Forecast | None) -> str:
     return f"{steps}: the text {times(forecast.epochs)}" if forecast else steps
 
 
-def computing(plan: Plan) -> list[str]:
+def computing(plan: Course) -> list[str]:
     parts = [f"in {plan.micro_batches} parts"] if plan.micro_batches > 1 else []
     return [plan.device, plan.dtype, *(["compiled"] if plan.compile else []), *parts]
 

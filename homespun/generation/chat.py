@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROLES = ("user", "assistant")
 LEAST_ROOM = 4  # for an answer: at least one part in so many of what the model looks at
+SHORT_ANSWER = 96  # tokens: a sentence or two of a model of characters
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Conversation:
 
     def what_fits(self, turns: Sequence[Turn]) -> tuple[int, list[int]]:
         """The first turn that the model is shown, and the ids of it and all after it, with room for an answer."""
-        room = min(self.max_tokens, max(self.context_length // LEAST_ROOM, 1))
+        room = min(self.max_tokens, room_for_an_answer(self.context_length))
         first = self.first
         while True:
             ids = self.tokenizer.encode(self.messages(turns[first:]), answer=True)
@@ -193,6 +194,15 @@ class Manuscript:
 
     def tokens(self) -> int:
         return len(self.tokenizer.encode(self.text))
+
+
+def room_for_an_answer(context_length: int) -> int:
+    """Tokens that are kept for it: a part of what the model looks at, and half of it where that is little.
+
+    >>> [room_for_an_answer(length) for length in (1, 128, 256, 8192)]
+    [1, 64, 96, 2048]
+    """
+    return max(context_length // LEAST_ROOM, min(context_length // 2, SHORT_ANSWER), 1)
 
 
 def context_of(model: GPT | Bigram | Engine) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from homespun.errors import MissingExtra, ModelError, UsageError
+from homespun.errors import MissingExtra, ModelError, UnknownCharacter, UsageError
 
 if TYPE_CHECKING:
     from homespun.tokenizer import Tokenizer
@@ -61,7 +61,7 @@ class Grammar:
         guidance = llguidance()
         matcher = guidance.LLMatcher(vocabulary(self.tokenizer), self.grammar)
         if matcher.is_error():
-            raise UsageError(f"{self.told} cannot be used: {first_sentence(matcher.get_error())}", "Change it.")
+            raise unusable(self.told, matcher.get_error())
         return Matching(matcher, vocab_size, self.tokenizer.vocab_size, self.tokenizer.end_of_text, self.told)
 
 
@@ -88,8 +88,12 @@ def json_schema(schema: dict[str, Any] | str, tokenizer: Tokenizer) -> Grammar:
 def checked(grammar: Grammar) -> Grammar:
     problem = llguidance().LLMatcher.validate_grammar(grammar.grammar, vocabulary(grammar.tokenizer))
     if problem and not problem.startswith("WARNING"):
-        raise UsageError(f"{grammar.told} cannot be used: {first_sentence(problem)}", "Change it.")
+        raise unusable(grammar.told, problem)
     return grammar
+
+
+def unusable(told: str, problem: str) -> UsageError:
+    return UsageError(f"{told} cannot be used: {reason_in(problem)}", "Mend it, or say it in a simpler way.")
 
 
 class Matching:
@@ -108,8 +112,12 @@ class Matching:
         self.check()
         allowed = torch.zeros(self.vocab_size, dtype=torch.bool)
         allowed[: known.size] = torch.from_numpy(known)
-        if self.end_of_text is None:
-            allowed[self.tokens :] = False  # the library's own end of text among them
+        allowed[self.tokens :] = False  # what the library knows and the model does not: see Vocabulary
+        if not bool(allowed.any()):
+            raise ModelError(
+                f"{self.told} cannot be held: no token of this model may stand here.",
+                "Its tokenizer lacks a character that is needed; --tokenizer byte and bpe have all of them.",
+            )
         return allowed
 
     def push(self, id: int) -> None:
@@ -125,7 +133,7 @@ class Matching:
     def check(self) -> None:
         if self.matcher.is_error():
             raise ModelError(
-                f"{self.told} cannot be held any more: {first_sentence(self.matcher.get_error())}",
+                f"{self.told} cannot be held any more: {reason_in(self.matcher.get_error())}",
                 "Take a simpler one.",
             )
 
@@ -138,20 +146,31 @@ def vocabulary(tokenizer: Tokenizer) -> Any:
 
 
 class Vocabulary:
-    """What llguidance asks a tokenizer for: the bytes of each token, and which one ends a text."""
+    """What llguidance asks a tokenizer for: the bytes of each token, and which one ends a text.
+
+    It needs an end of text, and a token for every byte. Where the tokenizer lacks them, they have ids behind
+    the last one: the model cannot choose these.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.tokens = token_bytes_of(tokenizer)
         self.special_token_ids = sorted(tokenizer.special_tokens.values())
         if tokenizer.end_of_text is None:
-            self.tokens.append(b"")  # the library needs one: it has an id that the model does not have
+            self.tokens.append(b"")
             self.special_token_ids.append(len(self.tokens) - 1)
         self.eos_token_id = len(self.tokens) - 1 if tokenizer.end_of_text is None else tokenizer.end_of_text
         self.bos_token_id = None
+        self.id_of_byte = {token[0]: id for id, token in enumerate(self.tokens) if len(token) == 1}
+        for byte in set(range(256)) - self.id_of_byte.keys():
+            self.id_of_byte[byte] = len(self.tokens)
+            self.tokens.append(bytes([byte]))
 
     def __call__(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text)
+        try:
+            return self.tokenizer.encode(text)
+        except UnknownCharacter:
+            return [self.id_of_byte[byte] for byte in text.encode("utf-8", "surrogatepass")]
 
 
 def token_bytes_of(tokenizer: Tokenizer) -> list[bytes]:
@@ -184,8 +203,15 @@ def piece_bytes(name: str) -> bytes:
     return name.replace("▁", " ").encode("utf-8", "surrogatepass")
 
 
-def first_sentence(text: str) -> str:
-    return " ".join(text.split())[:200].rstrip(".") + "."
+def reason_in(problem: str) -> str:
+    """What the library has to say, on one line; of a regular expression without the drawing around it.
+
+    >>> reason_in("invalid regex\\nregex parse error:\\n    [0-9\\n    ^\\nerror: unclosed character class")
+    'unclosed character class.'
+    """
+    lines = [line.strip() for line in problem.splitlines()]
+    told = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), " ".join(lines))
+    return told[:200].rstrip(".") + "."
 
 
 def llguidance() -> Any:

@@ -19,8 +19,9 @@ from homespun.errors import HomespunError, ModelError, UsageError
 from homespun.generation.pages import PAGE, pages_for
 from homespun.generation.reading import KeptPages, Reader, WholeWindow
 from homespun.generation.request import Request
-from homespun.generation.rows import Step
-from homespun.generation.weights import KINDS, version
+from homespun.generation.settings import KINDS
+from homespun.generation.stepping import quickest_step
+from homespun.generation.weights import version
 from homespun.generation.writing import Token, Writing, choose_for_all
 from homespun.model import GPT, Bigram, GPTConfig
 
@@ -33,11 +34,13 @@ class Stream(Iterator[Token]):
 
     finish_reason  None while it goes on; then "length" (max_tokens were written), "stop" (a stop
                    id came, or the constraint is fulfilled) or "cancelled"
+    prompt_ids     what it goes on from, as far as the model looks at it
     """
 
     def __init__(self, engine: Engine, writing: Writing) -> None:
         self.engine = engine
         self.writing = writing
+        self.prompt_ids = tuple(writing.ids)
         self.read = 0
 
     def __next__(self) -> Token:
@@ -156,9 +159,9 @@ class Engine:
             return
         before, self.plainly = self.plainly, self.plainly + tokens
         if before < WORTH_COMPILING <= self.plainly and self.model.device.type == "cpu":
-            from homespun.generation.native.compiling import compile_beside
+            from homespun.generation.native.source import STEP
 
-            compile_beside()
+            STEP.compile_beside()
 
     def busy(self) -> bool:
         """Whether a step would do something."""
@@ -197,22 +200,8 @@ class Engine:
     def make_reader(self) -> Reader:
         if not self.cached or not isinstance(self.model, GPT):
             return WholeWindow(self.model)
-        return KeptPages(self.make_step(self.model), self.model.config.context_length)
-
-    def make_step(self, model: GPT) -> Step:
-        """The quickest that there is here."""
-        from homespun.generation.native.compiling import library
-        from homespun.generation.native.native_step import NativeStep, opened
-        from homespun.generation.torch_step import TorchStep
-
-        pages = self.number_of_pages()
-        path = library(wait=self.wait) if model.device.type == "cpu" else None
-        found = None if path is None else opened(path)
-        return (
-            TorchStep(model, self.weights, pages)
-            if found is None
-            else NativeStep(found, model, self.weights, pages)
-        )
+        step = quickest_step(self.model, self.weights, self.number_of_pages(), wait=self.wait)
+        return KeptPages(step, self.model.config.context_length)
 
     def number_of_pages(self) -> int:
         from homespun.device import memory_free

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from homespun.errors import UsageError
-from homespun.generation.settings import Sampling, number, seeds_of_samples, whole
+from homespun.generation.settings import Sampling, number, whole
 
 if TYPE_CHECKING:
     from homespun.generation.constraint import Constraint
@@ -61,8 +61,8 @@ class Request:
         >>> [request.sampling.seed for request in Request("Once").samples(3, first_seed=7)]
         [7, 8, 9]
         """
-        seeds = seeds_of_samples(first_seed, how_many)
-        return [self.with_(sampling=replace(self.sampling, seed=seed)) for seed in seeds]
+        first = replace(self.sampling, seed=first_seed)
+        return [self.with_(sampling=first.sample(number)) for number in range(how_many)]
 
 
 def ids_of(request: Request) -> list[int]:

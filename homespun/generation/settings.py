@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from homespun.errors import UsageError
 
 LARGEST_SEED = 2**63 - 1
+KINDS = ("float32", "bfloat16", "int8")  # of weights: how many bits a step keeps of each
 
 
 def setting(default: Any, kind: type, letter: str, help: str) -> Any:
@@ -66,19 +67,23 @@ class Sampling:
         if self.seed is not None:
             whole("seed", self.seed, f"a whole number from 0 to {LARGEST_SEED}", at_least=0, at_most=LARGEST_SEED)
 
+    def seeded(self) -> Sampling:
+        """The same with a seed: one that nobody chose, where it was left open, so that it can be told."""
+        return self if self.seed is not None else replace(self, seed=random_seed())
+
+    def sample(self, number: int) -> Sampling:
+        """The settings of one of several samples, counted from 0. Each has a seed of its own: the next one.
+
+        >>> [Sampling(seed=7).sample(number).seed for number in range(3)]
+        [7, 8, 9]
+        """
+        assert self.seed is not None, "which seed is the first has to be known: seeded()"
+        return replace(self, seed=(self.seed + number) % (LARGEST_SEED + 1))
+
 
 def random_seed() -> int:
     """A seed that nobody chose, short enough to be typed again."""
     return secrets.randbelow(2**32)
-
-
-def seeds_of_samples(first: int, number: int) -> list[int]:
-    """Each sample's seed is the one before it and one.
-
-    >>> seeds_of_samples(7, 3)
-    [7, 8, 9]
-    """
-    return [(first + sample) % (LARGEST_SEED + 1) for sample in range(number)]
 
 
 def number(

@@ -48,22 +48,29 @@ class Pieces(Iterator[str]):
     """The text that follows a prompt, piece by piece, in whole characters.
 
     tokens         how many the model has written so far
+    prompt_ids     what it was given, as far as it looks at it
+    ids            what it has written: so many as `tokens` says, those of a stop string among them
     finish_reason  None while it goes on; then "length" (max_tokens were written),
                    "stop" (the model ended the text, or a stop string was reached) or "cancelled"
     """
 
     def __init__(self, stream: Stream, characters: TokenStream, stop: StopStrings) -> None:
         self.stream = stream
-        self.tokens = 0
+        self.prompt_ids = stream.prompt_ids
+        self.ids: list[int] = []
         self.finish_reason: str | None = None
         self.pieces = self.read(characters, stop)
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
 
     def __next__(self) -> str:
         return next(self.pieces)
 
     def read(self, characters: TokenStream, stop: StopStrings) -> Iterator[str]:
         for token in self.stream:
-            self.tokens += 1
+            self.ids.append(token.id)
             if piece := stop.push(characters.push(token.id)):
                 yield piece
             if stop.reached:

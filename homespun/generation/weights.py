@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from homespun.model import GPT
 from homespun.model.block import Block
 
-KINDS = ("float32", "bfloat16", "int8")
-
 
 @dataclass(frozen=True)
 class Matrix:

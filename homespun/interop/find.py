@@ -25,7 +25,11 @@ def find_model(model: str | Path) -> Path:
     A path where nothing is comes back as it is: whoever opens it says what is wrong with it.
     """
     path = Path(model).expanduser()
-    if exists(path) or isinstance(model, Path):
+    if exists(path):
+        return path
+    if path.suffix.lower() == ".gguf":
+        raise CheckpointError(f"There is no file {path}.", "Check the path of the .gguf file.")
+    if isinstance(model, Path):
         return path
     if model in PACKAGED:
         return packaged(model)

@@ -36,7 +36,7 @@ WITHOUT_EFFECT = {
 def config_of(file: GGUFFile) -> GPTConfig:
     """The config that the file describes. Raises CheckpointError for another kind of model, or bad numbers."""
     shape = file.settings.get("general.architecture")
-    if shape not in FAMILY_OF:
+    if not isinstance(shape, str) or shape not in FAMILY_OF:
         raise CheckpointError(
             f"{file.path}: general.architecture is {brief(shape)}, a kind of model that homespun does not have.",
             f"It opens: {', '.join(FAMILY_OF)}.",

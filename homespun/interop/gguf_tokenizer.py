@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from homespun.errors import MissingExtra, TokenizerError
+from homespun.interop.gguf_characters import NO_MERGE, characters_of
 from homespun.interop.gguf_file import GGUFFile
+from homespun.tokenizer.byte import ByteTokenizer, special_tokens_of
 from homespun.tokenizer.byte_level import byte_characters
+from homespun.tokenizer.char import CharTokenizer, alphabet_of
 from homespun.tokenizer.json_file import (
     LARGEST_VOCABULARY,
     MOST_ADDED,
@@ -27,8 +30,18 @@ from homespun.tokenizer.steps import what_is_wrong
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.unknown import UNKNOWN
 
-CONTROL, USER_DEFINED = 3, 4  # kinds of tokens, as SentencePiece has them
+NORMAL, UNKNOWN_KIND, CONTROL, USER_DEFINED, UNUSED, BYTE = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+)  # kinds of tokens, as SentencePiece has them
 KINDS = range(1, 7)
+
+# What homespun writes where the end of text is no such thing, because there is none and llama.cpp wants one.
+STAND_IN = "homespun.end_of_text_is_a_stand_in"
 
 BYTES: dict[str, Any] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 DIGITS = {"type": "Digits", "individual_digits": True}
@@ -68,18 +81,18 @@ def tokenizer_of(file: GGUFFile) -> Tokenizer:
 
 def byte_level(file: GGUFFile) -> Tokenizer:
     content = tokenizer_json(file)
+    settings = named_tokens(file)
+    end = settings.get("eos_token")
+    kept = {name: value for name, value in settings.items() if not name.endswith("_token")}
+    if (found := alphabet_of(content)) is not None:
+        return CharTokenizer(found[0], special_tokens=found[1], end_of_text=end, settings=kept)
+    if (special_tokens := special_tokens_of(content)) is not None:
+        return ByteTokenizer(special_tokens=special_tokens, end_of_text=end, settings=kept)
     reason = what_is_wrong(content)
     if reason:
         raise wrong(file.path, reason)
     backend = backend_from(content, file.path)
-    settings = named_tokens(file)
-    tokenizer = Tokenizer(
-        backend,
-        "file",
-        end_of_text=settings.get("eos_token"),
-        settings=settings,
-        may_be_cut=cuts_safely(content),
-    )
+    tokenizer = Tokenizer(backend, "file", end_of_text=end, settings=settings, may_be_cut=cuts_safely(content))
     _ = tokenizer.opening  # says now what would be wrong with it later
     return tokenizer
 
@@ -87,39 +100,55 @@ def byte_level(file: GGUFFile) -> Tokenizer:
 def tokenizer_json(file: GGUFFile) -> dict[str, Any]:
     """What stands in the tokenizer.json of this model, or would."""
     tokens, kinds = vocabulary(file)
-    steps, normalizer, ignore_merges = way_of(file)
-    ids = {token: id for id, token in enumerate(tokens)}
-    model = {
-        "type": "BPE",
-        "vocab": ids,
-        "merges": merges_of(file),
-        "ignore_merges": ignore_merges,
-        "unk_token": None if ids.keys() >= set(byte_characters()) else UNKNOWN,
-    }
-    added = [
-        {
-            "id": id,
-            "content": tokens[id],
-            "special": kind == CONTROL,
-            "normalized": False,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-        }
-        for id, kind in enumerate(kinds)
-        if kind in (CONTROL, USER_DEFINED)
-    ]
-    if len(added) > MOST_ADDED:
-        raise wrong(file.path, f"it has {len(added):,} added tokens, and at most {MOST_ADDED:,} are allowed")
     return {
         "version": "1.0",
-        "added_tokens": added,
+        "added_tokens": added_tokens(file, tokens, kinds),
+        "post_processor": opening_mark(file, tokens),
+        **words_and_merges(file, tokens, kinds),
+    }
+
+
+def words_and_merges(file: GGUFFile, tokens: list[str], kinds: list[int]) -> dict[str, Any]:
+    """The parts of tokenizer.json that make ids of a text, and a text of ids."""
+    merges = merges_of(file)
+    ordinary = {token: id for id, token in enumerate(tokens) if kinds[id] == NORMAL}
+    characters = characters_of(list(ordinary), merges)
+    if characters is not None:
+        alphabet = dict(zip(characters, ordinary.values(), strict=True))
+        return {"model": bpe(alphabet, [], unknown=UNKNOWN), "decoder": {"type": "Fuse"}}
+    unknown = None if set(tokens) >= set(byte_characters()) else UNKNOWN
+    if merges == [NO_MERGE]:
+        whole = {**BYTES, "use_regex": False}
+        return {"model": bpe(ordinary, [], unknown=unknown), "pre_tokenizer": whole, "decoder": BYTES}
+    steps, normalizer, ignore_merges = way_of(file)
+    present = {token: id for id, token in enumerate(tokens) if kinds[id] != UNUSED}
+    return {
         "normalizer": normalizer,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps} if len(steps) > 1 else steps[0],
-        "post_processor": opening_mark(file, tokens),
+        "model": bpe(present, merges, unknown=unknown, ignore_merges=ignore_merges),
         "decoder": BYTES,
-        "model": model,
     }
+
+
+def bpe(
+    vocabulary: dict[str, int], merges: list[Any], *, unknown: str | None, ignore_merges: bool = False
+) -> dict[str, Any]:
+    """The model of a tokenizer.json. ignore_merges: a word that is a token skips the merges."""
+    return {
+        "type": "BPE",
+        "vocab": vocabulary,
+        "merges": merges,
+        "unk_token": unknown,
+        "ignore_merges": ignore_merges,
+    }
+
+
+def added_tokens(file: GGUFFile, tokens: list[str], kinds: list[int]) -> list[dict[str, Any]]:
+    added = [id for id, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)]
+    if len(added) > MOST_ADDED:
+        raise wrong(file.path, f"it has {len(added):,} added tokens, and at most {MOST_ADDED:,} are allowed")
+    takes_nothing = dict.fromkeys(("normalized", "single_word", "lstrip", "rstrip"), False)
+    return [{"id": id, "content": tokens[id], "special": kinds[id] == CONTROL, **takes_nothing} for id in added]
 
 
 def merges_of(file: GGUFFile) -> list[Any]:
@@ -198,6 +227,8 @@ def named_tokens(file: GGUFFile) -> dict[str, Any]:
     """What tokenizer_config.json says besides: tokens with a role, and how a conversation is written."""
     tokens = texts(file, "tokens")
     roles = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
+    if file.settings.get(STAND_IN) is True:
+        roles = {}
     named: dict[str, Any] = {name: token_with_role(file, role, tokens) for name, role in roles.items()}
     named["chat_template"] = file.settings.get("tokenizer.chat_template")
     return {name: value for name, value in named.items() if isinstance(value, str)}
@@ -233,7 +264,7 @@ def sentencepiece_model(file: GGUFFile, tokens: list[str], kinds: list[int], sco
         proto.pieces.add(piece=token, type=kind, score=float(score))
     spec = proto.trainer_spec
     spec.model_type = spec.BPE
-    spec.byte_fallback = 6 in kinds
+    spec.byte_fallback = BYTE in kinds
     for name, role in (("bos_id", "bos"), ("eos_id", "eos"), ("unk_id", "unknown"), ("pad_id", "padding")):
         mark = token_with_role(file, role, tokens)
         setattr(spec, name, -1 if mark is None else tokens.index(mark))

@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from homespun.checkpoint import load_model
+from homespun.checkpoint import load_config, load_model
+from homespun.checkpoint.adapter import is_adapter
+from homespun.checkpoint.place import model_folder
+from homespun.errors import CheckpointError
+from homespun.interop.adapter import open_adapter
 from homespun.interop.find import find_model
 from homespun.interop.gguf import load_gguf
+from homespun.interop.gguf_config import config_of
+from homespun.interop.gguf_file import read_gguf
+from homespun.interop.gguf_tokenizer import tokenizer_of
 
 if TYPE_CHECKING:
-    from homespun.model import GPT, Bigram
+    from homespun.model import GPT, Bigram, BigramConfig, GPTConfig
     from homespun.tokenizer import Tokenizer
 
 
 def open_model(
     model: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> tuple[GPT | Bigram, Tokenizer, Path]:
-    """The model, its tokenizer, and where they lie: a model folder or a .gguf file.
+    """The model, its tokenizer, and where they lie: a model folder, the folder of an adapter, or a .gguf file.
 
     model: one of these, a hub id (`org/name`, `org/name@revision`), or the name of a known small model.
     Raises CheckpointError, TokenizerError, DownloadFailed, MissingExtra.
     """
     place = find_model(model)
-    load = load_gguf if place.is_file() and place.suffix.lower() == ".gguf" else load_model
-    opened, tokenizer = load(place, device=device, dtype=dtype)
+    opened, tokenizer = loader_of(place)(place, device=device, dtype=dtype)
     return opened, tokenizer, place
+
+
+def look_into(place: Path) -> tuple[GPTConfig | BigramConfig, Tokenizer]:
+    """The shape of the model that lies there, and its tokenizer; no weights are read.
+
+    Raises CheckpointError, TokenizerError; of an adapter, too, which has no shape of its own.
+    """
+    from homespun import tokenizer as tokenizers
+
+    if place.is_file() and place.suffix.lower() == ".gguf":
+        file = read_gguf(place)
+        return config_of(file), tokenizer_of(file)
+    if is_adapter(place):
+        raise CheckpointError(
+            f"{place} is an adapter already: changes to a model, without the model.",
+            f"Make a whole model of it first:  homespun export {place} --to merged",
+        )
+    config = load_config(place)
+    return config, tokenizers.load(model_folder(place))
+
+
+def loader_of(place: Path) -> Callable[..., tuple[GPT | Bigram, Tokenizer]]:
+    """What opens what lies there."""
+    if is_adapter(place):
+        return open_adapter
+    return load_gguf if place.is_file() and place.suffix.lower() == ".gguf" else load_model

@@ -36,28 +36,43 @@ class CausalSelfAttention(nn.Module):
         self.key_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else nn.Identity()
 
     def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor] | None = None, cache: KVCache | None = None
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor] | None = None,
+        cache: KVCache | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        """x (B, T, C) -> (B, T, C). angles: cosines and sines (T, 1, D/2), where positions are rotary."""
+        """x (B, T, C) -> (B, T, C). angles: cosines and sines (T, 1, D/2), where positions are rotary.
+
+        mask: (B, 1, T, T) booleans, who may look at whom; None where every token sees all before it.
+        """
         q = self.query_norm(self.split_heads(self.query(x)))  # (B, T, H, D)
         k = self.key_norm(self.split_heads(self.key(x)))  # (B, T, G, D), G key-value heads
         v = self.split_heads(self.value(x))  # (B, T, G, D)
         if angles is not None:
             q, k = rotate(q, *angles), rotate(k, *angles)
+        return self.output(self.mix(q, k, v, cache, mask).flatten(2))  # (B, T, H * D) -> (B, T, C)
+
+    def mix(
+        self, q: Tensor, k: Tensor, v: Tensor, cache: KVCache | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """What each query takes up: q (B, T, H, D), k and v (B, T, G, D) -> (B, T, H, D)."""
         # Only now do the heads move forward: up to here all numbers are read and written in the order in
         # which they lie in memory, which the backward pass of norm and rotation takes half the time for.
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D) or (B, G, T, D)
         if cache is not None:
             k, v = (part.to(q.dtype) for part in cache.extend(self.layer, k, v))  # (B, G, S, D), S tokens so far
-        out = attend(q, k, v, self.scale, self.dropout if self.training else 0.0)  # (B, H, T, D)
-        return self.output(out.transpose(1, 2).flatten(2))  # (B, T, H * D) -> (B, T, C)
+        out = attend(q, k, v, self.scale, self.dropout if self.training else 0.0, mask)  # (B, H, T, D)
+        return out.transpose(1, 2)
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, T, H * D) -> (B, T, H, D)"""
         return x.unflatten(-1, (-1, self.head_width))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0, mask: Tensor | None = None
+) -> Tensor:
     """q (B, H, T, D), k and v (B, G, S, D) -> (B, H, T, D), by the way that is quicker here.
 
     On a CPU the fused kernel's backward pass costs more than all matrix products of the
@@ -65,33 +80,40 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0) 
     on a GPU, the fused one is quicker. Both give the same, to rounding (a test holds them to it).
     """
     if q.device.type == "cpu" and torch.is_grad_enabled():
-        return attend_explicitly(q, k, v, scale, dropout)
-    return attend_fused(q, k, v, scale, dropout)
+        return attend_explicitly(q, k, v, scale, dropout, mask)
+    return attend_fused(q, k, v, scale, dropout, mask)
 
 
-def attend_explicitly(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
+def attend_explicitly(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0, mask: Tensor | None = None
+) -> Tensor:
     """Attention as the lecture writes it. The T queries are the last of the S tokens."""
     share = q.size(1) // k.size(1)
     if share > 1:
         k, v = k.repeat_interleave(share, dim=1), v.repeat_interleave(share, dim=1)  # (B, H, S, D)
     scores = q @ k.transpose(-2, -1) * scale  # (B, H, T, S)
-    scores = scores.masked_fill(~sees(q.size(2), k.size(2), q.device), float("-inf"))
+    mask = sees(q.size(2), k.size(2), q.device) if mask is None else mask
+    scores = scores.masked_fill(~mask, float("-inf"))
     weights = F.softmax(scores, dim=-1)  # (B, H, T, S), each row adds up to one
     weights = F.dropout(weights, dropout, training=dropout > 0.0)
     return weights.to(v.dtype) @ v  # (B, H, T, D)
 
 
-def attend_fused(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
+def attend_fused(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0, mask: Tensor | None = None
+) -> Tensor:
     """The same in one kernel of PyTorch's."""
     new, total = q.size(2), k.size(2)
-    mask = None if new in (1, total) else sees(new, total, q.device)
+    is_causal = mask is None and new == total and new > 1
+    if mask is None and new not in (1, total):
+        mask = sees(new, total, q.device)
     return F.scaled_dot_product_attention(
         q,
         k,
         v,
         attn_mask=mask,
         dropout_p=dropout,
-        is_causal=new == total and new > 1,
+        is_causal=is_causal,
         scale=scale,
         enable_gqa=q.size(1) != k.size(1),
     )

@@ -43,8 +43,12 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor] | None = None, cache: KVCache | None = None
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor] | None = None,
+        cache: KVCache | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x), angles, cache))
+        x = x + self.dropout(self.attention(self.attention_norm(x), angles, cache, mask))
         x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
         return x

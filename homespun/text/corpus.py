@@ -120,7 +120,7 @@ class Corpus:
         nothing = True
         for source in self.sources:
             for document in source.documents(self.request, tally):
-                if _is_blank(document):
+                if document.record is None and _is_blank(document):
                     tally.add("empty", document.origin)
                 else:
                     nothing = False

@@ -23,12 +23,14 @@ class Document:
 
     `origin` is what a person calls it: `book.txt`, `src/a.py`, `letters.zip!1.txt`, `chat.jsonl:12`.
     `remarks` says what was met on the way (kinds of notes.KINDS), complete once it was read through.
+    `record` is what was read that is more than a text (see formats.Records); the text is then `str` of it.
     """
 
     origin: str
     encoding: str
     chunks: Callable[[], Iterable[str]] = field(repr=False)
     remarks: set[str] = field(default_factory=set)
+    record: object | None = field(default=None, repr=False)
 
     def pieces(self) -> Iterator[str]:
         """The text in pieces of at most 1 Mi characters; joined they are the whole of it.
@@ -56,6 +58,11 @@ def text_document(origin: str, text: str, encoding: str = "utf-8") -> Document:
             text = text.replace("\r", "\n")
     text = whole_characters(text)
     return Document(origin, encoding, lambda: (text,), remarks)
+
+
+def record_document(origin: str, record: object, encoding: str = "utf-8") -> Document:
+    """A document of a record that somebody knows how to read."""
+    return Document(origin, encoding, lambda: (str(record),), record=record)
 
 
 def whole_characters(text: str) -> str:

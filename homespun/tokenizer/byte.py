@@ -5,7 +5,7 @@ In tokenizer.json it is a byte-pair model on bytes without a single merge.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
 from homespun.tokenizer.byte_level import byte_characters, has_affixes
+from homespun.tokenizer.special import in_parts, special_tokens_from
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
 from homespun.tokenizer.unknown import lone_surrogate, unknown_character
 
@@ -23,19 +24,35 @@ BYTES = 256
 
 
 class ByteTokenizer(Tokenizer):
-    """Ids 0 to 255 are the bytes; 256 is `<|endoftext|>` if wanted."""
+    """Ids 0 to 255 are the bytes; from 256 on there are special tokens, where it has any."""
 
-    def __init__(self, *, end_of_text: bool, settings: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        special_tokens: Sequence[str] = (),
+        end_of_text: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         vocabulary = {character: byte for byte, character in enumerate(byte_characters())}
         backend = Backend(models.BPE(vocab=vocabulary, merges=[]))
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         backend.decoder = decoders.ByteLevel()
-        if end_of_text:
-            backend.add_special_tokens([special(END_OF_TEXT)])
-        super().__init__(backend, "byte", end_of_text=END_OF_TEXT if end_of_text else None, settings=settings)
+        backend.add_special_tokens([special(token) for token in special_tokens])
+        super().__init__(backend, "byte", end_of_text=end_of_text, settings=settings)
 
-    def for_a_new_model(self, *, documents: int) -> ByteTokenizer:
-        return ByteTokenizer(end_of_text=documents > 1 or self.end_of_text is not None, settings=self.settings)
+    def for_a_new_model(self, *, documents: int) -> Tokenizer:
+        if documents > 1 and self.end_of_text is None:
+            return self.with_special_tokens([END_OF_TEXT], end_of_text=END_OF_TEXT)
+        return self
+
+    def with_special_tokens(
+        self, tokens: Iterable[str], *, end_of_text: str | None, settings: Mapping[str, Any] | None = None
+    ) -> ByteTokenizer:
+        return ByteTokenizer(
+            special_tokens=list(dict.fromkeys([*self.special_tokens, *tokens])),
+            end_of_text=end_of_text,
+            settings=self.settings if settings is None else settings,
+        )
 
     def encode_array(self, text: str) -> NDArray[Any]:
         if not text.isascii() and lone_surrogate(text):
@@ -46,18 +63,19 @@ class ByteTokenizer(Tokenizer):
         return [self.encode_array(text) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
-        array = self._checked(ids)
-        ends = np.flatnonzero(array == BYTES)
-        parts = (part[part != BYTES].astype(np.uint8).tobytes() for part in np.split(array, ends))
-        return END_OF_TEXT.encode().join(parts).decode("utf-8", "replace")
+        return in_parts(
+            self._checked(ids),
+            BYTES,
+            lambda part: part.astype(np.uint8).tobytes().decode("utf-8", "replace"),
+            self._token,
+        )
 
 
-def is_byte_tokenizer(content: dict[str, Any]) -> bool:
-    """Whether this tokenizer.json gives each byte its own value as id, and has at most `<|endoftext|>` besides."""
+def special_tokens_of(content: dict[str, Any]) -> list[str] | None:
+    """The special tokens of this tokenizer.json if it gives each byte its own value as id; else None."""
     model, pre_tokenizer = content["model"], content.get("pre_tokenizer") or {}
     vocabulary = {character: byte for byte, character in enumerate(byte_characters())}
-    added = [(token["id"], token["content"]) for token in content.get("added_tokens") or []]
-    return (
+    plain = (
         model.get("type") == "BPE"
         and not model.get("merges")
         and not has_affixes(model)
@@ -65,5 +83,5 @@ def is_byte_tokenizer(content: dict[str, Any]) -> bool:
         and pre_tokenizer.get("type") == "ByteLevel"
         and not pre_tokenizer.get("add_prefix_space")
         and not content.get("normalizer")
-        and added in ([], [(BYTES, END_OF_TEXT)])
     )
+    return special_tokens_from(BYTES, content.get("added_tokens") or []) if plain else None

@@ -6,7 +6,7 @@ here, but through a table indexed by code point: the text as UTF-32 is already a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from tokenizers import decoders, models
 
 from homespun.errors import NotEnoughText
 from homespun.tokenizer.byte_level import has_affixes
+from homespun.tokenizer.special import in_parts, special_tokens_from
 from homespun.tokenizer.stream import CharacterStream, TokenStream
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, readable, special
 from homespun.tokenizer.unknown import UNKNOWN, lone_surrogate, unknown_character
@@ -28,24 +29,39 @@ BLOCK = 2**16
 
 
 class CharTokenizer(Tokenizer):
-    """One id for each character of an alphabet, in the order given, and `<|endoftext|>` after them if wanted."""
+    """One id for each character of an alphabet, in the order given; special tokens, if it has any, after them."""
 
     def __init__(
-        self, alphabet: Sequence[str], *, end_of_text: bool, settings: dict[str, Any] | None = None
+        self,
+        alphabet: Sequence[str],
+        *,
+        special_tokens: Sequence[str] = (),
+        end_of_text: str | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         assert all(len(character) == 1 for character in alphabet)
         vocabulary = {character: id for id, character in enumerate(alphabet)}
         assert len(vocabulary) == len(alphabet)
         backend = Backend(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
         backend.decoder = decoders.Fuse()
-        if end_of_text:
-            backend.add_special_tokens([special(END_OF_TEXT)])
-        super().__init__(backend, "char", end_of_text=END_OF_TEXT if end_of_text else None, settings=settings)
+        backend.add_special_tokens([special(token) for token in special_tokens])
+        super().__init__(backend, "char", end_of_text=end_of_text, settings=settings)
         self.alphabet = "".join(alphabet)
 
-    def for_a_new_model(self, *, documents: int) -> CharTokenizer:
-        end_of_text = documents > 1 or self.end_of_text is not None
-        return CharTokenizer(self.alphabet, end_of_text=end_of_text, settings=self.settings)
+    def for_a_new_model(self, *, documents: int) -> Tokenizer:
+        if documents > 1 and self.end_of_text is None:
+            return self.with_special_tokens([END_OF_TEXT], end_of_text=END_OF_TEXT)
+        return self
+
+    def with_special_tokens(
+        self, tokens: Iterable[str], *, end_of_text: str | None, settings: Mapping[str, Any] | None = None
+    ) -> CharTokenizer:
+        return CharTokenizer(
+            self.alphabet,
+            special_tokens=list(dict.fromkeys([*self.special_tokens, *tokens])),
+            end_of_text=end_of_text,
+            settings=self.settings if settings is None else settings,
+        )
 
     @cached_property
     def _code_points(self) -> NDArray[np.uint32]:
@@ -73,11 +89,7 @@ class CharTokenizer(Tokenizer):
         return [self.encode_array(text) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
-        array = self._checked(ids)
-        if self.end_of_text is None:
-            return self._characters(array)
-        ends = np.flatnonzero(array == self.end_of_text)
-        return END_OF_TEXT.join(self._characters(part[part != self.end_of_text]) for part in np.split(array, ends))
+        return in_parts(self._checked(ids), len(self.alphabet), self._characters, self._token)
 
     def _characters(self, ids: NDArray[Any]) -> str:
         return self._code_points[ids].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
@@ -99,11 +111,12 @@ def char_tokenizer(alphabet: Iterable[str], *, documents: int) -> CharTokenizer:
     halves = {character for character in characters if lone_surrogate(character)}
     if halves:
         raise unknown_character("".join(characters), halves, known=None)
-    return CharTokenizer(characters, end_of_text=documents > 1)
+    end = END_OF_TEXT if documents > 1 else None
+    return CharTokenizer(characters, special_tokens=[end] if end else [], end_of_text=end)
 
 
-def alphabet_of(content: dict[str, Any]) -> tuple[list[str], bool] | None:
-    """(alphabet, whether it has `<|endoftext|>`) if this tokenizer.json is a character tokenizer of ours.
+def alphabet_of(content: dict[str, Any]) -> tuple[list[str], list[str]] | None:
+    """(alphabet, special tokens) if this tokenizer.json is a character tokenizer of ours.
 
     Recognised by what it does, not by a label, so that it is also known after another program saved it again.
     """
@@ -122,7 +135,5 @@ def alphabet_of(content: dict[str, Any]) -> tuple[list[str], bool] | None:
         return None
     if any(len(token) != 1 or lone_surrogate(token) for token in vocabulary):
         return None
-    added = [(token["id"], token["content"]) for token in content.get("added_tokens") or []]
-    if added not in ([], [(len(vocabulary), END_OF_TEXT)]):
-        return None
-    return vocabulary, bool(added)
+    special_tokens = special_tokens_from(len(vocabulary), content.get("added_tokens") or [])
+    return None if special_tokens is None else (vocabulary, special_tokens)

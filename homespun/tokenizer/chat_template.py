@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from homespun.errors import MissingExtra, TokenizerError, UsageError
 
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from tokenizers import Encoding
     from tokenizers import Tokenizer as Backend
 
     from homespun.tokenizer.tokenizer import Tokenizer
@@ -38,7 +39,12 @@ NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 # Not a character, and never one: put between the characters of what only looks like a special token.
 APART = "\ufdd0"
+# The same kind of non-characters, around what {% generation %} marks, where that is asked for.
+ANSWER, ANSWERED = "\ufdd1", "\ufdd2"
 PROBE = "homespun"  # an answer to find the end of
+
+
+_NOT_CHARACTERS = re.compile(f"[{APART}{ANSWER}{ANSWERED}]")
 
 
 class ChatTemplate:
@@ -56,6 +62,7 @@ class ChatTemplate:
         self.source = source
         self.names = dict(names or {})
         self.template = compiled(source)
+        self.marks_answers = "endgeneration" in source
 
     def render(self, messages: Sequence[Message], *, answer: bool = False, **names: Any) -> str:
         """The conversation as text, special tokens written out. answer: with the beginning of an answer behind it.
@@ -67,10 +74,16 @@ class ChatTemplate:
         given = {"tools": None, "documents": None, **self.names, **names}
         return self._rendered(each_string(aliased(messages), str), answer, each_string(given, str))
 
-    def _rendered(self, messages: Any, answer: bool, names: Mapping[str, Any]) -> str:
+    @cached_property
+    def marking(self) -> Any:
+        """The template, writing ANSWER and ANSWERED around what it marks with {% generation %}."""
+        return compiled(self.source, mark_answers=True)
+
+    def _rendered(self, messages: Any, answer: bool, names: Mapping[str, Any], *, marked: bool = False) -> str:
+        template = self.marking if marked else self.template
         parts, length = [], 0
         with failures_told():
-            for part in self.template.generate(messages=messages, add_generation_prompt=answer, **names):
+            for part in template.generate(messages=messages, add_generation_prompt=answer, **names):
                 parts.append(part)
                 length += len(part)
                 if length > LONGEST_TEXT:
@@ -90,15 +103,32 @@ class ChatTokenizer:
 
     def encode(self, messages: Sequence[Message], *, answer: bool = False, **names: Any) -> list[int]:
         """The ids of the conversation, as `apply_chat_template` gives them. Raises TokenizerError."""
-        given = {"tools": None, "documents": None, **names}
-        kept_apart = each_string(aliased(messages), self._as_text)
-        template_names = {**self.template.names, **each_string(given, self._as_text)}
-        text = self.template._rendered(kept_apart, answer, template_names)
+        text = self.written(self.kept_apart(aliased(messages)), answer=answer, **self.kept_apart(names))
         ids: list[int] = []
         for part in text.split(APART):
             # A character alone is what is left of something kept apart, and may itself be the name of a token.
             ids += self.tokenizer.encode(part) if len(part) == 1 and APART in text else self._with_special(part)
         return ids
+
+    def kept_apart(self, plain: Any) -> Any:
+        """Messages, or what else a template is told, as it may be written: what looks like a special token has
+        APART between its characters. Raises UsageError where it is not plain data."""
+        return each_string(plain, self._as_text)
+
+    def written(self, messages: Any, *, answer: bool = False, marked: bool = False, **names: Any) -> str:
+        """The conversation as text. messages, names: as `kept_apart` gives them.
+
+        marked: ANSWER and ANSWERED stand around what the template marks with {% generation %}.
+        """
+        given = {"tools": None, "documents": None, **self.template.names, **names}
+        return self.template._rendered(messages, answer, given, marked=marked)
+
+    def encode_parts(self, parts: Sequence[str]) -> list[Encoding]:
+        """What the library makes of each part of a `written` text, between one APART and the next: ids, and where
+        each character went. Many at once, in parallel. Raises TokenizerError, UnknownCharacter."""
+        with self._failures_told(parts):
+            found: list[Encoding] = self._backend.encode_batch(list(parts), add_special_tokens=False)
+        return found
 
     @cached_property
     def ends(self) -> frozenset[int]:
@@ -112,7 +142,7 @@ class ChatTokenizer:
         return frozenset(found)
 
     def _as_text(self, text: str) -> str:
-        text = text.replace(APART, "")
+        text = _NOT_CHARACTERS.sub("", text)
         return self._special.sub(lambda token: APART + APART.join(token[0]) + APART, text)
 
     @cached_property
@@ -123,11 +153,17 @@ class ChatTokenizer:
     def _with_special(self, text: str) -> list[int]:
         if not self._special.search(text):
             return self.tokenizer.encode(text)  # which knows how to tell what is wrong with a text
-        from homespun.tokenizer.failure import damaged, failures_told
-
-        with failures_told(damaged("encode a conversation")):
+        with self._failures_told([text]):
             ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
+
+    def _failures_told(self, texts: Sequence[str]) -> AbstractContextManager[None]:
+        """A character that the tokenizer has no id for is told like in any text."""
+        from homespun.tokenizer.failure import failures_told
+
+        return failures_told(
+            lambda error: self.tokenizer._explain([self._special.sub("", text) for text in texts], error)
+        )
 
     @cached_property
     def _backend(self) -> Backend:
@@ -218,9 +254,9 @@ def failures_told() -> Iterator[None]:
         ) from error
 
 
-def compiled(source: str) -> Any:
+def compiled(source: str, *, mark_answers: bool = False) -> Any:
     """The template, ready to be rendered. Raises TokenizerError, MissingExtra."""
-    environment = sandbox()
+    environment = sandbox(*((ANSWER, ANSWERED) if mark_answers else ("", "")))
     try:
         return environment.from_string(source)
     except Exception as error:  # Jinja's own, RecursionError, what constants come to: all of it is the file's
@@ -230,8 +266,11 @@ def compiled(source: str) -> Any:
         ) from error
 
 
-def sandbox() -> ImmutableSandboxedEnvironment:
-    """Jinja as transformers sets it up, and with a limit to what a template can make."""
+def sandbox(before_answer: str = "", behind_answer: str = "") -> ImmutableSandboxedEnvironment:
+    """Jinja as transformers sets it up, and with a limit to what a template can make.
+
+    before_answer, behind_answer: written around what is marked with {% generation %}.
+    """
     try:
         import jinja2
         from jinja2 import ext, nodes
@@ -246,7 +285,9 @@ def sandbox() -> ImmutableSandboxedEnvironment:
 
         def parse(self, parser: Any) -> nodes.Node:
             line = next(parser.stream).lineno
-            return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True)).set_lineno(line)
+            inside = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            before, behind = (nodes.Output([nodes.TemplateData(mark)]) for mark in (before_answer, behind_answer))
+            return nodes.Scope([before, *inside, behind]).set_lineno(line)
 
     class Sandbox(ImmutableSandboxedEnvironment):
         intercepted_binops = frozenset(("*", "**"))

@@ -32,7 +32,7 @@ def build(
     if spec == "char":
         return char_tokenizer(alphabet, documents=documents)
     if spec == "byte":
-        return ByteTokenizer(end_of_text=documents > 1)
+        return ByteTokenizer().for_a_new_model(documents=documents)
     if spec == "gpt2":
         return gpt2_tokenizer()
     if spec == "bpe" or (name == "bpe" and size.isdecimal()):

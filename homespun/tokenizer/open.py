@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer as Backend
 
 from homespun.errors import TokenizerError
-from homespun.tokenizer.byte import ByteTokenizer, is_byte_tokenizer
+from homespun.tokenizer.byte import ByteTokenizer, special_tokens_of
 from homespun.tokenizer.char import CharTokenizer, alphabet_of
 from homespun.tokenizer.json_file import backend_from, cuts_safely, read_json_object, read_tokenizer_json, wrong
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
@@ -47,10 +47,12 @@ def _load_json(path: Path) -> Tokenizer:
     content, said = read_tokenizer_json(path), _read_settings(path.parent)
     found = alphabet_of(content)
     if found is not None:
-        alphabet, end_of_text = found
-        return CharTokenizer(alphabet, end_of_text=end_of_text, settings=_kept(said))
-    if is_byte_tokenizer(content):
-        return ByteTokenizer(end_of_text=bool(content.get("added_tokens")), settings=_kept(said))
+        alphabet, special_tokens = found
+        end = _end_among(special_tokens, said)
+        return CharTokenizer(alphabet, special_tokens=special_tokens, end_of_text=end, settings=_kept(said))
+    if (special_tokens_of_bytes := special_tokens_of(content)) is not None:
+        end = _end_among(special_tokens_of_bytes, said)
+        return ByteTokenizer(special_tokens=special_tokens_of_bytes, end_of_text=end, settings=_kept(said))
     backend = backend_from(content, path)
     settings = {**_kept(said), **_named_tokens(said, backend)}
     tokenizer = Tokenizer(
@@ -96,6 +98,12 @@ def _named_tokens(said: dict[str, Any], backend: Backend) -> dict[str, str]:
             if token not in added:
                 backend.add_special_tokens([special(token)])
     return named
+
+
+def _end_among(special_tokens: list[str], said: dict[str, Any]) -> str | None:
+    """The one that ends a text: the one that the settings name, else `<|endoftext|>` where it is there."""
+    named = said.get("eos_token")
+    return named if named in special_tokens else END_OF_TEXT if END_OF_TEXT in special_tokens else None
 
 
 def _usual_end(backend: Backend) -> str | None:

@@ -133,6 +133,24 @@ class Tokenizer:
             may_be_cut=self._may_be_cut,
         )
 
+    def with_special_tokens(
+        self, tokens: Iterable[str], *, end_of_text: str | None, settings: Mapping[str, Any] | None = None
+    ) -> Tokenizer:
+        """The same tokenizer with more special tokens, behind the last id; those that it has keep theirs.
+
+        end_of_text: one of its tokens, or None. settings: instead of its own.
+        """
+        with failures_told(damaged("be copied")):
+            backend = Backend.from_str(self._backend.to_str())
+            backend.add_special_tokens([special(token) for token in tokens])
+        return Tokenizer(
+            backend,
+            self.kind,
+            end_of_text=end_of_text,
+            settings=self.settings if settings is None else settings,
+            may_be_cut=self._may_be_cut,
+        )
+
     @cached_property
     def key(self) -> str:
         """A hash of everything that decides which ids a text gets; the same before `save` and after `load`."""

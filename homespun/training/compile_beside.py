@@ -13,7 +13,7 @@ import torch
 
 from homespun.device import autocast, choose_dtype
 from homespun.model import build
-from homespun.training.compiled import remember, tried
+from homespun.training.compiled import forms, remember, tried
 from homespun.training.plan import Plan
 
 
@@ -31,7 +31,8 @@ def compile_step(plan: Plan, vocab_size: int) -> None:
     shape = (plan.batch_size // plan.micro_batches, plan.context_length)
     ids = torch.zeros(shape, dtype=torch.int64, device=plan.device)
     computed_in = choose_dtype(plan.dtype, torch.device(plan.device))
-    tried(torch.compile(model, dynamic=False), model, [ids, ids], autocast(plan.device, computed_in))
+    quickest = forms(model, plan.device, computed_in)[0]
+    tried(torch.compile(quickest, dynamic=False), model, [ids, ids], autocast(plan.device, computed_in))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from homespun import model as model_room
-from homespun.device import compiler_failures, first_line
+from homespun.device import choose_dtype, compiler_failures, first_line
 from homespun.evaluation.selftest import agree
+from homespun.model import GPT
+from homespun.training.native.operations import TRAINING, available
+from homespun.training.native.twin import quick_twin
 from homespun.training.plan import Plan
 from homespun.training.watcher import Watcher
 
@@ -47,6 +50,7 @@ class Forward:
         self.autocast = autocast
         self.watcher = watcher
         self.compute: Callable[..., Any] = model
+        self.is_quick = False  # whether it uses operations of our own
         self.beside: subprocess.Popen[bytes] | None = None
         self.threads = torch.get_num_threads()
 
@@ -94,26 +98,39 @@ class Forward:
         """
         began = time.monotonic()
         batch = [part.chunk(plan.micro_batches)[0].to(plan.device) for part in self.example]
-        try:
-            compiled = torch.compile(self.model, dynamic=False)
-            loss, gradient = tried(compiled, self.model, batch, self.autocast)
-        except compiler_failures() as error:
-            self.watcher.note(
-                f"torch.compile does not work here ({first_line(error)}); training goes on without it."
-            )
-            torch.compiler.reset()
-            return False
-        if not plan.dropout:  # with it the two draw other numbers
-            plain_loss, plain_gradient = tried(self.model, self.model, batch, self.autocast)
-            if not agree(loss, plain_loss, gradient, plain_gradient):
+        for form in forms(self.model, plan.device, choose_dtype(plan.dtype, torch.device(plan.device))):
+            compiled = torch.compile(form, dynamic=False)
+            try:
+                loss, gradient = tried(compiled, self.model, batch, self.autocast)
+            except compiler_failures() as error:
                 self.watcher.note(
-                    "torch.compile computes something else than the model here; training goes on without it."
+                    f"torch.compile does not work here ({first_line(error)}); training goes on without it."
                 )
+                torch.compiler.reset()
                 return False
-        self.watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
-        remember(plan, self.vocab_size)
-        self.compute = compiled
-        return True
+            plain_loss, plain_gradient = tried(self.model, self.model, batch, self.autocast)
+            # With dropout the two draw other numbers.
+            if plan.dropout or agree(loss, plain_loss, gradient, plain_gradient):
+                self.watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
+                remember(plan, self.vocab_size)
+                self.compute = compiled
+                self.is_quick = form is not self.model
+                return True
+            if form is not self.model:
+                self.watcher.note(
+                    "Our own operations compute something else than the model here; PyTorch's are taken."
+                )
+        self.watcher.note(
+            "torch.compile computes something else than the model here; training goes on without it."
+        )
+        return False
+
+
+def forms(model: nn.Module, device: str, dtype: torch.dtype) -> list[nn.Module]:
+    """What computes the same as the model on the same weights: the quickest first, the model itself last."""
+    if isinstance(model, GPT) and device == "cpu" and dtype is torch.bfloat16 and available(wait=True):
+        return [quick_twin(model), model]
+    return [model]
 
 
 def tried(
@@ -196,12 +213,15 @@ def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:
 
 
 def name_of(step: dict[str, Any]) -> str:
-    sources = sorted(Path(str(model_room.__file__)).parent.glob("*.py"))
+    folders = Path(str(model_room.__file__)).parent, Path(__file__).with_name("native")
+    sources = sorted(path for folder in folders for path in folder.glob("*.py"))
+    operations = TRAINING.library()  # what its processor and its source are is in its name
     facts = [
         step,
         torch.__version__,
         torch.get_num_threads(),
         os.environ.get("CXX", ""),
+        operations.name if operations else "",
         *(source.read_text(encoding="utf-8") for source in sources),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24] + ".json"

@@ -24,6 +24,7 @@ def extended_plan(run: Path, plan: Plan, *, minutes: float | None, steps: int | 
             "Its resume folder is needed to carry it on. To train anew, choose another --out.",
         )
     point = found[0]
+    assert isinstance(point.plan, Plan)
     if len(plan.extended) <= len(point.plan.extended):
         plan = point.plan
     if point.step < plan.steps:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TextIO
 
 from homespun.fetch import each_once
+from homespun.training.course import Course
 from homespun.training.forecast import Forecast
-from homespun.training.plan import Plan
 from homespun.training.watcher import Progress, Record, Result, Watcher
 
 
@@ -29,7 +29,7 @@ class Lines(Watcher):
     def downloaded(self, name: str, done: int, size: int) -> None:
         self.say_what_is_downloaded(name, done, size)
 
-    def planned(self, plan: Plan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
+    def planned(self, plan: Course, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
         about = "about " if plan.minutes else ""
         steps = f"{about}{plan.steps:,} steps of {plan.tokens_a_step:,} tokens each"
         self.say(f"{parameters:,} parameters, {steps}; the run is in {out}")

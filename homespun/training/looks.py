@@ -6,7 +6,7 @@ which weights are the best. At the end the best ones are held against all of it.
 
 from __future__ import annotations
 
-from homespun.training.plan import Plan
+from homespun.training.course import Course
 
 LOOKS = 10  # over a run, where the plan does not say how often
 SHARE_OF_LOOKS = 0.03  # of the time that all looks on the way may take
@@ -27,19 +27,19 @@ def look_tokens(learnt: int, val_tokens: int) -> int:
     return affordable if affordable < val_tokens else 0
 
 
-def closing_tokens(plan: Plan, val_tokens: int) -> int:
+def closing_tokens(plan: Course, val_tokens: int) -> int:
     """Tokens that are read at the end: all, as long as that does not take long beside the training."""
     learnt = plan.steps * plan.tokens_a_step
     affordable = max(FEWEST, plan.look_tokens, int(SHARE_OF_CLOSING * LEARNING_COSTS * learnt))
     return min(val_tokens, MOST_AT_THE_END, affordable)
 
 
-def closing_looks(plan: Plan, val_tokens: int) -> float:
+def closing_looks(plan: Course, val_tokens: int) -> float:
     """How many looks the reading at the end takes the time of."""
     return closing_tokens(plan, val_tokens) / min(val_tokens, plan.look_tokens or val_tokens)
 
 
-def look_is_due(plan: Plan, step: int) -> bool:
+def look_is_due(plan: Course, step: int) -> bool:
     """Whether the validation text is looked at after so many steps; a replay looks after the same ones."""
     if step >= plan.steps or step in plan.extended:
         return True
@@ -48,7 +48,7 @@ def look_is_due(plan: Plan, step: int) -> bool:
     return int(plan.progress(step) * LOOKS) > int(plan.progress(step - 1) * LOOKS)
 
 
-def looks_to_come(plan: Plan, step: int) -> int:
+def looks_to_come(plan: Course, step: int) -> int:
     """Looks between that step and the last one."""
     if plan.evaluate_every:
         return max(0, (plan.steps - 1) // plan.evaluate_every - step // plan.evaluate_every)

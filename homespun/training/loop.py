@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,6 +15,7 @@ from homespun.device import autocast, choose_dtype, is_out_of_memory
 from homespun.errors import TrainingError
 from homespun.evaluation import Evaluation, evaluate
 from homespun.training.compiled import Forward
+from homespun.training.course import Course
 from homespun.training.looks import closing_tokens, look_is_due
 from homespun.training.optimizer import Optimizers
 from homespun.training.pace import Pace
@@ -35,18 +36,20 @@ class Loop:
     The model is trained in place. Whoever drives the loop decides what is kept: the loop
     knows nothing of folders. `stop_asked` is looked at before every step, `on_plan` hears of
     what the run itself changes in the plan, and `after_step` is called when a step is done with.
+    What is trained may differ (the whole model, or a few weights beside it), and on what: then a loop
+    inherits from this one and says so in `make_batches`, `make_forward`, `parts_like` and `read`.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Course,
         model: nn.Module,
         dataset: Dataset,
         *,
         watcher: Watcher,
         pace: Pace,
         stop_asked: Callable[[], bool] = lambda: False,
-        on_plan: Callable[[Plan], None] = lambda plan: None,
+        on_plan: Callable[[Course], None] = lambda plan: None,
         after_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan = plan
@@ -60,7 +63,7 @@ class Loop:
         self.device = torch.device(plan.device)
         computed_in = choose_dtype(plan.dtype, self.device)
         self.autocast: Callable[[], AbstractContextManager[Any]] = autocast(self.device, computed_in)
-        self.batches = Batches(dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
+        self.batches = self.make_batches()
         self.optimizers = Optimizers(
             model,
             kind=plan.optimizer,
@@ -77,9 +80,7 @@ class Loop:
             yield self.evaluate()  # before the first step: what knowing nothing costs
         if self.is_finished():
             return
-        example = self.batches[0]
-        vocab_size = self.dataset.vocab_size
-        with Forward(self.model, vocab_size, example, autocast=self.autocast, watcher=self.watcher) as forward:
+        with self.make_forward() as forward:
             self.prepare(forward)
             self.pace.training_starts()
             while not self.is_finished() and not self.stop_asked():
@@ -94,19 +95,37 @@ class Loop:
                     yield self.evaluate()
                 self.after_step()
 
+    def make_batches(self) -> Any:
+        """What `[step]` gives the tensors of a step: first the ids, then their targets, (B, T) each."""
+        plan = self.plan
+        return Batches(self.dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
+
+    def make_forward(self) -> Any:
+        """What computes a step's loss, as a context: inside it, it may be compiled."""
+        return Forward(
+            self.model,
+            self.dataset.vocab_size,
+            self.batches[0],
+            autocast=self.autocast,
+            watcher=self.watcher,
+        )
+
     def prepare(self, forward: Forward) -> None:
         """Lets the compiled step take over as soon as it is there."""
+        assert isinstance(self.plan, Plan)
         before = forward.compute
         with self.pace.interruption():
             self.settle(forward.prepare(self.plan, self.step))
         if forward.compute is not before:
             self.is_compiled = True
+            if forward.is_quick:
+                self.optimizers.quicken()
             self.pace.pace_changed()
 
     def is_finished(self) -> bool:
         return self.step >= self.plan.steps
 
-    def settle(self, plan: Plan) -> None:
+    def settle(self, plan: Course) -> None:
         """Takes what the run itself has found out: how many steps fit, or in how many parts a batch does."""
         if plan is not self.plan:
             self.plan = plan
@@ -114,8 +133,7 @@ class Loop:
 
     def take_step(self, forward: Callable[..., Any]) -> float:
         """One update of the weights; returns the loss before it. RanAway where going on makes no sense."""
-        x, y = self.batches[self.step]  # (B, T) each
-        loss = self.loss_and_gradient(forward, x, y)
+        loss = self.loss_and_gradient(forward, self.batches[self.step])
         longest = self.plan.clip or math.inf
         length = float(nn.utils.clip_grad_norm_(self.model.parameters(), longest))
         if not math.isfinite(length) or not loss < RUNAWAY * math.log(self.dataset.vocab_size):
@@ -127,17 +145,18 @@ class Loop:
         self.optimizers.step(self.learning_rate_share())
         return loss
 
-    def loss_and_gradient(self, forward: Callable[..., Any], x: Tensor, y: Tensor) -> float:
+    def loss_and_gradient(self, forward: Callable[..., Any], batch: Sequence[Tensor]) -> float:
         """The mean loss of the batch, its gradient in the weights. In more parts where memory does not suffice."""
         while True:
             parts = self.plan.micro_batches
             try:
                 total = 0.0
-                for part_x, part_y in zip(x.chunk(parts), y.chunk(parts), strict=True):
+                for part in zip(*(tensor.chunk(parts) for tensor in batch), strict=True):
                     with self.autocast():
-                        _, loss = forward(part_x.to(self.device), part_y.to(self.device))
-                    (loss / parts).backward()
-                    total += loss.item() / parts
+                        _, loss = forward(*(tensor.to(self.device) for tensor in part))
+                    like = self.parts_like(part, batch)
+                    (loss / like).backward()
+                    total += loss.item() / like
                 return total
             except RuntimeError as error:
                 if not is_out_of_memory(error):
@@ -146,6 +165,10 @@ class Loop:
                 self.settle(self.plan.with_(micro_batches=more_parts(self.plan)))
                 parts = self.plan.micro_batches
                 self.watcher.note(f"memory did not suffice: from here on each step is computed in {parts} parts")
+
+    def parts_like(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
+        """How many parts like this one the batch has: its mean loss counts for one of so many."""
+        return self.plan.micro_batches
 
     def learning_rate(self) -> float:
         return self.plan.learning_rate * self.learning_rate_share()
@@ -199,7 +222,7 @@ class Loop:
     def state(self) -> dict[str, Tensor]:
         """All tensors that the next step depends on: weights, optimizers, and the dice that dropout throws."""
         tensors: dict[str, Tensor] = {}
-        tensors |= {f"model.{name}": weight for name, weight in self.model.named_parameters()}
+        tensors |= {f"model.{name}": weight for name, weight in self.optimizers.named.items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizers.state().items()}
         tensors["dice.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -209,7 +232,7 @@ class Loop:
     def restore(self, tensors: dict[str, Tensor], step: int, losses: list[float]) -> None:
         """Goes on after `step` steps, from a state that `state` gave. KeyError where it is of another model."""
         with torch.no_grad():
-            for name, weight in self.model.named_parameters():
+            for name, weight in self.optimizers.named.items():
                 weight.copy_(tensors[f"model.{name}"])
         prefix = "optimizer."
         self.optimizers.restore({n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)})
@@ -219,7 +242,7 @@ class Loop:
         self.step, self.losses = step, list(losses)
 
 
-def more_parts(plan: Plan) -> int:
+def more_parts(plan: Course) -> int:
     """The next larger number of equal parts that a step can be computed in. TrainingError beyond one sequence."""
     for parts in range(plan.micro_batches + 1, plan.batch_size + 1):
         if plan.batch_size % parts == 0:

@@ -11,7 +11,7 @@ BETAS = (0.9, 0.95)
 
 
 class Optimizers:
-    """The optimizers of one model, driven as one.
+    """The optimizers of one model's weights, of those that are trained, driven as one.
 
     Matrices of the blocks are directions to be mixed: Muon. Embeddings, the head, norms and
     biases are looked up or added, a row or a number at a time: AdamW. Norms, biases and
@@ -21,7 +21,7 @@ class Optimizers:
     def __init__(
         self, model: nn.Module, *, kind: str, learning_rate: float, weight_decay: float, dtype: torch.dtype
     ) -> None:
-        self.named = dict(model.named_parameters())
+        self.named = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         matrices, decayed, others = [], [], []
         for name, weight in self.named.items():
             in_block = name.startswith("blocks.") and weight.ndim == 2
@@ -49,6 +49,12 @@ class Optimizers:
                 group["lr"] = self.learning_rate * share
             optimizer.step()
         self.forget_gradients()
+
+    def quicken(self) -> None:
+        """From here on Muon's steps are taken by the compiled operations, which have to be available."""
+        for optimizer in self.all:
+            if isinstance(optimizer, Muon):
+                optimizer.is_quick = True
 
     def forget_gradients(self) -> None:
         for optimizer in self.all:

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from homespun.training.course import C, Course
 from homespun.training.looks import looks_to_come
-from homespun.training.plan import Plan
 
 TIMED_FROM = 3  # the first steps warm up caches and allocators
 REMEMBERED = 200  # steps whose mean is the pace: machines change speed, and change it back
@@ -33,11 +33,20 @@ class Pace:
 
     started         time.monotonic() when the command began; its minutes count from there
     closing_looks   how many looks of the validation text what comes after the last step costs: it reads all of it
+    closing_samples how many samples are written there
     most_steps      that the text is good for, however much time there is
     """
 
-    def __init__(self, started: float, *, closing_looks: float = 1.0, most_steps: float = math.inf) -> None:
+    def __init__(
+        self,
+        started: float,
+        *,
+        closing_looks: float = 1.0,
+        closing_samples: int = 1,
+        most_steps: float = math.inf,
+    ) -> None:
         self.started = started
+        self.closing_samples = closing_samples
         self.closing_looks = closing_looks
         self.most_steps = most_steps
         self.step_seconds: deque[float] = deque(maxlen=REMEMBERED)
@@ -57,7 +66,7 @@ class Pace:
     def step_starts(self) -> None:
         self.last = time.monotonic()
 
-    def step_done(self, plan: Plan, step: int) -> Plan:
+    def step_done(self, plan: C, step: int) -> C:
         """To be called after every step; returns the plan, with another number of steps where the end moves."""
         now = time.monotonic()
         self.stepping += now - self.last
@@ -85,14 +94,14 @@ class Pace:
         yield
         self.foreseen += time.monotonic() - began
 
-    def retiming_is_due(self, plan: Plan, now: float) -> bool:
+    def retiming_is_due(self, plan: Course, now: float) -> bool:
         """Where time is short everything happens sooner: a run may be over before twenty steps are timed."""
         total = plan.minutes * 60
         if now - self.started > total - self.closing():
             return True
         return self.timed >= TIMED_BEFORE_RETIMING and now - self.looked_at_the_end > SHARE_BETWEEN * total
 
-    def steps_that_fit(self, plan: Plan, step: int) -> int:
+    def steps_that_fit(self, plan: Course, step: int) -> int:
         """All steps of the run, those that are done included, so that it ends in time with its evaluations."""
         left = plan.minutes * 60 - self.seconds() - self.closing()
         left -= looks_to_come(plan, step) * self.look_seconds
@@ -101,7 +110,7 @@ class Pace:
 
     def closing(self) -> float:
         """Seconds that are needed after the last step: all of the validation text, a sample, and the folder."""
-        return self.closing_looks * self.look_seconds + self.sample_seconds + KEPT_BACK
+        return self.closing_looks * self.look_seconds + self.closing_samples * self.sample_seconds + KEPT_BACK
 
     def share_aside(self) -> float:
         """Of the time since training began, what was neither steps nor looks: resume points, samples."""
@@ -136,11 +145,11 @@ class Pace:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def tokens_per_second(self, plan: Plan) -> float:
+    def tokens_per_second(self, plan: Course) -> float:
         """Of training alone; 0 before it is known."""
         return plan.tokens_a_step / self.one_step() if self.step_seconds else 0.0
 
-    def seconds_left(self, plan: Plan, step: int) -> float | None:
+    def seconds_left(self, plan: Course, step: int) -> float | None:
         if not self.step_seconds:
             return None
         looks = looks_to_come(plan, step) * self.look_seconds

@@ -20,6 +20,7 @@ from homespun.checkpoint import read_json, read_tensors, write_json, write_tenso
 from homespun.checkpoint.atomic import flush_folder, replacing_files
 from homespun.errors import CheckpointError, HomespunError
 from homespun.fetch import sha256_of
+from homespun.training.course import Course
 from homespun.training.plan import Plan
 from homespun.training.watcher import Record
 
@@ -40,7 +41,7 @@ LARGEST_SHARE = 1 / 40
 class Point:
     """A moment of a run, after `step` steps; `seconds` is what the run had taken until then."""
 
-    plan: Plan
+    plan: Course
     step: int
     seconds: float
     losses: list[float]
@@ -75,15 +76,15 @@ def write_point(run: Path, point: Point, state: dict[str, Tensor], best_weights:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest_point(run: Path) -> tuple[Point, dict[str, Tensor], Path] | None:
+def newest_point(run: Path, kind: type[Course] = Plan) -> tuple[Point, dict[str, Tensor], Path] | None:
     """The newest whole point, its state, and the file of its best weights; None where there is no point at all.
 
-    Raises CheckpointError where there are points and none of them is whole.
+    kind: what its plan is. Raises CheckpointError where there are points and none of them is whole.
     """
     damages = []
     for folder in folders(run):
         try:
-            return read_point(folder)
+            return read_point(folder, kind)
         except HomespunError as error:
             damages.append(error.what)
     if damages:
@@ -94,7 +95,7 @@ def newest_point(run: Path) -> tuple[Point, dict[str, Tensor], Path] | None:
     return None
 
 
-def read_point(folder: Path) -> tuple[Point, dict[str, Tensor], Path]:
+def read_point(folder: Path, kind: type[Course]) -> tuple[Point, dict[str, Tensor], Path]:
     content = read_json(folder / POINT)
     try:
         if content["format"] != FORMAT:
@@ -107,7 +108,7 @@ def read_point(folder: Path) -> tuple[Point, dict[str, Tensor], Path]:
                 raise CheckpointError(f"{folder / name} is damaged: its checksum is not what was written.", "")
         names = {part.name for part in fields(Record)}
         point = Point(
-            plan=Plan.parse(content["plan"], str(folder / POINT)),
+            plan=kind.parse(content["plan"], str(folder / POINT)),
             step=int(content["step"]),
             seconds=float(content["seconds"]),
             losses=[float(loss) for loss in content["losses"]],

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,9 +19,10 @@ from homespun.checkpoint.atomic import replacing_files
 from homespun.checkpoint.place import WEIGHTS
 from homespun.dataset import Dataset
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
-from homespun.model import BigramConfig, build, number_of_parameters
+from homespun.model import GPT, Bigram, BigramConfig, GPTConfig, build, number_of_parameters
 from homespun.tokenizer import Tokenizer
 from homespun.training.card import model_card
+from homespun.training.course import Course
 from homespun.training.curve import draw_curve
 from homespun.training.forecast import Forecast, peak_memory
 from homespun.training.hold import held, whom
@@ -47,11 +49,18 @@ class Run:
     started     time.monotonic() when the command began; the plan's minutes count from there
     forecast    what was expected of the plan, to be told with what came of it
     resume      go on from the newest resume point in the folder; where there is none, begin
+
+    A run that trains something else, or keeps it otherwise, inherits from this one and says how in
+    `make_model`, `make_loop`, `save`, `reopened`, `card` and the names below.
     """
+
+    plan_kind: type[Course] = Plan
+    weights_file = WEIGHTS  # in the run folder: the best that there were
+    closing_samples = 1  # that are written when the run has ended
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Course,
         dataset: Dataset,
         tokenizer: Tokenizer,
         out: Path,
@@ -86,11 +95,11 @@ class Run:
     def train(self) -> Result:
         """Trains, and leaves the run folder. Ends early, and in order, on Ctrl-C or SIGTERM."""
         if not self.resume:
-            claim(self.out)
+            claim(self.out, self.plan.verb())
         with (
             held(self.out),
             self.stop,
-            telling_how_to_go_on(self.out, self.watcher),
+            telling_how_to_go_on(self.out, self.plan.verb(), self.watcher),
             open_board(self.out if self.tensorboard else None) as board,
         ):
             self.begin()
@@ -109,7 +118,7 @@ class Run:
                 self.take(self.loop.evaluate())  # after the point: the run that goes on knows nothing of it
             result = self.result(interrupted)
             write_atomically(self.out / CURVE_FILE, draw_curve(self.records, self.title))
-            write_atomically(self.out / CARD_FILE, model_card(self.plan, result, self.dataset, self.title))
+            write_atomically(self.out / CARD_FILE, self.card(result))
         self.watcher.finished(result)
         return result
 
@@ -118,7 +127,7 @@ class Run:
 
         calm: the run has run away, and from here on goes more gently.
         """
-        found = newest_point(self.out)
+        found = newest_point(self.out, self.plan_kind)
         step = 0
         if found is not None and found[0].step == 0:
             found = None  # nothing was learnt before it: beginning again is the same, and simpler
@@ -135,15 +144,13 @@ class Run:
             self.plan = self.plan.with_(calm_from=step + 1)
         self.plan.save(self.out / PLAN_FILE)
         torch.manual_seed(self.plan.seed)
-        self.model = build(self.plan.config(self.tokenizer.vocab_size)).to(self.plan.device)
-        self.loop = Loop(
-            self.plan,
-            self.model,
-            self.dataset,
+        self.model = self.make_model()
+        self.loop = self.make_loop(
             watcher=self.watcher,
             pace=Pace(
                 self.started,
-                closing_looks=closing_looks(self.plan, self.dataset.val.tokens),
+                closing_looks=self.closing_looks(),
+                closing_samples=self.closing_samples,
                 most_steps=self.most_steps(),
             ),
             stop_asked=lambda: self.stop.asked,
@@ -154,17 +161,45 @@ class Run:
             self.loop.restore(state, step, point.losses)
             self.watcher.note(f"going on after step {step:,}")
 
+    def config(self) -> GPTConfig | BigramConfig:
+        assert isinstance(self.plan, Plan)
+        return self.plan.config(self.tokenizer.vocab_size)
+
+    def make_model(self) -> nn.Module:
+        """The model as it is before the first step."""
+        return build(self.config()).to(self.plan.device)
+
+    def make_loop(self, **asked: Any) -> Loop:
+        return Loop(self.plan, self.model, self.dataset, **asked)
+
+    def save(self) -> None:
+        """Puts the weights as they are now into the folder."""
+        assert isinstance(self.model, (GPT, Bigram))
+        save_model(self.out, self.model, self.tokenizer)
+
+    def reopened(self) -> nn.Module:
+        """The model with the weights that are in the folder."""
+        return load_model(self.out, device=self.plan.device)[0]
+
+    def card(self, result: Result) -> str:
+        assert isinstance(self.plan, Plan)
+        return model_card(self.plan, result, self.dataset, self.title)
+
+    def closing_looks(self) -> float:
+        """How many looks what comes after the last step takes the time of."""
+        return closing_looks(self.plan, self.dataset.val.tokens)
+
     def most_steps(self) -> float:
         """Where the run ends even if there is time left; who extends a run wants it to read on."""
-        config = self.plan.config(self.tokenizer.vocab_size)
+        config = self.config()
         if self.plan.extended or isinstance(config, BigramConfig):
             return math.inf
         return enough_steps(config, self.plan.tokens_a_step, self.dataset.train.tokens)
 
     def put_back(self, best_weights: Path) -> None:
         """The folder's weights as they were at the point, whatever an evaluation after it has put there."""
-        with replacing_files(self.out, seal=WEIGHTS) as stage:
-            link_or_copy(best_weights, stage / WEIGHTS)
+        with replacing_files(self.out, seal=self.weights_file) as stage:
+            link_or_copy(best_weights, stage / self.weights_file)
 
     def take(self, record: Record) -> None:
         """Keeps a record, and the weights where it is the best."""
@@ -172,7 +207,7 @@ class Run:
         is_best = self.best is None or record.val_loss < self.best.val_loss
         self.records.append(record)
         if is_best:
-            save_model(self.out, self.model, self.tokenizer)
+            self.save()
         self.write_metrics()
         self.watcher.evaluated(record, is_best)
         pace = self.loop.pace
@@ -199,13 +234,13 @@ class Run:
         self.plan.save(self.out / PLAN_FILE)
         if self.records:  # the best weights went with the folder: those of now take their place
             self.records = [self.loop.evaluate()]
-            save_model(self.out, self.model, self.tokenizer)
+            self.save()
 
     def write_point(self) -> None:
         self.mend_folder()
         began = time.monotonic()
         point = Point(self.plan, self.loop.step, self.loop.pace.seconds(), self.loop.losses, self.records)
-        write_point(self.out, point, self.loop.state(), self.out / WEIGHTS)
+        write_point(self.out, point, self.loop.state(), self.out / self.weights_file)
         self.rhythm.written(began)
 
     def go_back(self, error: RanAway) -> None:
@@ -218,20 +253,20 @@ class Run:
         self.begin(calm=True)
         self.watcher.note(f"{error.what} Back at step {self.loop.step:,}, with {CALM:g} of the learning rate.")
 
-    def settle(self, plan: Plan) -> None:
+    def settle(self, plan: Course) -> None:
         """The loop has found out how many steps fit: the folder's plan says so, and replays them."""
         self.plan = plan
         plan.save(self.out / PLAN_FILE)
         self.watcher.changed(plan)
 
     def parameters(self) -> int:
-        return number_of_parameters(self.plan.config(self.tokenizer.vocab_size))
+        return number_of_parameters(self.config())
 
     def result(self, interrupted: bool) -> Result:
         """What it came to: the best weights, held against all of the validation text."""
         best = self.best
         assert best is not None, "the loop yields before its first step"
-        model, _ = load_model(self.out, device=self.plan.device)
+        model = self.reopened()
         found = self.loop.look(model) if interrupted else self.loop.read_all(model)
         if found.tokens != best.val_tokens:
             self.write_metrics(closing=best.read_again(found, seconds=round(self.loop.pace.seconds(), 3)))
@@ -254,13 +289,13 @@ class Run:
         )
 
 
-def claim(out: Path) -> None:
+def claim(out: Path, verb: str = "train") -> None:
     """Makes the folder of a new run. UsageError where a run is in it already, or something else is."""
     if (out / PLAN_FILE).exists():
         raise UsageError(
             f"{out} holds a run already{whom(out)}.",
             f"Nothing is written over. To go on with that one:\n"
-            f"homespun train --out {shlex.quote(str(out))} --resume\n"
+            f"homespun {verb} --out {shlex.quote(str(out))} --resume\n"
             "For a new one choose another folder with --out.",
         )
     # Of a run that was killed in its first moments there may be an empty resume folder.
@@ -275,9 +310,9 @@ def claim(out: Path) -> None:
 
 
 @contextmanager
-def telling_how_to_go_on(out: Path, watcher: Watcher) -> Iterator[None]:
+def telling_how_to_go_on(out: Path, verb: str, watcher: Watcher) -> Iterator[None]:
     """A full disk or a second Ctrl-C ends the run at once, but not for good."""
-    command = f"homespun train --out {shlex.quote(str(out))} --resume"
+    command = f"homespun {verb} --out {shlex.quote(str(out))} --resume"
     try:
         yield
     except KeyboardInterrupt:

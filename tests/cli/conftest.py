@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from homespun import native
 from homespun.cli import main
 from tests.generation.fakes import ByteTokenizer, Parrot
 
@@ -30,6 +31,12 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_compiled_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler that a test leaves behind would outlive it, and slow down all that come after."""
+    monkeypatch.setattr(native, "leave_to_another", lambda source, path: None)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def failing(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseExceptio
     """The exit code and what is printed when opening the model raises that."""
 
     def fail(error: BaseException) -> tuple[int, str]:
-        def load(folder: str) -> None:
+        def load(folder: str, **asked: object) -> None:
             raise error
 
         monkeypatch.setattr(api, "load", load)
@@ -116,7 +116,7 @@ def test_an_unknown_command_names_the_near_one(run: Run, wrong: str, right: str)
 
 def test_an_unknown_command_far_from_all_names_them_all(run: Run) -> None:
     outcome = run("xyzzy")
-    assert outcome.code == 2 and "train, plan, generate, chat, evaluate, data, doctor" in outcome.err
+    assert outcome.code == 2 and "train, plan, generate, chat, finetune, show, evaluate" in outcome.err
     assert "list, show" in run("data", "xyzzy").err
 
 

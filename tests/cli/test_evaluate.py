@@ -122,3 +122,18 @@ def test_the_tables_keep_to_the_width_of_the_terminal(
 def test_without_being_asked_nothing_more_is_measured(run: Run) -> None:
     found = run("evaluate", "chars", "--json").json
     assert not {"against", "calibration", "memorisation"} & set(found)
+
+
+def test_rounded_weights_are_measured_beside_float32(run: Run) -> None:
+    outcome = run("evaluate", "chars", "--weights", "int8")
+    shown = " ".join(outcome.out.split())
+    found = run("evaluate", "chars", "--weights", "int8", "--json").json
+    plain, rounded = found["weights"]["float32"], found["weights"]["int8"]
+    assert found["loss"] == plain["loss"] != rounded["loss"]
+    assert f"float32 {plain['loss']:.4f}, int8 {rounded['loss']:.4f}: rounding" in shown
+    assert plain["loss"] == pytest.approx(run("evaluate", "chars", "--json").json["loss"], abs=0.01)
+
+
+def test_two_comparisons_are_one_too_many(run: Run) -> None:
+    outcome = run("evaluate", "chars", "--weights", "int8", "--against", "pairs")
+    assert outcome.code == 2 and "one by one" in outcome.err

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from homespun import api
+from homespun.model import GPT, GPTConfig
+from homespun.tokenizer import build
 from tests.cli.conftest import Run
 from tests.generation.fakes import Parrot
 
@@ -63,6 +67,7 @@ def test_json_is_one_object(run: Run, parrot: MakeParrot) -> None:
         "model": "m",
         "prompt": "p",
         "seed": 7,
+        "weights": "float32",
         "samples": [
             {"text": "abc", "seed": 7, "tokens": 6, "finish_reason": "stop"},
             {"text": "abc", "seed": 8, "tokens": 6, "finish_reason": "stop"},
@@ -152,7 +157,7 @@ def test_an_encoding_without_the_character_is_no_reason_to_stop() -> None:
         "from tests.generation.fakes import ByteTokenizer, Parrot\n"
         "model = Parrot(ByteTokenizer().encode('a\\U0001f600\\u2014'), 64)\n"
         "opened = api.LanguageModel(model, ByteTokenizer(), Path('m'))\n"
-        "api.load = lambda folder: opened\n"
+        "api.load = lambda folder, **_: opened\n"
         "sys.exit(main(['generate', 'm', '\\xe9', '--max-tokens', '8', '--samples', '2']))"
     )
     env = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -161,3 +166,80 @@ def test_an_encoding_without_the_character_is_no_reason_to_stop() -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"\n?a??\n" in done.stdout and b"1 of 2" in done.stdout
+
+
+@pytest.fixture
+def babbler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every MODEL is a real one that has learnt nothing; a tokenizer that constraints can look into."""
+    pytest.importorskip("llguidance")
+    torch.manual_seed(0)
+    config = GPTConfig.of("modern", vocab_size=256, context_length=32, n_layer=1, n_head=2, n_embd=16)
+    tokenizer = build("byte", alphabet={}, documents=1, pieces=lambda: iter([]))
+    opened = api.LanguageModel(GPT(config).eval(), tokenizer, Path("m"))
+    monkeypatch.setattr(api, "load", lambda folder, **_: opened)
+
+
+@pytest.mark.usefixtures("babbler")
+def test_a_pattern_or_a_schema_holds_the_text(run: Run, tmp_path: Path) -> None:
+    outcome = run("generate", "m", "n: ", "--pattern", "[0-9]{3}", "--temperature", "0")
+    assert (outcome.code, outcome.err) == (0, "") and outcome.out[3:6].isdigit() and len(outcome.out) == 7
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"enum": [12, 13]}')
+    for given in (str(schema), '{"enum": [12, 13]}'):
+        result = run("generate", "m", "--schema", given, "--json").json["samples"][0]
+        assert result["text"] in ("12", "13") and result["finish_reason"] == "stop"
+
+
+@pytest.mark.usefixtures("babbler")
+def test_a_text_that_is_cut_off_before_its_pattern_is_fulfilled_is_told(run: Run) -> None:
+    outcome = run("generate", "m", "--pattern", "[a-z]{9}", "--max-tokens", "4")
+    assert outcome.code == 0 and "cut off after 4 tokens" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--pattern", "[0-9"], 2, "unclosed character class"),
+        (["--pattern", "a", "--schema", "{}"], 2, "to a pattern and to a schema at once"),
+        (["--schema", "gone.json"], 1, "There is no file gone.json"),
+        (["--schema", "{broken"], 2, "is not JSON"),
+        (["--schema", '{"type": "objekt"}'], 2, "Invalid type: objekt"),
+        (["--logit-bias", "e"], 2, "TOKEN=NUMBER"),
+        (["--logit-bias", "e=much"], 2, "TOKEN=NUMBER"),
+        (["--logit-bias", "e=nan"], 2, "logit_bias is nan"),
+        (["--logit-bias", "the=1"], 2, "#116 #104 #101"),
+        (["--logit-bias", "#999=1"], 2, "no token with the id 999"),
+        (["--weights", "int4"], 2, "int4"),
+    ],
+)
+@pytest.mark.usefixtures("babbler")
+def test_what_cannot_be_asked_for_is_told_with_what_can(
+    run: Run, options: list[str], code: int, words: str
+) -> None:
+    outcome = run("generate", "m", *options)
+    assert outcome.code == code and words in " ".join(outcome.err.split())
+
+
+def test_a_schema_that_is_a_list_or_too_large(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text("[1]")
+    assert "holds no JSON object" in " ".join(run("generate", "m", "--schema", str(file)).err.split())
+    file.write_text("[" + "1," * 2**20 + "1]")
+    assert "too large" in run("generate", "m", "--schema", str(file)).err
+    assert run("generate", "m", "--schema", str(tmp_path)).code == 1
+
+
+def test_a_bias_forbids_a_token_by_its_text_and_by_its_id(run: Run, parrot: MakeParrot) -> None:
+    parrot("aaaa")
+    for token in ("a", "#97"):
+        outcome = run(
+            "generate", "m", "--logit-bias", f"{token}=-inf", "--logit-bias", "z=50", "--max-tokens", "3"
+        )
+        assert outcome.out == "zzz\n"
+
+
+def test_the_ids_are_those_of_what_is_shown(parrot: MakeParrot) -> None:
+    parrot("hello END, and more")
+    pieces = api.load("m").stream("x: ", stop=["END"])
+    assert pieces.prompt_ids == tuple(b"x: ") and pieces.ids == []
+    assert "".join(pieces) == "hello " and bytes(pieces.ids) == b"hello END" and pieces.tokens == 9

@@ -34,7 +34,7 @@ def test_data_list_names_the_corpora_and_how_to_have_them(run: Run) -> None:
     for words in ("shakespeare", "shakespeare-plays", "python", "public domain", "here:"):
         assert words in outcome.out
     names = [corpus["name"] for corpus in run("data", "list", "--json").json["corpora"]]
-    assert names == ["shakespeare", "shakespeare-plays", "python"]
+    assert names == ["shakespeare", "shakespeare-plays", "python", "small-talk"]
 
 
 def test_data_show_tells_what_is_there_and_what_would_be_trained_on(run: Run, book: Path) -> None:
@@ -138,7 +138,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def split_of(self: object, *text: str, field: str | None = None) -> None:
         asked.append((text, field))
 
-    def evaluate_split(self: object, split: None, *, stride: int | None = None) -> Evaluation:
+    def evaluate_split(
+        self: object, split: None, *, stride: int | None = None, weights: str | None = None
+    ) -> Evaluation:
         return EVALUATION
 
     monkeypatch.setattr(api, "load", lambda folder: opened)

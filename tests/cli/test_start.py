@@ -47,7 +47,9 @@ def test_help_lists_every_verb_in_the_order_of_use(run: Run) -> None:
     outcome = run("--help")
     places = [outcome.out.index(f"  {verb} ") for verb in VERBS]
     assert outcome.code == 0 and places == sorted(places)
-    assert list(VERBS) == ["train", "plan", "generate", "chat", "evaluate", "data", "doctor", "lessons"]
+    assert list(VERBS) == [
+        "train", "plan", "generate", "chat", "finetune", "show", "evaluate", "export", "data", "doctor", "lessons"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from homespun.generation.native import compiling
+from homespun import native as compiling
 from homespun.generation.native.native_step import opened
+from homespun.generation.native.source import STEP
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_compiled_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler that a test leaves behind would outlive it, and slow down all that come after."""
+    monkeypatch.setattr(compiling, "leave_to_another", lambda source, path: None)
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +25,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     if found is None:
         return None
     path = tmp_path_factory.mktemp("native") / "step.so"
-    compiling.make(found, path)
+    compiling.make(found, STEP.main, path)
     return path if path.exists() else None
 
 
@@ -36,5 +43,7 @@ def way(request: pytest.FixtureRequest, compiled: Path | None, monkeypatch: pyte
     """The test runs with the step in PyTorch, and with the compiled one."""
     if request.param == "native":
         request.getfixturevalue("native")
-    monkeypatch.setattr(compiling, "library", lambda wait=False: compiled if request.param == "native" else None)
+    monkeypatch.setattr(
+        compiling.Source, "library", lambda source, wait=False: compiled if request.param == "native" else None
+    )
     return request.param

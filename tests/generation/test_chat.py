@@ -69,12 +69,12 @@ def test_undo_takes_a_question_back_with_its_answer() -> None:
 
 
 def test_the_oldest_turns_are_dropped_and_the_system_text_never() -> None:
-    talk, model = talking("ab|", context_length=24)
+    talk, model = talking("ab|", context_length=30)
     talk.system = "S"
     for number in range(8):
         list(talk.say(str(number)))
     texts = seen(model)
-    assert all(text.startswith("SS.U") and len(text) <= 18 for text in texts)
+    assert all(text.startswith("SS.U") and len(text) <= 16 for text in texts)
     assert texts[0] == "SS.U0.A" and texts[-1] == "SS.U6.Aab.U7.A"
     assert talk.first == 12 and len(talk.turns) == 16
     talk.undo()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from homespun.errors import MissingExtra, UsageError
+from homespun.errors import MissingExtra, ModelError, UsageError
 from homespun.generation import Sampling, generate, generate_pieces, json_schema, pattern
 from homespun.model import GPT, GPTConfig
 from homespun.tokenizer import Tokenizer, build
@@ -78,3 +78,20 @@ def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtra, match=r"homespun\[constrained\]"):
         pattern("a", None)  # type: ignore[arg-type]
+
+
+def test_a_character_that_no_token_has_ends_the_text_with_what_is_wrong() -> None:
+    pytest.importorskip("llguidance")
+    letters = build("char", alphabet={"a": 1, "b": 1}, documents=1, pieces=lambda: iter(["ab"]))
+    assert generate(babbler(letters), letters, "a", constraint=pattern("ab?a", letters)) in ("aa", "aba")
+    for constraint in (pattern("a7", letters), json_schema({"type": "object"}, letters)):
+        with pytest.raises(ModelError, match="no token of this model may stand here"):
+            generate(babbler(letters), letters, "a", constraint=constraint)
+
+
+def test_what_is_wrong_with_a_pattern_is_told_on_one_line() -> None:
+    pytest.importorskip("llguidance")
+    letters = build("char", alphabet={"a": 1}, documents=1, pieces=lambda: iter(["a"]))
+    with pytest.raises(UsageError) as told:
+        pattern("[0-9", letters)
+    assert told.value.what == "The pattern '[0-9' cannot be used: unclosed character class."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from homespun import native as compiling
 from homespun.generation import Engine, Request
-from homespun.generation.native import compiling
 from homespun.generation.native.native_step import NativeStep, opened
+from homespun.generation.native.source import STEP
 from homespun.generation.rows import Rows, Step
+from homespun.generation.settings import KINDS
 from homespun.generation.torch_step import TorchStep
-from homespun.generation.weights import KINDS
 from homespun.model import FAMILIES, GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
 
@@ -115,7 +118,7 @@ def test_the_number_of_threads_changes_nothing(native: ctypes.CDLL) -> None:
 
 def test_a_machine_without_matrix_units_computes_nearly_the_same(tmp_path: Path, native: ctypes.CDLL) -> None:
     """Whole numbers add up to the same; products in bfloat16 are summed up in another order."""
-    path, source = tmp_path / "plain.so", Path(compiling.__file__).with_name("step.cpp")
+    path, source = tmp_path / "plain.so", STEP.main
     compiler = compiling.compiler()
     assert compiler is not None
     command = [compiler, *compiling.ALWAYS, "-o", str(path), str(source), "-lm"]
@@ -139,7 +142,7 @@ def test_a_library_that_is_damaged_is_not_used(tmp_path: Path) -> None:
 
 def test_without_a_compiler_there_is_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "compiler", lambda: None)
-    assert compiling.library() is None
+    assert STEP.library() is None
 
 
 def test_a_compiler_that_fails_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,33 +151,48 @@ def test_a_compiler_that_fails_is_asked_once(tmp_path: Path, monkeypatch: pytest
     script.write_text(f"#!/bin/sh\necho asked >> {asked}\nexit 1\n")
     script.chmod(0o755)
     monkeypatch.setattr(compiling, "compiler", lambda: str(script))
-    assert compiling.library(wait=True) is None and compiling.library(wait=True) is None
+    assert STEP.library(wait=True) is None and STEP.library(wait=True) is None
     assert len(asked.read_text().splitlines()) == len(compiling.ATTEMPTS)
 
 
 def test_the_library_is_compiled_beside_the_first_text_and_there_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    started: list[Path] = []
-    monkeypatch.setattr(compiling, "leave_to_another", started.append)
+    started: list[tuple[Path, Path]] = []
+    monkeypatch.setattr(compiling, "leave_to_another", lambda *paths: started.append(paths))
     if compiling.compiler() is None:
         pytest.skip("there is no compiler here")
-    compiling.compile_beside()
-    assert compiling.library() is None and len(started) == 1
-    monkeypatch.setattr(compiling.sys, "argv", ["compiling", str(started[0])])
+    STEP.compile_beside()
+    assert STEP.library() is None and len(started) == 1
+    monkeypatch.setattr(compiling.sys, "argv", ["native", *map(str, started[0])])
     monkeypatch.setattr(compiling.os, "nice", lambda by: 0)
     compiling.main()
-    assert compiling.library() == started[0]
-    compiling.compile_beside()
+    assert STEP.library() == started[0][1]
+    STEP.compile_beside()
     assert len(started) == 1
 
 
 def test_an_engine_has_it_made_when_it_would_have_been_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
-    monkeypatch.setattr(compiling, "library", lambda wait: None)
-    monkeypatch.setattr(compiling, "compile_beside", lambda: started.append("compile"))
+    monkeypatch.setattr(compiling.Source, "library", lambda source, wait: None)
+    monkeypatch.setattr(compiling.Source, "compile_beside", lambda source: started.append("compile"))
     monkeypatch.setattr("homespun.generation.engine.WORTH_COMPILING", 50)
     engine = Engine(model_of("modern", {}))
     for expected in ([], ["compile"], ["compile"]):
         list(engine.submit(Request([1], max_tokens=30)))
         assert started == expected
+
+
+def test_a_mark_of_a_compiler_that_was_killed_stops_nobody_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the process that compiles is looked at here
+    started: list[list[str]] = []
+    monkeypatch.setattr(compiling.subprocess, "Popen", lambda command, **_: started.append(command))
+    path = tmp_path / "step.so"
+    for age, expected in ((None, 1), (10, 1), (compiling.ABANDONED + 1, 2), (0, 2)):
+        if age is not None:
+            when = time.time() - age
+            os.utime(path.with_suffix(".begun"), (when, when))
+        compiling.leave_to_another(STEP.main, path)
+        assert len(started) == expected

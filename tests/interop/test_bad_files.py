@@ -118,6 +118,7 @@ def changed(tmp_path: Path, family: str = "llama", **changes: Any) -> Path:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"general__architecture": "mamba"}, 'general.architecture is "mamba"'),
+    ({"general__architecture": ["llama"]}, 'general.architecture is ["llama"]'),
     ({"llama__rope__scaling__type": "yarn"}, 'llama.rope.scaling.type is "yarn"'),
     ({"llama__rope__scaling__type": "linear"}, 'llama.rope.scaling.type is "linear"'),
     ({"llama__rope__scale_linear": 4.0}, "llama.rope.scale_linear is 4.0"),

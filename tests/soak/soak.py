@@ -2,24 +2,30 @@
 
     python -m tests.soak.soak --minutes 60
 
-Prompts that share beginnings, all samplers, stop ids, cancellations at any token, texts far beyond the window,
-more texts than there is room for. Each text is compared with what an engine says that writes nothing else. Ends
-with 1 where one differs by an id that was no toss-up, or where memory grows.
+Prompts that share beginnings, all samplers, constraints, stop ids, cancellations at any token, texts far beyond
+the window, more texts than there is room for. Each text is compared with what an engine says that writes nothing
+else. Ends with 1 where one differs, or where memory grows.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import string
 import time
+from functools import cache
 
 import psutil
 import torch
 
-from homespun.generation import Engine, Request, Sampling, Stream
+from homespun.errors import MissingExtra
+from homespun.generation import Engine, Request, Sampling, Stream, json_schema, pattern
+from homespun.generation.constraint import Constraint
 from homespun.model import GPT, GPTConfig
+from homespun.tokenizer.char import char_tokenizer
 
-CONTEXT, VOCABULARY = 96, 65
+ALPHABET = string.ascii_letters + string.digits + '{}": ,-.\n'
+CONTEXT, VOCABULARY = 96, len(ALPHABET)
 GROWTH = 40e6  # bytes that memory may grow by after the first fifth of the time
 
 
@@ -27,6 +33,18 @@ def model_of(family: str) -> GPT:
     torch.manual_seed(0)
     shape = {"context_length": CONTEXT, "n_layer": 3, "n_head": 4, "n_embd": 64}
     return GPT(GPTConfig.of(family, vocab_size=VOCABULARY, **shape)).eval()
+
+
+@cache
+def constraints() -> tuple[Constraint, ...]:
+    """One that ends soon, one that may go on, one that never ends, a schema. Nothing without the library."""
+    tokenizer = char_tokenizer(ALPHABET, documents=1)
+    schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+    try:
+        patterns = [pattern(text, tokenizer) for text in ("[0-9]{1,4}", "([a-y]{3,9} ){5,30}[.]", "[A-Z \n]+")]
+        return (*patterns, json_schema(schema, tokenizer))
+    except MissingExtra:
+        return ()
 
 
 def random_request(dice: random.Random) -> Request:
@@ -47,6 +65,7 @@ def random_request(dice: random.Random) -> Request:
         stop_ids=dice.choice(((), (), (7,))),
         logit_bias=dice.choice(({}, {}, {5: -2.0})),
         alternatives=dice.choice((None, 0, 3)),
+        constraint=dice.choice((None, None, None, *constraints())),
     )
 
 
@@ -59,7 +78,7 @@ class Texts:
         self.alone = Engine(model, weights=weights, streams=1, wait=True)
         self.dice = dice
         self.live: list[tuple[Stream, list[int]]] = []
-        self.compared = self.tokens = self.cancelled = self.different = 0
+        self.compared = self.tokens = self.constrained = self.cancelled = self.different = 0
 
     def act(self) -> None:
         """One of the things that can happen."""
@@ -85,6 +104,7 @@ class Texts:
             expected = expected[: len(ids)]
         self.compared += 1
         self.tokens += len(ids)
+        self.constrained += stream.writing.request.constraint is not None
         self.different += ids != expected
 
 
@@ -105,8 +125,8 @@ def main() -> int:
         if share >= told:
             told += 0.1
             print(
-                f"{share:4.0%}  {texts.compared:,} texts, {texts.tokens:,} tokens, {texts.cancelled:,} cancelled, "
-                f"{texts.different} different, {memory / 1e6:,.0f} MB",
+                f"{share:4.0%}  {texts.compared:,} texts, {texts.tokens:,} tokens, {texts.different} different, "
+                f"{texts.constrained:,} constrained, {texts.cancelled:,} cancelled, {memory / 1e6:,.0f} MB",
                 flush=True,
             )
     grown = process.memory_info().rss - settled

@@ -78,7 +78,7 @@ def test_without_any_network_it_is_python(tmp_path: Path) -> None:
 
 def test_each_says_what_it_is_and_whether_it_is_here(data_folder: Path) -> None:
     available = {corpus.name: corpus.available() for corpus in named_corpora()}
-    assert list(available) == ["shakespeare", "shakespeare-plays", "python"]
+    assert list(available) == ["shakespeare", "shakespeare-plays", "python", "small-talk"]
     assert available["shakespeare"] == f"here: {data_folder / 'tinyshakespeare.txt'}"
     assert "needs a download of 5.4 MB" in available["shakespeare-plays"]
     assert all(corpus.title and corpus.about and corpus.licence and corpus.size for corpus in named_corpora())

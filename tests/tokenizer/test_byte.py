@@ -17,7 +17,7 @@ ANY_TEXT = st.text(st.characters(codec="utf-8"))
 
 @given(ANY_TEXT)
 def test_ids_are_the_bytes_of_any_text(text: str) -> None:
-    tokenizer = ByteTokenizer(end_of_text=True)
+    tokenizer = ByteTokenizer(special_tokens=["<|endoftext|>"], end_of_text="<|endoftext|>")
     assert tokenizer.encode(text) == list(text.encode())
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
@@ -35,17 +35,17 @@ def test_end_of_text_is_256_where_there_are_several_documents() -> None:
 
 @given(st.lists(st.integers(0, 256)))
 def test_any_ids_decode_as_the_library_decodes_them(ids: list[int]) -> None:
-    tokenizer = ByteTokenizer(end_of_text=True)
+    tokenizer = ByteTokenizer(special_tokens=["<|endoftext|>"], end_of_text="<|endoftext|>")
     assert tokenizer.decode(ids) == tokenizer._backend.decode(ids, skip_special_tokens=False)
 
 
 def test_bytes_that_are_no_character_become_the_replacement_character() -> None:
-    assert ByteTokenizer(end_of_text=False).decode([0xE6, 0xBC, 97, 0xFF]) == "\ufffda\ufffd"
+    assert ByteTokenizer().decode([0xE6, 0xBC, 97, 0xFF]) == "\ufffda\ufffd"
 
 
 def test_half_a_surrogate_pair_is_an_error() -> None:
     with pytest.raises(UnknownCharacter, match=r"U\+DC80"):
-        ByteTokenizer(end_of_text=False).encode("ab\udc80")
+        ByteTokenizer().encode("ab\udc80")
 
 
 def test_every_byte_has_one_printable_character() -> None:
@@ -56,9 +56,9 @@ def test_every_byte_has_one_printable_character() -> None:
 
 
 def test_ids_fit_sixteen_bits() -> None:
-    assert ByteTokenizer(end_of_text=False).encode_array("é").dtype == np.uint16
+    assert ByteTokenizer().encode_array("é").dtype == np.uint16
 
 
 def test_tokens_are_readable() -> None:
-    tokenizer = ByteTokenizer(end_of_text=True)
+    tokenizer = ByteTokenizer(special_tokens=["<|endoftext|>"], end_of_text="<|endoftext|>")
     assert [tokenizer.token(id) for id in (65, 32, 10, 0xC3, 256)] == ["A", " ", "\\n", "\\xc3", "<|endoftext|>"]

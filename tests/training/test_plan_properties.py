@@ -15,7 +15,8 @@ from homespun.errors import HomespunError
 from homespun.model import FAMILIES, BigramConfig, GPTConfig
 from homespun.training import SIZES, Facts, Plan, Wishes, decide, parse_settings, settable
 from homespun.training.cost import Speed
-from homespun.training.plan import MODELS, OPTIMIZERS, parse
+from homespun.training.course import OPTIMIZERS, parse
+from homespun.training.plan import MODELS
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 COUNT = st.integers(1, 2**40)
@@ -68,7 +69,7 @@ NUMBERS = st.sampled_from(
 @given(st.sampled_from(sorted(LEGAL)) | TEXT, TEXT | NUMBERS | JSON_LIKE)
 def test_any_value_for_any_name_is_taken_or_told(name: str, value: Any) -> None:
     try:
-        taken = parse(name, value)
+        taken = parse(name, value, Plan)
     except HomespunError as error:
         assert error.what and error.todo and len(str(error)) < 1000 + len(repr(value))
     else:

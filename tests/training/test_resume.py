@@ -263,13 +263,13 @@ def test_a_run_that_runs_away_again_is_stopped_and_says_what_to_change(
 class Cramped(Loop):
     """A loop on a machine that has memory for two sequences at a time."""
 
-    def loss_and_gradient(self, forward: Any, x: Any, y: Any) -> float:
+    def loss_and_gradient(self, forward: Any, batch: Any) -> float:
         def small(ids: torch.Tensor, targets: torch.Tensor) -> Any:
             if len(ids) > 2:
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
             return forward(ids, targets)
 
-        return super().loss_and_gradient(small, x, y)
+        return super().loss_and_gradient(small, batch)
 
 
 def test_where_memory_does_not_suffice_the_batch_is_split_and_the_run_goes_on(
@@ -286,11 +286,11 @@ def test_where_not_even_one_sequence_fits_it_says_so(
     dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Tiny(Loop):
-        def loss_and_gradient(self, forward: Any, x: Any, y: Any) -> float:
+        def loss_and_gradient(self, forward: Any, batch: Any) -> float:
             def never(*arguments: Any) -> Any:
                 raise RuntimeError("CUDA out of memory.")
 
-            return super().loss_and_gradient(never, x, y)
+            return super().loss_and_gradient(never, batch)
 
     monkeypatch.setattr("homespun.training.run.Loop", Tiny)
     with pytest.raises(TrainingError, match="not enough memory even for one sequence"):

@@ -5,9 +5,11 @@ A reader is a function `(blob, request, tally) -> Iterator[Document]`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Protocol
 
 from homespun.text.blob import Blob
 from homespun.text.decode import decoded
@@ -34,8 +36,19 @@ READERS = {
     ".tar": "archive.tarred",
     ".tgz": "archive.tarred",
 }
+SAYS_NOTHING = ("", ".bin", ".data", ".download")  # suffixes
+_FIRST_LINE = 2**20  # bytes
 ARCHIVES = {".zip", ".tar", ".tgz"}
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pdf", b"PAR1": ".parquet"}
+
+
+class Records(Protocol):
+    """Somebody who makes more of a record than its text: a conversation, say."""
+
+    expected: str  # what such a record looks like, a sentence for errors
+
+    def read(self, record: object, where: str) -> object | None:
+        """What the record is; None where it is none of these. Raises TextUnreadable for one that is damaged."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +56,21 @@ class Request:
     """What the user said about the sources: `field` names the field or column that holds the text.
 
     `inside` is true for what stands in an archive: there no further archive is opened.
+    `records` knows what a record may be besides a text; it is not asked where the user named a field.
     """
 
     field: str | None = None
     inside: bool = False
+    records: Records | None = None
+
+    def record(self, value: object, where: str) -> object | None:
+        """What a record is that is more than a text; None where it is a text, or nothing known."""
+        return None if self.records is None or self.field is not None else self.records.read(value, where)
+
+    @property
+    def expected(self) -> str:
+        """What else could stand in a record, as a sentence with a space before it, or ""."""
+        return "" if self.records is None else f" {self.records.expected}"
 
 
 def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
@@ -54,7 +78,7 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
 
     Raises TextUnreadable, MissingExtra.
     """
-    reader = READERS.get(_compressed_tar(blob.name) or blob.suffix) or READERS.get(_by_content(blob))
+    reader = READERS.get(_compressed_tar(blob.name) or blob.suffix) or READERS.get(_by_content(blob, request))
     if reader is None:
         yield decoded(blob)
         return
@@ -66,9 +90,22 @@ def _compressed_tar(name: str) -> str:
     return ".tgz" if name.lower().endswith((".tar.gz", ".tar.bz2", ".tar.xz")) else ""
 
 
-def _by_content(blob: Blob) -> str:
+def _by_content(blob: Blob, request: Request) -> str:
     """The suffix of the kind that a file of unknown suffix begins like, or ""."""
-    if blob.suffix not in ("", ".bin", ".data", ".download"):
+    if blob.suffix not in SAYS_NOTHING:
         return ""
     head = blob.head(8)
-    return next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
+    found = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
+    return found or (".jsonl" if _begins_with_a_record(blob, request) else "")
+
+
+def _begins_with_a_record(blob: Blob, request: Request) -> bool:
+    """Whether the first line is a record that is more than a text: what comes through a pipe has no suffix."""
+    line = blob.head(_FIRST_LINE).partition(b"\n")[0] if request.records else b""
+    if not line.lstrip().startswith((b"{", b"[")):
+        return False
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return request.record(value, f"{blob.origin}, line 1,") is not None

@@ -11,13 +11,14 @@ from itertools import islice
 from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, told
 from homespun.text.decode import decoded, detect
-from homespun.text.document import Document, text_document
+from homespun.text.document import Document, record_document, text_document
 from homespun.text.formats import Request
 from homespun.text.formats.lines import lines_of
 from homespun.text.notes import Tally
 
 MAX_JSON = 2**27  # bytes of a .json file, which has to be in memory as a whole
 MAX_LINE = 2**27  # characters of one line of JSON
+MAX_RECORD = 2**24  # characters of a .json file that may be a single record
 _LOOK = 1000  # items by which a list of texts is told from one of numbers
 _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r"[ \t\r\n]*")
@@ -34,8 +35,8 @@ def json_lines(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]
         for number, line in enumerate(lines_of(lines, blob.origin, MAX_LINE), start=1):
             if line.strip():
                 where = f"{blob.origin}, line {number},"
-                text = _text_of(_only_value(line, where), request.field, where)
-                yield text_document(f"{blob.origin}:{number}", text, encoding.name)
+                value = _only_value(line, where)
+                yield _document(value, request, where, f"{blob.origin}:{number}", encoding.name)
 
 
 def json_list(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
@@ -45,6 +46,9 @@ def json_list(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     document = decoded(blob)
     content = _whole(document)
     if not content.startswith("[", _after_space(content, 0)):
+        if (found := request.record(_object(content), f"{blob.origin},")) is not None:
+            yield record_document(blob.origin, found, document.encoding)
+            return
         if request.field is not None:
             raise TextUnreadable(
                 f"{blob.origin} is not a list of objects.", "Leave the field out to read it as text."
@@ -58,8 +62,26 @@ def json_list(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         yield document
         return
     for number, record in enumerate(_items(content, blob.origin), start=1):
-        text = _text_of(record, request.field, f"{blob.origin}, item {number},")
-        yield text_document(f"{blob.origin}:{number}", text, document.encoding)
+        where = f"{blob.origin}, item {number},"
+        yield _document(record, request, where, f"{blob.origin}:{number}", document.encoding)
+
+
+def _document(value: object, request: Request, where: str, origin: str, encoding: str) -> Document:
+    found = request.record(value, where)
+    if found is not None:
+        return record_document(origin, found, encoding)
+    return text_document(origin, _text_of(value, request, where), encoding)
+
+
+def _object(content: str) -> object:
+    """What a .json file that is no list holds; None where that is no JSON, or more than one record may be."""
+    if len(content) > MAX_RECORD:
+        return None
+    try:
+        value, end = _DECODER.raw_decode(content, _after_space(content, 0))
+    except (ValueError, RecursionError):
+        return None
+    return value if _after_space(content, end) == len(content) else None
 
 
 def _whole(document: Document) -> str:
@@ -142,15 +164,20 @@ def _near(text: str, position: int) -> str:
     return text[max(0, position - 10) : position + 20].strip()
 
 
-def _text_of(record: object, field: str | None, where: str) -> str:
+def _text_of(record: object, request: Request, where: str) -> str:
     """The text in a record; "" where the field is empty."""
-    if isinstance(record, str) and field is None:
+    if isinstance(record, str) and request.field is None:
         return record
     if not isinstance(record, dict):
-        raise TextUnreadable(f"{where} is a {type(record).__name__}, not an object.", 'Write {"text": "…"} there.')
-    name = field or "text"
+        raise TextUnreadable(
+            f"{where} is a {type(record).__name__}, not an object.",
+            f'Write {{"text": "…"}} there.{request.expected}',
+        )
+    name = request.field or "text"
     if name not in record:
-        raise TextUnreadable(f"{where} has no field {name!r}; {_fields(record)}", _way_out(record))
+        raise TextUnreadable(
+            f"{where} has no field {name!r}; {_fields(record)}", f"{_way_out(record)}{request.expected}"
+        )
     text = record[name]
     if not isinstance(text, str) and text is not None:
         shown = "" if isinstance(text, (list, dict)) else f": {text}"[:60]
@@ -166,6 +193,8 @@ def _fields(record: dict) -> str:
 
 
 def _way_out(record: dict) -> str:
+    if any(isinstance(record.get(name), list) for name in ("messages", "conversations")):
+        return "That is a conversation, and homespun finetune MODEL FILE learns from those."
     textual = [name for name, value in record.items() if isinstance(value, str)]
     return (
         f"Name the field that holds the text, such as --field {textual[0]}." if textual else "No field holds text."

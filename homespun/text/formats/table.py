@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob, told
 from homespun.text.decode import detect
-from homespun.text.document import Document, text_document
+from homespun.text.document import Document, record_document, text_document
 from homespun.text.formats import Request
 from homespun.text.formats.lines import lines_of
 from homespun.text.notes import Tally
@@ -41,6 +41,9 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
             if len(header) > MAX_COLUMNS:
                 raise _too_wide(blob.origin, len(header))
             look = _first_of(rows)
+            if look and request.record(_row(header, look[0]), f"{blob.origin}, row 1,") is not None:
+                yield from _records(header, chain(look, rows), request, blob.origin, encoding.name)
+                return
             column = header.index(_column(header, look, request.field, blob.origin, tally))
             for number, row in enumerate(chain(look, rows), start=1):
                 text = row[column] if column < len(row) else ""
@@ -50,6 +53,24 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
                 f"{blob.origin}, line {rows.line_num}, is no row of a table: {error}.",
                 "Correct it there, or give the file the suffix .txt to read it as it stands.",
             ) from error
+
+
+def _row(header: list[str], row: list[str]) -> dict[str, str]:
+    return {name: row[column] if column < len(row) else "" for column, name in enumerate(header)}
+
+
+def _records(
+    header: list[str], rows: Iterable[list[str]], request: Request, origin: str, encoding: str
+) -> Iterator[Document]:
+    for number, row in enumerate(rows, start=1):
+        if not row:
+            continue  # an empty line
+        found = request.record(_row(header, row), f"{origin}, row {number:,},")
+        if found is None:
+            raise TextUnreadable(
+                f"{origin}, row {number:,}, is not what the rows before it are.", request.expected.strip()
+            )
+        yield record_document(f"{origin}:{number}", found, encoding)
 
 
 def _first_of(rows: Iterator[list[str]]) -> list[list[str]]:
@@ -112,6 +133,10 @@ def parquet(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         raise MissingExtra("Reading .parquet files", "formats") from error
     with told(blob.origin), blob.open() as file:
         try:
+            found = _record_rows(pyarrow.parquet.ParquetFile(file), request, blob.origin)
+            if (first := next(found, None)) is not None:
+                yield from chain([first], found)
+                return
             textual = _textual(pyarrow.parquet.read_schema(file), blob.origin)
             # A text that stands there once and counts for a million rows is kept once.
             table = pyarrow.parquet.ParquetFile(file, read_dictionary=textual)
@@ -125,6 +150,24 @@ def parquet(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
             raise TextUnreadable(
                 f"{blob.origin} is not a whole Parquet file: {error}", "Get it again from where it came from."
             ) from error
+
+
+def _record_rows(table, request: Request, origin: str) -> Iterator[Document]:
+    """The rows as records; none where the first is not one."""
+    if request.records is None or request.field is not None:
+        return
+    number = 0
+    for batch in table.iter_batches(batch_size=_ROWS):
+        for row in batch.to_pylist():
+            number += 1
+            found = request.record(row, f"{origin}, row {number:,},")
+            if found is None and number == 1:
+                return
+            if found is None:
+                raise TextUnreadable(
+                    f"{origin}, row {number:,}, is not what the rows before it are.", request.expected.strip()
+                )
+            yield record_document(f"{origin}:{number}", found)
 
 
 def _textual(schema, origin: str) -> list[str]:

@@ -1,0 +1,123 @@
+"""SmolLM2-135M, fine-tuned in four bits on Python's standard library: what it then makes of packages it never saw.
+
+Of the library some packages are held out. Before and after, their bits per byte are measured, in windows as long
+as the rows that were learnt from; and the most memory that the command held is read from its own answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from benchmarks.finetune_speed import tuned_model
+from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work
+from benchmarks.sides import environment
+
+HELD_OUT = ("asyncio", "email", "http", "json", "sqlite3", "xml")
+# Tests, tables and translations are code of another kind, and there is more of it than of all else.
+LEFT_OUT = ("test", "tests", "idlelib", "lib2to3", "encodings", "pydoc_data", "turtledemo", "site-packages")
+GIB = 2**30
+WINDOWS = 400  # of the packages held out, spread over them
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, default=10.0, help="of fine-tuning [default: 10]")
+    parser.add_argument("--method", default="qlora", help="qlora, lora or full [default: qlora]")
+
+
+def measure(work: Work) -> Outcome:
+    learnt, held_out = divided(work.folder)
+    rounds = [one_round(work, number, learnt, held_out) for number in range(work.rounds)]
+    return Outcome(
+        values={
+            "finetune_code": [1 - found["after"] / found["before"] for found in rounds],
+            "finetune_memory": [found["peak_memory"] / GIB for found in rounds],
+        },
+        sides={name: [found[name] for found in rounds] for name in ("before", "after")},
+        unit="bits per byte of the packages held out",
+        notes=[
+            f"held out: {', '.join(HELD_OUT)}; {work.options.minutes:g} minutes with --{work.options.method}",
+            "the memory is that of the whole process, from its start to its end",
+        ],
+        details={"runs": rounds},
+    )
+
+
+def divided(folder: Path) -> tuple[Path, Path]:
+    """The standard library in two folders: to learn from, and held out."""
+    library = Path(sysconfig.get_paths()["stdlib"])
+    learnt, held_out = folder / "learnt", folder / "held-out"
+    for file in sorted(library.rglob("*.py")):
+        place = file.relative_to(library)
+        if set(place.parts[:-1]) & set(LEFT_OUT) or place.parts[0].startswith("config-"):
+            continue
+        target = (held_out if place.parts[0] in HELD_OUT else learnt) / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    return learnt, held_out
+
+
+def one_round(work: Work, number: int, learnt: Path, held_out: Path) -> dict[str, Any]:
+    out = work.folder / f"run-{number}"
+    how_long = ["--steps", "2"] if work.smoke else ["--minutes", str(work.options.minutes)]
+    model = str(tuned_model(work)) if work.smoke else "smollm2"
+    text = learnt / "collections" if work.smoke else learnt
+    command = [sys.executable, "-m", "homespun", "finetune", model, str(text), f"--{work.options.method}"]
+    command += [*how_long, "--out", str(out), "--seed", str(1337 + number), "--json"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment("plain", work.folder), stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(ended.stdout)
+    windows = 4 if work.smoke else WINDOWS
+    before, after = (bits_per_byte(opened, held_out, out, windows) for opened in (model, out))
+    kept = (
+        "steps",
+        "seconds",
+        "peak_memory",
+        "bits_per_byte_before",
+        "bits_per_byte",
+        "general_before",
+        "general",
+    )
+    return {"before": before, "after": after} | {name: found[name] for name in kept}
+
+
+def bits_per_byte(model: str | Path, text: Path, run: Path, windows: int) -> float:
+    """Of that text, in windows of the length of the run's rows."""
+    import homespun
+    from homespun.evaluation import evaluate
+    from homespun.finetuning import TuningPlan
+
+    opened = homespun.load(model)
+    split = opened.split_of(text)
+    length = TuningPlan.load(run / "plan.toml").context_length
+    opened.model.config = opened.model.config.with_(context_length=length)  # type: ignore[union-attr]
+    return evaluate(opened.model, split, windows=windows, autocast=opened.autocast()).bits_per_byte
+
+
+BENCHMARK = Benchmark(
+    "finetune_code",
+    "QLoRA on SmolLM2-135M: bits per byte of packages held out, and the peak of memory",
+    measure,
+    (
+        Row(
+            "finetune_code",
+            "QLoRA for 10 minutes on Python's standard library: bits per byte of packages held out, lower by",
+            "share",
+            must=0.05,
+            aim=0.15,
+        ),
+        Row("finetune_memory", "peak memory of that QLoRA run", "GiB", "less", must=1.2, aim=0.8),
+    ),
+    rounds=1,
+    add_options=add_options,
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()

@@ -1,0 +1,136 @@
+"""Tokens a second of fine-tuning SmolLM2-135M with LoRA, against `transformers` and `peft` as they come."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work, alternate, ratios
+from benchmarks.sides import environment
+
+WARM_UP = 2
+STEPS = 2
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rank", type=int, default=16, help="of LoRA [default: 16]")
+    parser.add_argument("--rows", type=int, default=8, help="a step [default: 8]")
+    parser.add_argument("--length", type=int, default=256, help="tokens of a row [default: 256]")
+
+
+class Tuner:
+    """A side in a process of its own; while one is asked the other one waits."""
+
+    def __init__(self, side: str, model: Path, options: argparse.Namespace, folder: Path) -> None:
+        command = [sys.executable, "-m", "benchmarks.tune", side, str(model)]
+        for name in ("rank", "rows", "length"):
+            command += [f"--{name}", str(getattr(options, name))]
+        self.tokens = options.rows * options.length
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment(side, folder),
+        )
+        self.facts = self.answer()
+
+    def __enter__(self) -> Tuner:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                found: dict[str, Any] = json.loads(line)
+                return found
+        raise RuntimeError(f"{' '.join(self.process.args)} ended with {self.process.wait()}")  # type: ignore[arg-type]
+
+    def rate(self, steps: int) -> float:
+        """Tokens a second over so many steps."""
+        assert self.process.stdin is not None
+        print(f"steps {steps}", file=self.process.stdin, flush=True)
+        return steps * self.tokens / float(self.answer()["seconds"])
+
+
+def measure(work: Work) -> Outcome:
+    if importlib.util.find_spec("peft") is None:
+        sys.exit("This measures peft too, and needs it:  pip install peft")
+    model = tuned_model(work)
+    if work.smoke:
+        work.options.rows, work.options.length = 1, 16
+    with (
+        Tuner("ours", model, work.options, work.folder) as ours,
+        Tuner("plain", model, work.options, work.folder) as plain,
+    ):
+        steps = 1 if work.smoke else STEPS
+        for side in (ours, plain):
+            side.rate(1 if work.smoke else WARM_UP)
+        our_rates, their_rates = alternate(work.rounds, lambda: ours.rate(steps), lambda: plain.rate(steps))
+    options = work.options
+    return Outcome(
+        values={"finetune_speed": ratios(our_rates, their_rates)},
+        sides={"ours": our_rates, "transformers + peft": their_rates},
+        unit="tokens/s",
+        ratio_of="ours / transformers + peft",
+        notes=[
+            f"rank {options.rank} on all matrices of the blocks, {options.rows} rows of {options.length} tokens; "
+            "theirs in float32, as its examples run on a CPU; ours as the plan chooses it here"
+        ],
+    )
+
+
+def tuned_model(work: Work) -> Path:
+    """SmolLM2-135M as a folder that both sides open; with --smoke a tiny model of its shape."""
+    import torch
+
+    from homespun.checkpoint import save_model
+    from homespun.interop import open_model
+    from homespun.model import GPT, GPTConfig
+    from homespun.tokenizer import build
+
+    folder = work.folder / "base"
+    if work.smoke:
+        tokenizer = build("byte", alphabet={}, documents=2, pieces=lambda: iter([]))
+        config = GPTConfig.of(
+            "llama", vocab_size=tokenizer.vocab_size, context_length=64, n_layer=1, n_head=2, n_embd=32
+        )
+        torch.manual_seed(0)
+        save_model(folder, GPT(config), tokenizer)
+    else:
+        model, tokenizer, _ = open_model("smollm2")
+        save_model(folder, model, tokenizer)
+    return folder
+
+
+BENCHMARK = Benchmark(
+    "finetune_speed",
+    "tokens a second of LoRA on SmolLM2-135M, against transformers + peft",
+    measure,
+    (
+        Row(
+            "finetune_speed",
+            "LoRA on SmolLM2-135M, tokens a second, against `transformers` + `peft`",
+            "times",
+            must=1.5,
+            aim=3,
+        ),
+    ),
+    rounds=3,
+    add_options=add_options,
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()

@@ -1,0 +1,160 @@
+"""homespun export: a model for llama.cpp, for Ollama, or as a plain folder, checked against the original."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from homespun.cli.plain import json_option, print_json
+
+if TYPE_CHECKING:
+    from homespun.interop.export import Check, Exported
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--to",
+    type=click.Choice(["gguf", "merged"]),
+    required=True,
+    help="gguf: one file for llama.cpp and Ollama. merged: a plain Hugging Face folder; an adapter is worked into "
+    "its model.",
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]),
+    help="How the numbers of a GGUF file are kept: whole (f), or in so many bits each (q). [default: f16]",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="What the weights of a folder are kept as. [default: as they are now]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The .gguf file, or a folder. [default: in exports/, under the model's name]",
+)
+@click.option(
+    "--check",
+    multiple=True,
+    metavar="TEXT",
+    help="Compare on this text too (its first 20,000 characters): a file, a folder, a name. Can be given several "
+    "times.",
+)
+@click.option("--force", is_flag=True, help="Write over what is there.")
+@click.option(
+    "--llama-cpp/--no-llama-cpp",
+    default=True,
+    help="Run a GGUF file in llama.cpp, where the package xllamacpp is installed. [default: do]",
+)
+@json_option
+def command(model: str, as_json: bool, **options: Any) -> None:
+    """Write MODEL for other programs, and see that it is the same model there.
+
+    What was written is opened again before it gets its name: its tokenizer has to give the same ids, and what
+    it expects on some texts has to be what the original expects, as closely as the numbers allow. The texts are a
+    general one, one that the model writes itself, and those of --check. Otherwise nothing is written.
+
+    \b
+    Examples:
+      homespun export runs/shakespeare --to gguf
+      homespun export runs/shakespeare --to gguf --quantize q8_0 --check shakespeare
+      homespun export smollm2 --to merged --dtype bfloat16 --out smollm2-folder
+    """
+    from homespun import api
+    from homespun.cli.screen import working
+
+    started = time.monotonic()
+    with working("exporting, and comparing with the model"):
+        exported = api.export(model, **options)
+    seconds = round(time.monotonic() - started, 1)
+    if as_json:
+        print_json({**as_object(exported), "model": model, "seconds": seconds})
+    else:
+        show(exported, seconds)
+
+
+def as_object(exported: Exported) -> dict[str, Any]:
+    """What --json prints."""
+    cost = exported.checks[0].cost
+    assert cost is not None, "homespun's own reading always tells what it costs"
+    return {
+        "out": exported.out,
+        "to": exported.to,
+        "precision": exported.precision,
+        "files": exported.files,
+        "bytes": exported.bytes,
+        "checks": [check_as_object(check) for check in exported.checks],
+        "tokens": cost.tokens,
+        "loss_before": cost.loss(cost.before),
+        "loss": cost.loss(cost.after),
+        "bits_per_byte_before": cost.bits_per_byte(cost.before),
+        "bits_per_byte": cost.bits_per_byte(cost.after),
+        "notes": exported.notes,
+    }
+
+
+def check_as_object(check: Check) -> dict[str, Any]:
+    return {"by": check.by, "texts_with_the_same_ids": check.texts, **vars(check.difference)}
+
+
+def show(exported: Exported, seconds: float) -> None:
+    """What was written, what it was compared by, what it costs, and how to use it."""
+    from homespun.cli.screen import size_in_words
+
+    size = size_in_words(exported.bytes)
+    click.echo(f"{exported.out}: {size} in {exported.precision}, {seconds:,.1f} s\n")
+    for check in exported.checks:
+        click.echo(sentence(check))
+    click.echo(cost_in_words(exported))
+    for note in exported.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"\n{how_to_use(exported)}")
+
+
+def sentence(check: Check) -> str:
+    """
+    >>> from homespun.interop.compare import Difference
+    >>> from homespun.interop.export import Check
+    >>> print(sentence(Check("homespun", 20, Difference(100, 0.0123, 99, 0.0004))))
+    read by homespun: the same ids for all of 20 texts; of 100 next tokens the same choice for 99 (99.0%),
+      log-probabilities at most 0.012 apart (tokens of 1% and more), 0.0004 nats on average (KL)
+    """
+    found = check.difference
+    share = found.same_choice / max(1, found.positions)
+    who = "read by" if check.by == "homespun" else "run by"
+    return (
+        f"{who} {check.by}: the same ids for all of {check.texts} texts; of {found.positions:,} next tokens "
+        f"the same choice for {found.same_choice:,} ({share:.1%}),\n  log-probabilities at most "
+        f"{found.largest:.2g} apart (tokens of 1% and more), {found.divergence:.2g} nats on average (KL)"
+    )
+
+
+def cost_in_words(exported: Exported) -> str:
+    """What the precision costs on the texts that were compared on."""
+    cost = exported.checks[0].cost
+    assert cost is not None
+    before, after = cost.loss(cost.before), cost.loss(cost.after)
+    bits = cost.bits_per_byte(cost.before), cost.bits_per_byte(cost.after)
+    return (
+        f"loss on these {cost.tokens:,} tokens: {before:.4f} before, {after:.4f} as exported "
+        f"({after - before:+.4f}); bits per byte {bits[0]:.4f}, {bits[1]:.4f}"
+    )
+
+
+def how_to_use(exported: Exported) -> str:
+    out = shlex.quote(str(exported.out))
+    if exported.to == "merged":
+        return f'Use it:\n  homespun generate {out} "Once"\nand in transformers: from_pretrained("{exported.out}")'
+    name, beside = shlex.quote(exported.out.stem.lower()), shlex.quote(str(exported.files[1]))
+    return (
+        f'Use it:\n  llama-cli -m {out} -p "Once"\n'
+        f"  ollama create {name} -f {beside} && ollama run {name}\n"
+        f'  homespun generate {out} "Once"'
+    )

@@ -1,0 +1,105 @@
+"""README.md of a fine-tuned folder: of which model, on what text, what it came to, and how to open it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.finetuning.plan import TuningPlan
+
+if TYPE_CHECKING:
+    from homespun.finetuning.run import TuningResult
+
+WAYS = {
+    "lora": "LoRA: small matrices beside those of the model, which stays as it is",
+    "qlora": "QLoRA: small matrices beside those of the model, which was kept in four bits meanwhile",
+    "full": "all weights of the model",
+}
+WITH_PEFT = """
+This folder holds the changes only. With `peft`, which needs nothing of homespun's:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{base}")
+model = PeftModel.from_pretrained(base, "{folder}")
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+```
+
+As a whole model, in a folder of its own: `homespun export {folder} --to merged`.
+"""
+WITH_TRANSFORMERS = """
+With `transformers`, which needs nothing of homespun's:
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{folder}")
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+```
+"""
+
+
+def tuning_card(plan: TuningPlan, result: TuningResult, dataset: Any, title: str) -> str:
+    """title: the text's name for people."""
+    folder = result.out.name
+    base = base_for_others(plan)
+    library = "transformers" if plan.method == "full" else "peft"
+    opens = WITH_TRANSFORMERS if plan.method == "full" else WITH_PEFT
+    early = f" It was interrupted there; the plan had {plan.steps:,} steps." if result.interrupted else ""
+    size = f"rank {plan.rank}, alpha {plan.alpha:g}: {result.learnt:,} numbers" if plan.rank else ""
+    what = "answers of the conversations" if plan.conversations else "text"
+    verb = "chat" if plan.conversations else "generate"
+    return f"""---
+library_name: {library}
+pipeline_tag: text-generation
+base_model: {base}
+tags: [homespun, {plan.method}]
+---
+
+# {folder}
+
+{base}, fine-tuned with homespun on {title}.
+
+| | |
+|---|---|
+| way | {WAYS[plan.method]} |
+{f"| size | {size} |" if size else f"| size | {result.parameters:,} parameters |"}
+| text | held out for validation: {dataset.how} |
+| training | {result.steps:,} steps of {plan.tokens_a_step:,} tokens, in {result.seconds:,.0f} s.{early} |
+| loss on {what} held out | {result.val_loss_before:.4f} before, **{result.val_loss:.4f}** nats per token after |
+| which is | {result.bits_per_byte_before:.3f} before, {result.bits_per_byte:.3f} bits per byte after |
+| on a general text | {result.general_before:.3f} before, {result.general:.3f} bits per byte after |
+
+![The losses over the run](curve.png)
+
+## A sample, before and after
+
+```text
+{fenced(result.sample_before)}
+```
+
+```text
+{fenced(result.sample)}
+```
+
+## Use it
+
+```sh
+homespun {verb} {folder}
+```
+{opens.format(folder=folder, base=base)}
+## Make it again
+
+`plan.toml` has every number of the run: `homespun finetune --plan {folder}/plan.toml --out {folder}-again`.
+"""
+
+
+def base_for_others(plan: TuningPlan) -> str:
+    """The base as others know it; of a folder of this computer the name alone, which is all that they can use."""
+    return plan.base if not Path(plan.base).is_absolute() else Path(plan.base).name
+
+
+def fenced(text: str) -> str:
+    return text.replace("```", "'''")

@@ -1,0 +1,70 @@
+"""The model as it learns from rows that may hold several documents: what it gives is the loss, and no logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from homespun.finetuning.head_loss import head_loss
+from homespun.model import GPT, Bigram
+
+
+class Learner(nn.Module):
+    """`learner(ids, targets) -> (None, loss)`, and with documents and positions where rows were packed.
+
+    model           what learns; it may have LoRA in it
+    context_length  of the rows, at most that of the model
+    border          the id that opens a document, where the rows are cut from a text of several: between
+                    them neither attention nor positions go on
+    """
+
+    def __init__(self, model: GPT | Bigram, context_length: int, border: int | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.config = model.config.with_(context_length=context_length) if isinstance(model, GPT) else model.config
+        self.border = border
+
+    def forward(
+        self, ids: Tensor, targets: Tensor, documents: Tensor | None = None, positions: Tensor | None = None
+    ) -> tuple[None, Tensor]:
+        """ids, targets, documents, positions (B, T) -> the mean loss of the targets that are not negative."""
+        if isinstance(self.model, Bigram):
+            return None, self.model(ids, targets)[1]
+        if documents is None and self.border is not None:
+            documents = documents_of(ids, self.border)
+        x = self.model.features(ids, documents=documents, positions=positions)  # (B, T, C)
+        counts = targets >= 0
+        head = self.model.head
+        return None, head_loss(x[counts], head.weight, head.bias, targets[counts])
+
+
+def documents_of(ids: Tensor, border: int) -> Tensor | None:
+    """The document that each token is of, (B, T), where `border` opens one; None where no row has two.
+
+    The border between two texts ends the one and opens the other: it is predicted at the end of the
+    first, and the second is predicted from it.
+
+    >>> import torch
+    >>> documents_of(torch.tensor([[5, 6, 0, 7, 0, 8]]), border=0).tolist()
+    [[0, 0, 1, 1, 2, 2]]
+    """
+    borders = ids == border
+    if not bool(borders[:, 1:].any()):
+        return None
+    return borders.cumsum(dim=1)
+
+
+def compute_blocks_again(model: GPT) -> None:
+    """Of every block only what goes into it is kept for the backward pass; the rest is computed a second time."""
+    for block in model.blocks:
+        block.forward = partial(computed_again, block, block.forward)  # the names of its weights stay
+
+
+def computed_again(block: nn.Module, forward: Callable[..., Tensor], *inputs: Any) -> Any:
+    if not block.training:
+        return forward(*inputs)
+    return checkpoint(forward, *inputs, use_reentrant=False)

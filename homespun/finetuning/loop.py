@@ -1,0 +1,123 @@
+"""The loop of training, for a model that is tuned: from rows of conversations, or of a text with borders."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from homespun.dataset import Dataset
+from homespun.evaluation import Evaluation, evaluate
+from homespun.evaluation.mode import evaluation_mode
+from homespun.finetuning.learner import Learner
+from homespun.finetuning.plan import TuningPlan
+from homespun.training.course import Course
+from homespun.training.loop import Loop
+
+TOKENS_AT_ONCE = 4096  # that an evaluation computes
+FEWEST_AT_THE_END = 4096  # tokens of a text
+SHARE_AT_THE_END = 0.05  # of the tokens that were learnt from
+
+
+class TuningLoop(Loop):
+    """Its model is the one that is tuned; `learner` is that model with the rows' documents kept apart."""
+
+    def __init__(
+        self,
+        plan: TuningPlan,
+        model: Any,
+        dataset: Any,
+        *,
+        border: int | None,
+        **others: Any,
+    ) -> None:
+        self.learner = Learner(model, plan.context_length, border)
+        super().__init__(plan, model, dataset, **others)
+
+    def make_batches(self) -> Any:
+        if self.reads_rows:
+            from homespun.finetuning.packing import PackedBatches
+
+            rows: Any = self.dataset.train
+
+            return PackedBatches(rows, self.plan.batch_size, self.plan.seed)
+        return super().make_batches()
+
+    @contextmanager
+    def make_forward(self) -> Iterator[Callable[..., Any]]:
+        yield self.learner
+
+    def prepare(self, forward: Any) -> None:
+        """Nothing is compiled on the way."""
+
+    def parts_like(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
+        """By the targets that count: in conversations they are not equally many in each part."""
+        if not self.reads_rows:
+            return self.plan.micro_batches
+        counted, whole = (int((tensors[1] >= 0).sum()) for tensors in (part, batch))
+        return whole / max(1, counted)
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether it learns from rows of conversations, and not from one text."""
+        return not isinstance(self.dataset, Dataset)
+
+    def read_all(self, model: nn.Module) -> Evaluation:
+        """What is read at the end; of a long validation text windows spread over it."""
+        return self.read(model, closing_tokens(self.plan, self.dataset.val.tokens))
+
+    def read(self, model: Any, tokens: int) -> Evaluation:
+        """The validation text, or so many tokens of it. model: the one that is tuned, or another like it."""
+        learner = (
+            self.learner if model is self.model else Learner(model, self.plan.context_length, self.learner.border)
+        )
+        if self.reads_rows:
+            return evaluate_rows(learner, self.dataset.val, tokens, self.autocast)
+        split = self.dataset.val
+        windows = None if tokens >= split.tokens else max(1, tokens // self.plan.context_length)
+        at_once = max(1, TOKENS_AT_ONCE // self.plan.context_length)
+        return evaluate(learner, split, windows=windows, batch_size=at_once, autocast=self.autocast)
+
+
+def closing_tokens(plan: Course, held_out: int) -> int:
+    """Tokens of each text that are read at the end, twice each: so many that it takes little of the time."""
+    learnt = plan.steps * plan.tokens_a_step
+    return min(held_out, max(FEWEST_AT_THE_END, plan.look_tokens, int(SHARE_AT_THE_END * learnt)))
+
+
+def evaluate_rows(learner: Learner, split: Any, tokens: int, autocast: Callable[[], Any]) -> Evaluation:
+    """The mean loss of the answers in those rows, or of about so many tokens of them, spread over all."""
+    started = time.perf_counter()
+    rows = len(split)
+    wanted = rows if tokens >= split.tokens else max(1, rows * tokens // split.tokens)
+    numbers = (2 * np.arange(wanted) + 1) * rows // (2 * wanted)
+    device = next(learner.parameters()).device
+    at_once = max(1, TOKENS_AT_ONCE // split.length)
+    nats = counted = 0.0
+    with evaluation_mode(learner), torch.no_grad(), autocast():
+        for begin in range(0, wanted, at_once):
+            batch = [tensor.to(device) for tensor in split.rows(numbers[begin : begin + at_once])]
+            counts = int((batch[1] >= 0).sum())
+            nats += float(learner(*batch)[1]) * counts
+            counted += counts
+    loss = nats / max(1.0, counted)
+    bits = loss / math.log(2)
+    return Evaluation(
+        loss=loss,
+        tokens=int(counted),
+        characters=split.characters,
+        bytes=split.bytes,
+        bits_per_char=bits * split.tokens / max(1, split.characters),
+        bits_per_byte=bits * split.tokens / max(1, split.bytes),
+        perplexity=math.exp(min(loss, 700)),
+        seconds=time.perf_counter() - started,
+        whole=wanted == rows,
+        stride=split.length,
+        context_length=split.length,
+    )

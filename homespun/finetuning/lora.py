@@ -1,0 +1,124 @@
+"""LoRA: a matrix stays as it is, and beside it two thin ones are learnt, whose product is added to it.
+
+y = x Wᵀ + scale · (x Aᵀ) Bᵀ with A (rank, in) and B (out, rank), B zero at the start (Hu et al. 2021,
+arXiv 2106.09685). What stays needs no gradient, no optimizer and no more precision than is computed with.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from homespun.finetuning.memory import give_back
+from homespun.model import GPT
+
+
+class LoRALinear(nn.Module):
+    """A linear layer (in -> out) that does not learn, with a change beside it that does.
+
+    base    what multiplies with the matrix as it is: `weight()` gives it, (out, in), in the dtype of the products
+    """
+
+    def __init__(self, base: Frozen, rank: int, scale: float) -> None:
+        super().__init__()
+        self.base = base
+        self.scale = scale
+        device = base.device
+        self.lora_A = nn.Parameter(torch.empty(rank, base.inputs, device=device))
+        self.lora_B = nn.Parameter(torch.zeros(base.outputs, rank, device=device))
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (…, in) -> (…, out), in the dtype of the products."""
+        return Changed.apply(x, self.lora_A, self.lora_B, self.base, self.scale)
+
+
+class Frozen:
+    """A matrix (out, in) that does not learn, as it is."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.matrix = weight.detach()
+        self.bias = None if bias is None else bias.detach()
+        self.outputs, self.inputs = weight.shape
+        self.dtype = weight.dtype
+        self.device = weight.device
+
+    def weight(self) -> Tensor:
+        return self.matrix
+
+
+class Changed(torch.autograd.Function):
+    """x, A, B -> x Wᵀ + scale · (x Aᵀ) Bᵀ. By hand: only x and x Aᵀ have to be kept, and W is not learnt."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, base: Frozen, scale: float) -> Tensor:
+        flat = x.detach().flatten(0, -2).to(base.dtype)  # (N, in)
+        a, b = a.detach().to(base.dtype), b.detach().to(base.dtype)
+        inner = flat @ a.t()  # (N, rank)
+        y = F.linear(flat, base.weight(), base.bias)
+        y.addmm_(inner, b.t(), alpha=scale)  # (N, out)
+        ctx.save_for_backward(flat, inner, a, b)
+        ctx.base, ctx.scale, ctx.shape, ctx.dtype = base, scale, x.shape, x.dtype
+        return y.view(*x.shape[:-1], base.outputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        flat, inner, a, b = ctx.saved_tensors
+        g = gradient.flatten(0, -2).to(flat.dtype)  # (N, out)
+        g_inner = (g @ b) * ctx.scale  # (N, rank)
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = (g @ ctx.base.weight()).addmm_(g_inner, a).view(ctx.shape).to(ctx.dtype)
+        return of_x, (g_inner.t() @ flat).float(), (g.t() @ inner).float() * ctx.scale, None, None
+
+
+def add_lora(model: GPT, *, rank: int, alpha: float, dtype: torch.dtype, four_bits: bool = False) -> None:
+    """Puts LoRA beside every matrix of the blocks, in place; nothing else of the model learns any more.
+
+    dtype: of products and of what stays; norms stay float32. four_bits: the matrices are kept as NF4 (nf4.py).
+    The draw of A is from torch's random state.
+    """
+    model.requires_grad_(False)
+    freeze_as(model, dtype)
+    make = frozen_nf4() if four_bits else Frozen
+    for block in model.blocks:
+        for module in list(block.modules()):
+            for name, layer in list(module.named_children()):
+                if isinstance(layer, nn.Linear):
+                    base = make(layer.weight.to(dtype), layer.bias)
+                    setattr(module, name, LoRALinear(base, rank, alpha / rank))
+    if four_bits:
+        give_back()
+
+
+def frozen_nf4() -> Any:
+    from homespun.finetuning.nf4 import FrozenNF4
+
+    return FrozenNF4
+
+
+def freeze_as(model: GPT, dtype: torch.dtype) -> None:
+    """What is multiplied is kept in `dtype`, norms in float32, and what flows between the blocks is float32."""
+    for name, part in model.named_modules():
+        if isinstance(part, nn.Embedding) and part.weight.dtype != dtype:
+            part.weight.data = part.weight.data.to(dtype)
+        elif "norm" in name.rpartition(".")[2]:
+            part.float()
+    if not model.config.tied_head:
+        model.head.to(dtype)
+    if model.head.bias is not None:
+        model.head.bias.data = model.head.bias.data.to(dtype)
+    if dtype != torch.float32:
+        model.token_embedding.register_forward_hook(lambda module, ids, vectors: vectors.float())
+        for name, part in model.named_modules():  # cast once, and not once for each of the matrices that read it
+            if name.endswith(("attention_norm", "feed_forward_norm")):
+                part.register_forward_hook(lambda module, x, normed: normed.to(dtype))
+
+
+def lora_parts(model: GPT) -> dict[str, LoRALinear]:
+    """The layers with LoRA, by the names of the matrices that they change: `blocks.0.attention.query.weight`."""
+    return {f"{name}.weight": part for name, part in model.named_modules() if isinstance(part, LoRALinear)}

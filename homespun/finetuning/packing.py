@@ -1,0 +1,196 @@
+"""Examples of all lengths, packed into rows of one length, so that little of a batch is padding.
+
+The rows say which example a token belongs to: attention does not look across, and positions begin anew, so
+that the loss is the same as for every example alone.
+
+An example of n tokens takes n - 1 places: at each the model predicts the token that comes next. Best fit
+decreasing, for bins (Johnson 1973, "Near-optimal bin packing algorithms"): the longest first, each into the
+row where it leaves the least room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from homespun.dataset.shuffle import mixed, shuffled
+
+NOT_LEARNT = -1  # the target where nothing is learnt, as GPT.forward has it
+PADDING = -1  # the document that padding belongs to
+
+
+class Packed(NamedTuple):
+    """Rows of training, all int64 (B, T).
+
+    ids: tokens. targets: the token after each, or -1 where it is not learnt. documents: which example of its row
+    a token belongs to, from 0; -1 for padding. positions: from 0 in every example.
+    """
+
+    ids: Tensor
+    targets: Tensor
+    documents: Tensor
+    positions: Tensor
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which tokens are learnt: from `starts` to `ends` (without), int64 (k,), in order; the size of their text."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    characters: np.ndarray
+    bytes: np.ndarray
+
+    def learnt(self, places: np.ndarray) -> np.ndarray:
+        """Whether the tokens at `places`, any shape, are."""
+        before = np.searchsorted(self.starts, places, side="right") - 1
+        return (before >= 0) & (places < self.ends[before])
+
+    def counts(self, places: np.ndarray) -> np.ndarray:
+        """(3, n): how many tokens, characters and bytes are learnt before each of `places` (n,)."""
+        answer = np.searchsorted(self.starts, places, side="right") - 1
+        inside = np.minimum(places, self.ends[answer]) - self.starts[answer]
+        share = inside / np.maximum(self.ends[answer] - self.starts[answer], 1)
+        sizes = np.stack([self.ends - self.starts, self.characters, self.bytes]).astype(np.float64)
+        before = np.cumsum(sizes, axis=1) - sizes
+        return np.where(answer >= 0, before[:, answer] + share * sizes[:, answer], 0.0)
+
+
+@dataclass(frozen=True)
+class PackedSplit:
+    """One side of a split, in rows of `length` places.
+
+    tokens: targets that count, in all rows together; characters and bytes (UTF-8) of the text that they stand for.
+    documents: examples, or pieces of such as were too long for a row.
+    """
+
+    name: str
+    length: int
+    tokens: int
+    characters: int
+    bytes: int
+    documents: int
+    ids: np.ndarray = field(repr=False)  # (N,), of all examples
+    answers: Answers = field(repr=False)
+    starts: np.ndarray = field(repr=False)  # (P,) int64: where each piece begins in ids, row by row
+    counts: np.ndarray = field(repr=False)  # (P,) int64: how many places it takes
+    first: np.ndarray = field(repr=False)  # (rows + 1,) int64: the first piece of each row
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self.first) - 1
+
+    @property
+    def padding(self) -> float:
+        """The share of places that hold nothing, 0 to 1."""
+        return 1 - int(self.counts.sum()) / (len(self) * self.length)
+
+    def rows(self, numbers: np.ndarray | Sequence[int]) -> Packed:
+        """The rows of these numbers, (len(numbers), T)."""
+        numbers = np.asarray(numbers, dtype=np.int64)
+        in_row = self.first[numbers + 1] - self.first[numbers]
+        row = np.repeat(np.arange(len(numbers)), in_row)
+        document = steps(in_row)
+        piece = np.repeat(self.first[numbers], in_row) + document
+        counts = self.counts[piece]
+        before = np.cumsum(counts) - counts  # places of all rows before each piece
+        begins = np.zeros(len(numbers), np.int64)
+        begins[row[document == 0]] = before[document == 0]
+        position = steps(counts)
+        place = np.repeat(row * self.length + before - begins[row], counts) + position
+        source = np.repeat(self.starts[piece], counts) + position
+
+        shape = (len(numbers), self.length)
+        ids, positions = (torch.zeros(shape, dtype=torch.int64) for _ in range(2))
+        targets = torch.full(shape, NOT_LEARNT, dtype=torch.int64)
+        documents = torch.full(shape, PADDING, dtype=torch.int64)
+        at = torch.from_numpy(place)
+        following = np.where(self.answers.learnt(source + 1), self.ids[source + 1].astype(np.int64), NOT_LEARNT)
+        ids.view(-1)[at] = torch.from_numpy(self.ids[source].astype(np.int64))
+        targets.view(-1)[at] = torch.from_numpy(following)
+        documents.view(-1)[at] = torch.from_numpy(np.repeat(document, counts))
+        positions.view(-1)[at] = torch.from_numpy(position)
+        return Packed(ids, targets, documents, positions)
+
+
+class PackedBatches:
+    """All the batches of a run: `batches[step]` is a Packed of `batch_size` rows, for step 0, 1, 2, …
+
+    A batch depends on the seed and the step and on nothing else, so a run can be taken up again anywhere. Every
+    row comes once before any comes again, in another order each time.
+    """
+
+    def __init__(self, split: PackedSplit, batch_size: int, seed: int) -> None:
+        assert len(split) >= 1 and batch_size >= 1
+        self.split = split
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def __getitem__(self, step: int) -> Packed:
+        assert step >= 0
+        draws = np.arange(step * self.batch_size, (step + 1) * self.batch_size, dtype=np.uint64)
+        epochs, places = np.divmod(draws, np.uint64(len(self.split)))
+        keys = mixed(mixed(self.seed % 2**64) ^ epochs)
+        return self.split.rows(shuffled(places, len(self.split), keys).astype(np.int64))
+
+    def epoch_of(self, step: int) -> float:
+        """How often everything has been gone through when `step` begins."""
+        return step * self.batch_size / len(self.split)
+
+
+def packed(
+    name: str, ids: np.ndarray, answers: Answers, starts: np.ndarray, counts: np.ndarray, length: int, seed: int
+) -> PackedSplit:
+    """The pieces of `ids` that begin at `starts` and take `counts` places (n,), at most `length`, in rows."""
+    order, first = best_fit(counts, length, seed)
+    learnt = answers.counts(starts + counts + 1) - answers.counts(starts + 1)
+    tokens, characters, size = (round(number) for number in learnt.sum(axis=1).tolist())
+    return PackedSplit(
+        name, length, tokens, characters, size, len(starts), ids, answers, starts[order], counts[order], first
+    )
+
+
+def best_fit(counts: np.ndarray, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which pieces go together: their numbers row by row (n,), and where in that each row begins (rows + 1,).
+
+    counts: (n,) places that each takes, from 1 to `length`. seed: the order among pieces that take as many.
+
+    >>> best_fit(np.array([3, 5, 2, 2]), length=5, seed=1)
+    (array([1, 0, 3, 2]), array([0, 1, 3, 4]))
+    """
+    longest_first = np.lexsort((mixed(mixed(seed % 2**64) ^ np.arange(len(counts), dtype=np.uint64)), -counts))
+    with_room: list[list[int]] = [[] for _ in range(length + 1)]  # rows that have so many places left
+    some = 0  # bit r is set where with_room[r] has any
+    row_of = np.empty(len(counts), np.int64)
+    rows = 0
+    for piece, count in zip(longest_first.tolist(), counts[longest_first].tolist(), strict=True):
+        enough = some >> count
+        if enough:
+            room = count + (enough & -enough).bit_length() - 1
+            row = with_room[room].pop()
+            if not with_room[room]:
+                some ^= 1 << room
+        else:
+            row, room = rows, length
+            rows += 1
+        row_of[piece] = row
+        if room > count:
+            with_room[room - count].append(row)
+            some |= 1 << (room - count)
+    order = longest_first[np.argsort(row_of[longest_first], kind="stable")]
+    return order, np.concatenate([[0], np.cumsum(np.bincount(row_of, minlength=rows))])
+
+
+def steps(counts: np.ndarray) -> np.ndarray:
+    """0, 1, 2, … up to each count, one after another.
+
+    >>> steps(np.array([3, 2])).tolist()
+    [0, 1, 2, 0, 1]
+    """
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)

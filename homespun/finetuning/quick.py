@@ -1,0 +1,28 @@
+"""Attention and SwiGLU by the compiled operations of training, where this processor has what they need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from homespun.model import GPT
+from homespun.training.native.operations import available
+from homespun.training.native.twin import LONGEST, QuickAttention, QuickSwiGLU
+
+WORTH_IT = 10_000_000  # parameters: a smaller model is tuned before the operations are compiled
+
+
+def can_be_quick(device: str, dtype: str, parameters: int) -> bool:
+    """Whether the operations pay, and are there; where they can be had they are compiled now, in seconds."""
+    return device == "cpu" and dtype == "bfloat16" and parameters >= WORTH_IT and available(wait=True)
+
+
+def quicken(model: GPT, context_length: int) -> None:
+    """Lets the blocks compute with them, in place. Rows of several documents take the plain attention."""
+    if not available(wait=True):
+        return  # the plan is of another machine: the plain way computes the same, to rounding
+    blocks: Any = model.blocks
+    for block in blocks:
+        if not block.attention.dropout and context_length <= LONGEST:
+            block.attention = QuickAttention(block.attention)
+        if block.feed_forward.gate is not None:
+            block.feed_forward = QuickSwiGLU(block.feed_forward)

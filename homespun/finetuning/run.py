@@ -1,0 +1,231 @@
+"""A fine-tuning, carried out: the run of training with another model in it, and another folder to fill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from homespun.checkpoint import save_model
+from homespun.checkpoint.adapter import (
+    ADAPTER_WEIGHTS,
+    Base,
+    Change,
+    read_adapter_config,
+    read_changes,
+    write_adapter,
+)
+from homespun.checkpoint.place import WEIGHTS
+from homespun.dataset import Dataset, Split
+from homespun.evaluation import Evaluation, evaluate
+from homespun.finetuning.card import tuning_card
+from homespun.finetuning.learner import Learner, compute_blocks_again
+from homespun.finetuning.loop import TOKENS_AT_ONCE, TuningLoop, closing_tokens
+from homespun.finetuning.lora import LoRALinear, add_lora, lora_parts
+from homespun.finetuning.plan import TuningPlan
+from homespun.finetuning.planner import epochs
+from homespun.finetuning.quick import quicken
+from homespun.model import GPT, Bigram, number_of_parameters
+from homespun.tokenizer import Tokenizer
+from homespun.training.run import Run
+from homespun.training.watcher import Result
+
+READINGS_AT_THE_END = 2.0  # of the user's text: as it was, and as it is
+
+
+@dataclass(frozen=True)
+class TuningResult(Result):
+    """What a fine-tuning came to; `before` is the model as it was given, on the very same text.
+
+    learnt          numbers that were trained, of all the `parameters`
+    general_before, general     bits per byte of a general text: what was forgotten shows there
+    """
+
+    val_loss_before: float = 0.0
+    bits_per_byte_before: float = 0.0
+    general_before: float = 0.0
+    general: float = 0.0
+    sample_before: str = ""
+    learnt: int = 0
+    method: str = "lora"
+
+
+class TuningRun(Run):
+    """What is needed beside a run's own things: how the base is opened, what it is called, a general text.
+
+    open_base   opens the model that is tuned, in a dtype, as it was given
+    base        what the adapter's folder says of it
+    border      the id that stands between documents of a text, where one does
+    general     a text that has nothing to do with the user's
+    """
+
+    plan_kind = TuningPlan
+    closing_samples = 2  # before and after
+    plan: TuningPlan
+    loop: TuningLoop
+
+    def __init__(
+        self,
+        plan: TuningPlan,
+        dataset: Any,
+        tokenizer: Tokenizer,
+        out: Path,
+        *,
+        open_base: Callable[[torch.dtype], GPT | Bigram],
+        base: Base,
+        border: int | None,
+        general: Split,
+        **others: Any,
+    ) -> None:
+        super().__init__(plan, dataset, tokenizer, out, **others)
+        self.open_base = open_base
+        self.base = base
+        self.border = border
+        self.general = general
+        self.weights_file = WEIGHTS if plan.method == "full" else ADAPTER_WEIGHTS
+
+    def make_model(self) -> nn.Module:
+        return prepared_model(self.plan, self.open_base)
+
+    def make_loop(self, **asked: Any) -> TuningLoop:
+        return TuningLoop(self.plan, self.model, self.dataset, border=self.border, **asked)
+
+    def closing_looks(self) -> float:
+        """The user's text is read twice at the end, and the general one too."""
+        held_out = self.dataset.val.tokens
+        closing = closing_tokens(self.plan, held_out)
+        general = min(closing, self.general.tokens)
+        return READINGS_AT_THE_END * (closing + general) / min(held_out, self.plan.look_tokens or held_out)
+
+    def most_steps(self) -> float:
+        return most_steps(self.plan, self.dataset)
+
+    def parameters(self) -> int:
+        assert isinstance(self.model, (GPT, Bigram))
+        return number_of_parameters(self.model.config) + (self.plan.learnt if self.plan.rank else 0)
+
+    def save(self) -> None:
+        assert isinstance(self.model, (GPT, Bigram))
+        if self.plan.rank == 0:
+            save_model(self.out, self.model, self.tokenizer)
+            return
+        assert isinstance(self.model, GPT)
+        changes = {
+            name: Change(part.lora_A.detach(), part.lora_B.detach(), part.scale)
+            for name, part in lora_parts(self.model).items()
+        }
+        write_adapter(
+            self.out,
+            self.model.config,
+            changes,
+            self.tokenizer,
+            base=self.base,
+            rank=self.plan.rank,
+            alpha=self.plan.alpha,
+        )
+
+    def reopened(self) -> nn.Module:
+        """With LoRA the same model, which is at its end, with the best changes in the place of the last ones."""
+        if self.plan.rank == 0:
+            return super().reopened()
+        assert isinstance(self.model, GPT)
+        changes = read_changes(self.out, read_adapter_config(self.out), self.model.config)
+        with torch.no_grad():
+            for name, part in lora_parts(self.model).items():
+                a, b = own_block(changes[name], name, self.plan.rank)
+                part.lora_A.copy_(a)
+                part.lora_B.copy_(b)
+        return self.model
+
+    @contextmanager
+    def as_it_was(self) -> Iterator[nn.Module]:
+        """The base, unchanged."""
+        if self.plan.rank == 0:
+            yield self.open_base(torch.float32).to(self.plan.device)
+            return
+        parts = [part for part in self.model.modules() if isinstance(part, LoRALinear)]
+        scales = [part.scale for part in parts]
+        for part in parts:
+            part.scale = 0.0
+        try:
+            yield self.model
+        finally:
+            for part, scale in zip(parts, scales, strict=True):
+                part.scale = scale
+
+    def result(self, interrupted: bool) -> TuningResult:
+        found = super().result(interrupted)
+        model = self.reopened()
+        tokens = found.val_tokens
+        general = self.general_loss(model)
+        with self.as_it_was() as base:
+            first = self.records[0]
+            before: Any = first if first.val_tokens == tokens else self.loop.read(base, tokens)
+            return TuningResult(
+                **vars(found),
+                val_loss_before=first.val_loss if before is first else before.loss,
+                bits_per_byte_before=before.bits_per_byte,
+                general_before=self.general_loss(base).bits_per_byte,
+                general=general.bits_per_byte,
+                sample_before=self.sample(base),
+                learnt=self.plan.learnt,
+                method=self.plan.method,
+            )
+
+    def general_loss(self, model: nn.Module) -> Evaluation:
+        learner = Learner(model, self.plan.context_length)  # type: ignore[arg-type]
+        at_once = max(1, TOKENS_AT_ONCE // self.plan.context_length)
+        windows = max(1, closing_tokens(self.plan, self.dataset.val.tokens) // self.plan.context_length)
+        return evaluate(learner, self.general, windows=windows, batch_size=at_once, autocast=self.loop.autocast)
+
+    def card(self, result: Result) -> str:
+        assert isinstance(result, TuningResult)
+        return tuning_card(self.plan, result, self.dataset, self.title)
+
+
+def prepared_model(plan: TuningPlan, open_base: Callable[[torch.dtype], Any]) -> GPT | Bigram:
+    """The base as it is before the first step: what learns is float32, what does not is as it is computed with."""
+    computed_in = getattr(torch, plan.dtype)
+    model = open_base(torch.float32 if plan.rank == 0 else computed_in).to(plan.device)
+    set_dropout(model, plan.dropout)
+    if plan.rank:
+        assert isinstance(model, GPT)
+        four_bits = plan.method == "qlora"
+        add_lora(model, rank=plan.rank, alpha=plan.alpha, dtype=computed_in, four_bits=four_bits)
+    if plan.quick and plan.rank and isinstance(model, GPT):
+        quicken(model, plan.context_length)
+    if plan.recompute and isinstance(model, GPT):
+        compute_blocks_again(model)
+    return model
+
+
+def set_dropout(model: nn.Module, share: float) -> None:
+    """The plan's, whatever the base was trained with."""
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = share
+        elif isinstance(getattr(part, "dropout", None), float):
+            part.dropout = share  # type: ignore[assignment]
+
+
+def own_block(change: Change, name: str, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A and B of one of our matrices, from those that stand for several of them (GPT-2): they are blocks there."""
+    if len(change.a) == rank:
+        return change.a, change.b
+    place = rank * ("query", "key", "value").index(name.split(".")[-2])
+    return change.a[place : place + rank], change.b[:, place : place + rank]
+
+
+def most_steps(plan: TuningPlan, dataset: Any) -> float:
+    """Where the run ends even if there is time left: by then the text is learnt by heart."""
+    return max(1, int(epochs(plan.conversations) * tokens_of(dataset, plan.context_length) / plan.tokens_a_step))
+
+
+def tokens_of(dataset: Any, length: int) -> int:
+    """That are read in going through it once; rows of conversations are read with their padding."""
+    return dataset.train.tokens if isinstance(dataset, Dataset) else len(dataset.train) * length

@@ -1,0 +1,53 @@
+"""How fast this machine tunes that model: one block of it is timed, and its head, and the rest is counting."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from homespun.device import autocast
+from homespun.finetuning.learner import Learner
+from homespun.finetuning.memory import give_back
+from homespun.finetuning.plan import TuningPlan
+from homespun.finetuning.run import prepared_model
+from homespun.model import BigramConfig, GPTConfig, build
+
+TOKENS = 1024  # of a timed step
+STEPS = 2
+
+
+def seconds_a_token(plan: TuningPlan, config: GPTConfig | BigramConfig) -> float:
+    """Of a whole step, forward and backward; torch's random state stays as it was."""
+    if isinstance(config, BigramConfig):
+        return 1e-6
+    layers = (1, 2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        one, two = (timed(plan, config.with_(n_layer=number)) for number in layers)
+    give_back()
+    block = max(two - one, 0.1 * one)
+    return (max(one - block, 0.0) + config.n_layer * block) / TOKENS
+
+
+def timed(plan: TuningPlan, config: GPTConfig) -> float:
+    """The seconds of a step with a model of that config, the shortest of a few."""
+    computed_in = getattr(torch, plan.dtype)
+
+    def open_base(dtype: torch.dtype) -> torch.nn.Module:
+        return build(config).to(dtype)
+
+    learner = Learner(prepared_model(plan, open_base), plan.context_length).train()
+    context = autocast(plan.device, computed_in)
+    shape = (max(1, TOKENS // plan.context_length), plan.context_length)
+    ids = torch.randint(config.vocab_size, shape, device=plan.device)
+    seconds = []
+    for _ in range(1 + STEPS):
+        began = time.perf_counter()
+        with context():
+            loss = learner(ids, ids)[1]
+        loss.backward()
+        loss.item()
+        seconds.append(time.perf_counter() - began)
+        learner.zero_grad(set_to_none=True)
+    return min(seconds[1:]) * TOKENS / ids.numel()

@@ -1,0 +1,80 @@
+"""A model on the weights of another, whose layers use the compiled operations where they can."""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from homespun.model import GPT
+from homespun.model.attention import CausalSelfAttention
+from homespun.model.block import Block, FeedForward
+from homespun.model.cache import KVCache
+from homespun.training.native import operations
+
+LONGEST = 2048  # tokens: beyond that the scores of one head do not stay in the cache
+SIDE = 32  # widths of products are multiples of this
+
+
+def quick_twin(model: GPT) -> GPT:
+    """Shares the weights of the model, and computes the same, to the rounding of bfloat16."""
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    twin = copy.deepcopy(model, shared)
+    twin.token_embedding = QuickEmbedding(twin.token_embedding)  # type: ignore[assignment]
+    for block in twin.blocks:
+        assert isinstance(block, Block)
+        attention, feed_forward = block.attention, block.feed_forward
+        for layer in (attention, feed_forward):
+            for name, part in list(layer.named_children()):
+                if isinstance(part, nn.Linear) and part.in_features % SIDE == part.out_features % SIDE == 0:
+                    setattr(layer, name, QuickLinear(part))
+        if not attention.dropout and model.config.context_length <= LONGEST:
+            block.attention = QuickAttention(attention)
+        if isinstance(feed_forward.gate, QuickLinear):
+            block.feed_forward = QuickSwiGLU(feed_forward)
+    return twin.train()
+
+
+class QuickEmbedding(nn.Module):
+    def __init__(self, plain: nn.Embedding) -> None:
+        super().__init__()
+        self.weight = plain.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return operations.look_up(ids, self.weight)
+
+
+class QuickLinear(nn.Module):
+    def __init__(self, plain: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = plain.weight, plain.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = operations.linear(x.to(torch.bfloat16), self.weight.detach().to(torch.bfloat16), self.weight)
+        return y if self.bias is None else y + self.bias.to(y.dtype)
+
+
+class QuickAttention(CausalSelfAttention):
+    def __init__(self, plain: CausalSelfAttention) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update(plain.__dict__)
+
+    def mix(
+        self, q: Tensor, k: Tensor, v: Tensor, cache: KVCache | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        if cache is not None or mask is not None:
+            return super().mix(q, k, v, cache, mask)
+        mixed, _ = operations.attend(*(part.to(torch.bfloat16) for part in (q, k, v)), self.scale)
+        return mixed
+
+
+class QuickSwiGLU(FeedForward):
+    def __init__(self, plain: FeedForward) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update(plain.__dict__)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.gate is not None
+        return self.down(operations.swiglu(self.gate(x), self.up(x)))
