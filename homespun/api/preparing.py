@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from homespun.text import Corpus
     from homespun.tokenizer import Tokenizer
     from homespun.training import Facts, Plan, Watcher, Wishes
+    from homespun.training.course import Course
 
 SEED = 1337
 
@@ -195,6 +196,11 @@ def check_agreement(plan: Plan, given: Given, run: Path) -> None:
         del wanted["tokenizer"]  # the plan has it with its number of tokens
     if given.text and given.text != ("-",):
         wanted["text"] = places(given.text)
+    check_same(plan, wanted, run)
+
+
+def check_same(plan: Course, wanted: dict[str, Any], run: Path) -> None:
+    """UsageError that names where the plan of a run has something else than is wanted; "auto" wants nothing."""
     differences = [
         f"{name} is {getattr(plan, name)!r} there and {value!r} here"
         for name, value in wanted.items()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from homespun.api.language_model import LanguageModel
 from homespun.api.making import free_folder
-from homespun.api.preparing import places
+from homespun.api.preparing import check_same, places
 from homespun.api.readying import Tuning
 from homespun.errors import UsageError
 
@@ -117,16 +117,7 @@ def check_agreement(
         wanted["base"] = str(Path(model).resolve()) if Path(model).exists() else str(model).partition("@")[0]
     if text:
         wanted["text"] = places(text)
-    differences = [
-        f"{name} is {getattr(plan, name)!r} there and {value!r} here"
-        for name, value in wanted.items()
-        if value != "auto" and getattr(plan, name) != value
-    ]
-    if differences:
-        raise UsageError(
-            f"{run} is another run: {'; '.join(differences)}.",
-            "Leave that out to go on with the run as it is, or choose another folder with --out.",
-        )
+    check_same(plan, wanted, run)
 
 
 def replace_named(plan: TuningPlan, model: str | Path | None, text: tuple[str | Path, ...]) -> TuningPlan:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from homespun.cli.plain import json_option, print_json
+from homespun.cli.run_options import length_options, process_start, run_options
 from homespun.cli.telling import INTERRUPTED
-from homespun.device import DTYPES
 
 if TYPE_CHECKING:
     from homespun.finetuning import TuningResult
@@ -27,35 +26,8 @@ if TYPE_CHECKING:
     help="The same, with the model itself in four bits: the least memory. Needs homespun[finetune].",
 )
 @click.option("--full", "method", flag_value="full", help="All weights of the model: the most memory.")
-@click.option(
-    "--minutes", type=float, metavar="M", help="Train for that long, from the command to its end. [default: 5]"
-)
-@click.option(
-    "--steps", type=int, metavar="N", help="Train for that many updates of the weights, however long they take."
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The folder of the run. [default: runs/MODEL-NAME-OF-TEXT]",
-)
-@click.option("--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 1337]")
-@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
-@click.option("--plan", type=click.Path(path_type=Path), metavar="FILE", help="Replay the plan.toml of a run.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one number of the plan, such as --set rank=8. Can be given again.",
-)
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps. [default: auto]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", *DTYPES]),
-    help="Of matrix products; auto is bfloat16 where the processor multiplies in it. [default: auto]",
-)
-@click.option("--resume", is_flag=True, help="Go on with the run in --out; start it where nothing is there yet.")
+@length_options
+@run_options(folder="runs/MODEL-NAME-OF-TEXT", example="--set rank=8. Can be given again.")
 @json_option
 def command(
     model: str | None, text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **options: Any
@@ -75,8 +47,6 @@ def command(
       homespun finetune --plan runs/letters/plan.toml --out runs/letters-again
       homespun finetune --out runs/letters --resume
     """
-    from homespun.cli.train import process_start
-
     started = process_start()
     from homespun.api.tuning import tune
     from homespun.cli.tuning_screen import TuningLines, TuningLive, conclude

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -126,12 +127,7 @@ def conclude(result: Result, console: Console | None = None) -> None:
     line.append(f" on text it has never seen; {result.bits_per_char:.3f} bits per character")
     console.print(line)
     console.print(f"  {result.steps:,} steps in {minutes(result.seconds)}, {result.parameters:,} parameters")
-    if result.best_step != result.steps:
-        console.print(f"  kept are the best weights, those of step {result.best_step:,}")
-    console.print(Text("  folder ").append(str(result.out), style="bold"))
-    if result.interrupted:
-        console.print("  It was interrupted; what it had learnt by then is in the folder.", style="yellow")
-    console.print("\n  Now try:\n")
+    tell_of_the_folder(console, result)
     homespun = program()
     go_on = ((f"{homespun} train --out {folder} --resume", "go on where it was"),) if result.interrupted else ()
     examples = (
@@ -140,6 +136,21 @@ def conclude(result: Result, console: Console | None = None) -> None:
         (f"{homespun} evaluate {folder}", "measure it"),
         (f"{homespun} train YOUR-TEXT.txt", "make one of your own text"),
     )
+    tell_what_to_try(console, examples)
+
+
+def tell_of_the_folder(console: Console, result: Result) -> None:
+    """Which weights are in it, and whether they are those of the end."""
+    if result.best_step != result.steps:
+        console.print(f"  kept are the best weights, those of step {result.best_step:,}")
+    console.print(Text("  folder ").append(str(result.out), style="bold"))
+    if result.interrupted:
+        console.print("  It was interrupted; what it had learnt by then is in the folder.", style="yellow")
+
+
+def tell_what_to_try(console: Console, examples: Sequence[tuple[str, str]]) -> None:
+    """examples: commands, and what each is for."""
+    console.print("\n  Now try:\n")
     width = max(len(example) for example, _ in examples)
     for example, about in examples:
         console.print(

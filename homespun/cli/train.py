@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from homespun.cli.plain import json_option, print_json
+from homespun.cli.run_options import length_options, process_start, run_options
 from homespun.cli.telling import INTERRUPTED
-from homespun.device import DTYPES
 from homespun.training import SIZES
 from homespun.training.plan import MODELS
 
@@ -21,12 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("text", nargs=-1)
-@click.option(
-    "--minutes", type=float, metavar="M", help="Train for that long, from the command to its end. [default: 5]"
-)
-@click.option(
-    "--steps", type=int, metavar="N", help="Train for that many updates of the weights, however long they take."
-)
+@length_options
 @click.option(
     "--model",
     type=click.Choice(MODELS),
@@ -45,29 +38,10 @@ if TYPE_CHECKING:
 @click.option(
     "--context", type=click.IntRange(min=1), metavar="N", help="The most tokens that the model looks at."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The folder of the run. [default: runs/NAME-OF-TEXT]",
+@run_options(
+    folder="runs/NAME-OF-TEXT",
+    example="n_layer=4. Can be given several times; an unknown KEY lists all.",
 )
-@click.option("--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 1337]")
-@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
-@click.option("--plan", type=click.Path(path_type=Path), metavar="FILE", help="Replay the plan.toml of a run.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one number of the plan, such as n_layer=4. Can be given several times; an unknown KEY lists all.",
-)
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps. [default: auto]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", *DTYPES]),
-    help="Of matrix products; auto is bfloat16 where the processor multiplies in it. [default: auto]",
-)
-@click.option("--resume", is_flag=True, help="Go on with the run in --out; start it where nothing is there yet.")
 @click.option("--extend", is_flag=True, help="Carry the finished run in --out on, for --minutes or --steps more.")
 @click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 @json_option
@@ -130,12 +104,3 @@ def outcome(result: Result) -> dict[str, Any]:
         "planned_memory": forecast and forecast.memory,
         "peak_memory": result.peak_memory,
     }
-
-
-def process_start() -> float:
-    """time.monotonic() of the moment when this process began: a user's minutes begin when Enter is pressed."""
-    import psutil
-
-    age = time.time() - psutil.Process().create_time()
-    # A clock that was set in between would make nonsense of it.
-    return time.monotonic() - (age if 0 <= age < 60 else 0.0)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from homespun.cli.live import Live, minutes, sample_panel
+from homespun.cli.live import Live, minutes, sample_panel, tell_of_the_folder, tell_what_to_try
 from homespun.cli.plain import program
 from homespun.cli.plan_screen import LOSS_STYLE, computing, time_needed, times
 from homespun.cli.screen import console as standard_output
@@ -80,12 +80,7 @@ def conclude(result: TuningResult, console: Console | None = None) -> None:
     console.print(sample_panel(result.sample, "what it writes now"))
     console.print(before_and_after(result))
     console.print(f"  {result.steps:,} steps in {minutes(result.seconds)}")
-    if result.best_step != result.steps:
-        console.print(f"  kept are the best weights, those of step {result.best_step:,}")
-    console.print(Text("  folder ").append(str(result.out), style="bold"))
-    if result.interrupted:
-        console.print("  It was interrupted; what it had learnt by then is in the folder.", style="yellow")
-    console.print("\n  Now try:\n")
+    tell_of_the_folder(console, result)
     homespun = program()
     go_on = [(f"{homespun} finetune --out {folder} --resume", "go on where it was")] if result.interrupted else []
     examples = [
@@ -95,13 +90,7 @@ def conclude(result: TuningResult, console: Console | None = None) -> None:
     ]
     if result.method != "full":
         examples.append((f"{homespun} export {folder} --to merged", "make a whole model of it"))
-    width = max(len(example) for example, _ in examples)
-    for example, about in examples:
-        console.print(
-            Text(f"    {example:{width}}", style="bold").append(f"   {about}", style="not bold dim"),
-            soft_wrap=True,
-        )
-    console.print()
+    tell_what_to_try(console, examples)
 
 
 def before_and_after(result: TuningResult) -> Table:

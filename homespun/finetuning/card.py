@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.finetuning.plan import TuningPlan
+from homespun.training.card import WITH_TRANSFORMERS, fenced
 
 if TYPE_CHECKING:
     from homespun.finetuning.run import TuningResult
@@ -28,16 +29,6 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
 ```
 
 As a whole model, in a folder of its own: `homespun export {folder} --to merged`.
-"""
-WITH_TRANSFORMERS = """
-With `transformers`, which needs nothing of homespun's:
-
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
-```
 """
 
 
@@ -99,7 +90,3 @@ homespun {verb} {folder}
 def base_for_others(plan: TuningPlan) -> str:
     """The base as others know it; of a folder of this computer the name alone, which is all that they can use."""
     return plan.base if not Path(plan.base).is_absolute() else Path(plan.base).name
-
-
-def fenced(text: str) -> str:
-    return text.replace("```", "'''")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from homespun.model import GPT
 from homespun.training.native.operations import available
-from homespun.training.native.twin import LONGEST, QuickAttention, QuickSwiGLU
+from homespun.training.native.twin import quicken_blocks
 
 WORTH_IT = 10_000_000  # parameters: a smaller model is tuned before the operations are compiled
 
@@ -20,9 +18,4 @@ def quicken(model: GPT, context_length: int) -> None:
     """Lets the blocks compute with them, in place. Rows of several documents take the plain attention."""
     if not available(wait=True):
         return  # the plan is of another machine: the plain way computes the same, to rounding
-    blocks: Any = model.blocks
-    for block in blocks:
-        if not block.attention.dropout and context_length <= LONGEST:
-            block.attention = QuickAttention(block.attention)
-        if block.feed_forward.gate is not None:
-            block.feed_forward = QuickSwiGLU(block.feed_forward)
+    quicken_blocks(model, context_length)

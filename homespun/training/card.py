@@ -54,7 +54,7 @@ It continues text in the manner of what it was trained on. It knows nothing else
 ## A sample
 
 ```text
-{result.sample.replace("```", "'''")}
+{fenced(result.sample)}
 ```
 
 ## Use it
@@ -67,6 +67,11 @@ homespun generate {name} "Once"
 
 `plan.toml` has every number of the run: `homespun train --plan {name}/plan.toml --out {name}-again`.
 """
+
+
+def fenced(text: str) -> str:
+    """As it may stand between fences: with none of its own."""
+    return text.replace("```", "'''")
 
 
 def shape(plan: Plan) -> str:

@@ -170,16 +170,16 @@ def compile_beside(plan: Plan, vocab_size: int, threads: int) -> subprocess.Pope
 
 def is_warm(plan: Plan, vocab_size: int) -> bool:
     """Whether this very step was compiled here before, and PyTorch's cache still has it."""
-    return (marks() / name_of(step_of(plan, vocab_size))).exists()
+    return (marks() / name_of(step_of(plan, vocab_size), surroundings())).exists()
 
 
 def compiled_shapes(device: str, dtype: str, model: str, vocab_size: int) -> frozenset[tuple[int, ...]]:
     """n_layer, n_head, n_embd, context_length and sequences of the steps that were compiled here before."""
-    shapes = set()
+    shapes, here = set(), surroundings()
     for mark in marks().glob("*.json"):
         try:
             step = json.loads(mark.read_text(encoding="utf-8"))
-            if mark.name == name_of(step) and step["runs"] == [device, dtype, model, vocab_size]:
+            if mark.name == name_of(step, here) and step["runs"] == [device, dtype, model, vocab_size]:
                 shapes.add(tuple(map(int, step["shape"])))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # damaged, or of another version: as if it was not there
@@ -190,7 +190,7 @@ def remember(plan: Plan, vocab_size: int) -> None:
     step = step_of(plan, vocab_size)
     try:
         marks().mkdir(parents=True, exist_ok=True)
-        (marks() / name_of(step)).write_text(json.dumps(step), encoding="utf-8")
+        (marks() / name_of(step, surroundings())).write_text(json.dumps(step), encoding="utf-8")
     except OSError:
         return  # a cache that cannot be written forgets; compiling has worked all the same
 
@@ -212,16 +212,20 @@ def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:
     }
 
 
-def name_of(step: dict[str, Any]) -> str:
+def surroundings() -> list[Any]:
+    """What a compiled step depends on beside its shape: versions, threads, and all code that is compiled in."""
     folders = Path(str(model_room.__file__)).parent, Path(__file__).with_name("native")
     sources = sorted(path for folder in folders for path in folder.glob("*.py"))
     operations = TRAINING.library()  # what its processor and its source are is in its name
-    facts = [
-        step,
+    return [
         torch.__version__,
         torch.get_num_threads(),
         os.environ.get("CXX", ""),
         operations.name if operations else "",
         *(source.read_text(encoding="utf-8") for source in sources),
     ]
+
+
+def name_of(step: dict[str, Any], surroundings: list[Any]) -> str:
+    facts = [step, *surroundings]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24] + ".json"

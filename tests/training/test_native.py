@@ -104,8 +104,9 @@ def test_linear_gives_the_gradient_to_the_weight_that_was_rounded() -> None:
     assert error(x.grad, gradient.float() @ weight.detach()) < 0.01
 
 
-def test_swiglu_and_its_gradient() -> None:
-    gate, up, gradient = random(3, 7, 32) * 4, random(3, 8, 32)[:, :7], random(3, 7, 32)
+@pytest.mark.parametrize("width", [32, 33, 5])  # 33 and 5 leave numbers over that fill no vector
+def test_swiglu_and_its_gradient(width: int) -> None:
+    gate, up, gradient = random(3, 7, width) * 4, random(3, 8, width)[:, :7], random(3, 7, width)
     ours = [part.detach().clone().requires_grad_() for part in (gate, up)]
     theirs = [part.detach().float().requires_grad_() for part in (gate, up)]
     found, right = operations.swiglu(*ours), F.silu(theirs[0]) * theirs[1]

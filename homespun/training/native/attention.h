@@ -40,12 +40,6 @@ static void fetch(const Head &h, const half *from, size_t stride, half *to) {
   memset(to + (size_t)h.tokens * h.columns, 0, (size_t)(h.rows - h.tokens) * h.columns * sizeof(half));
 }
 
-/* Numbers i … i + 15 of a row: those up to and with `last`. */
-static inline __mmask16 up_to_and_with(int last, int i) {
-  int there = last - i + 1;
-  return there >= 16 ? 0xffff : there <= 0 ? 0 : (1 << there) - 1;
-}
-
 /* scores (32, S) of the rows `first` … of q with all keys that they see, S a multiple of 32. */
 static void score(const Head &h, const half *q, const half *keys, int first, float *scores) {
   for (int c = 0; c <= first; c += SIDE)
@@ -77,8 +71,7 @@ static void leave(const Head &h, const float *x, size_t stride, const float *fac
   for (int r = 0; r < rows; r++)
     for (int c = 0; c < SIDE && column + c < h.width; c += 16) {
       __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + r * stride + c), _mm512_set1_ps(factor ? factor[r] : 1));
-      _mm256_mask_storeu_epi16(to + (row + r) * to_stride + column + c, up_to_and_with(h.width - 1, column + c),
-                               (__m256i)_mm512_cvtneps_pbh(v));
+      store_some(to + (row + r) * to_stride + column + c, up_to_and_with(h.width - 1, column + c), v);
     }
 }
 

@@ -65,25 +65,27 @@ static inline __m512 sigmoid(__m512 x) {
   return _mm512_rcp14_ps(_mm512_add_ps(e, _mm512_set1_ps(1)));
 }
 
-/* out = gate * sigmoid(gate) * up; n is a multiple of 16 */
+/* out = gate * sigmoid(gate) * up */
 extern "C" void swiglu(const half *gate, const half *up, half *out, int64_t n) {
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < n / 16; i++) {
-    __m512 g = load_halves(gate + 16 * i), u = load_halves(up + 16 * i);
-    store_halves(out + 16 * i, _mm512_mul_ps(_mm512_mul_ps(g, sigmoid(g)), u));
+  for (int64_t i = 0; i < n; i += 16) {
+    __mmask16 here = up_to_and_with(n - 1, i);
+    __m512 g = load_some(gate + i, here), u = load_some(up + i, here);
+    store_some(out + i, here, _mm512_mul_ps(_mm512_mul_ps(g, sigmoid(g)), u));
   }
 }
 
 extern "C" void swiglu_backward(const half *gradient, const half *gate, const half *up, half *gate_gradient,
                                 half *up_gradient, int64_t n) {
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < n / 16; i++) {
-    __m512 y = load_halves(gradient + 16 * i), g = load_halves(gate + 16 * i), u = load_halves(up + 16 * i);
+  for (int64_t i = 0; i < n; i += 16) {
+    __mmask16 here = up_to_and_with(n - 1, i);
+    __m512 y = load_some(gradient + i, here), g = load_some(gate + i, here), u = load_some(up + i, here);
     __m512 s = sigmoid(g), bent = _mm512_mul_ps(g, s);
     /* s + g s (1 - s) = s + bent - bent s */
     __m512 slope = _mm512_fnmadd_ps(bent, s, _mm512_add_ps(s, bent));
-    store_halves(gate_gradient + 16 * i, _mm512_mul_ps(_mm512_mul_ps(y, u), slope));
-    store_halves(up_gradient + 16 * i, _mm512_mul_ps(y, bent));
+    store_some(gate_gradient + i, here, _mm512_mul_ps(_mm512_mul_ps(y, u), slope));
+    store_some(up_gradient + i, here, _mm512_mul_ps(y, bent));
   }
 }
 

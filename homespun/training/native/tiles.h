@@ -70,6 +70,21 @@ static inline void store_halves(half *to, __m512 values) {
   _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(values));
 }
 
+/* Numbers i … i + 15 of some: those up to and with `last`. */
+static inline __mmask16 up_to_and_with(int64_t last, int64_t i) {
+  int64_t there = last - i + 1;
+  return there >= 16 ? 0xffff : there <= 0 ? 0 : (1 << there) - 1;
+}
+
+static inline __m512 load_some(const half *from, __mmask16 these) {
+  __m256i halves = _mm256_maskz_loadu_epi16(these, from);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+static inline void store_some(half *to, __mmask16 these, __m512 values) {
+  _mm256_mask_storeu_epi16(to, these, (__m256i)_mm512_cvtneps_pbh(values));
+}
+
 /* e^x: 2^n times a polynomial for the rest; exact to about one part in five million. */
 static inline __m512 exponential(__m512 x) {
   __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));

@@ -25,16 +25,22 @@ def quick_twin(model: GPT) -> GPT:
     twin.token_embedding = QuickEmbedding(twin.token_embedding)  # type: ignore[assignment]
     for block in twin.blocks:
         assert isinstance(block, Block)
-        attention, feed_forward = block.attention, block.feed_forward
-        for layer in (attention, feed_forward):
+        for layer in (block.attention, block.feed_forward):
             for name, part in list(layer.named_children()):
                 if isinstance(part, nn.Linear) and part.in_features % SIDE == part.out_features % SIDE == 0:
                     setattr(layer, name, QuickLinear(part))
-        if not attention.dropout and model.config.context_length <= LONGEST:
-            block.attention = QuickAttention(attention)
-        if isinstance(feed_forward.gate, QuickLinear):
-            block.feed_forward = QuickSwiGLU(feed_forward)
+    quicken_blocks(twin, model.config.context_length)
     return twin.train()
+
+
+def quicken_blocks(model: GPT, context_length: int) -> None:
+    """Lets attention and SwiGLU of the blocks use the operations, in place. Its matrices multiply as before."""
+    for block in model.blocks:
+        assert isinstance(block, Block)
+        if not block.attention.dropout and context_length <= LONGEST:
+            block.attention = QuickAttention(block.attention)
+        if block.feed_forward.gate is not None:
+            block.feed_forward = QuickSwiGLU(block.feed_forward)
 
 
 class QuickEmbedding(nn.Module):
