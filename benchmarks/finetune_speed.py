@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work, alternate, ratios
+from benchmarks.pairs import Benchmark, Outcome, Row, Work, alternate, ratios
 from benchmarks.sides import environment
+from benchmarks.worker import Worker
 
 WARM_UP = 2
 STEPS = 2
@@ -23,46 +21,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--length", type=int, default=256, help="tokens of a row [default: 256]")
 
 
-class Tuner:
+class Tuner(Worker):
     """A side in a process of its own; while one is asked the other one waits."""
 
     def __init__(self, side: str, model: Path, options: argparse.Namespace, folder: Path) -> None:
         command = [sys.executable, "-m", "benchmarks.tune", side, str(model)]
         for name in ("rank", "rows", "length"):
             command += [f"--{name}", str(getattr(options, name))]
+        super().__init__(command, env=environment(side, folder))
         self.tokens = options.rows * options.length
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=environment(side, folder),
-        )
         self.facts = self.answer()
-
-    def __enter__(self) -> Tuner:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("{"):
-                found: dict[str, Any] = json.loads(line)
-                return found
-        raise RuntimeError(f"{' '.join(self.process.args)} ended with {self.process.wait()}")  # type: ignore[arg-type]
 
     def rate(self, steps: int) -> float:
         """Tokens a second over so many steps."""
-        assert self.process.stdin is not None
-        print(f"steps {steps}", file=self.process.stdin, flush=True)
-        return steps * self.tokens / float(self.answer()["seconds"])
+        return steps * self.tokens / float(self.ask(f"steps {steps}")["seconds"])
 
 
 def measure(work: Work) -> Outcome:

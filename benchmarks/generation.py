@@ -25,16 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(work: Work) -> Outcome:
-    config = GPTConfig.of(
-        "modern",
-        vocab_size=len(ALPHABET),
-        context_length=256,
-        n_layer=1 if work.smoke else 6,
-        n_head=6,
-        n_embd=48 if work.smoke else 384,
-    )
-    torch.manual_seed(0)
-    model = GPT(config).eval()
+    model = model_to_write(work)
     theirs = in_transformers(model, work.folder)
     engine = Engine(model, weights=work.options.weights, streams=STREAMS, wait=True)
     written = 8 if work.smoke else WRITTEN
@@ -66,6 +57,20 @@ def measure(work: Work) -> Outcome:
     )
 
 
+def model_to_write(work: Work, context_length: int = 256, smoke_width: int = 48) -> GPT:
+    """6 layers, 384 wide, with random weights, always the same; with --smoke a tiny one."""
+    config = GPTConfig.of(
+        "modern",
+        vocab_size=len(ALPHABET),
+        context_length=context_length,
+        n_layer=1 if work.smoke else 6,
+        n_head=6,
+        n_embd=smoke_width if work.smoke else 384,
+    )
+    torch.manual_seed(0)
+    return GPT(config).eval()
+
+
 def in_transformers(model: GPT, folder: Path) -> Any:
     """The same weights, opened by transformers."""
     from transformers import AutoModelForCausalLM
@@ -94,7 +99,11 @@ def ours_rate(engine: Engine, streams: int, written: int) -> float:
 
 
 def their_rate(model: Any, written: int) -> float:
-    ids = torch.tensor([prompt(8, 0)])
+    return written / their_seconds(model, torch.tensor([prompt(8, 0)]), written)
+
+
+def their_seconds(model: Any, ids: torch.Tensor, written: int) -> float:
+    """How long `transformers` takes to write so many tokens behind each row of ids, all as one batch."""
     began = time.perf_counter()
     model.generate(
         ids,
@@ -106,7 +115,7 @@ def their_rate(model: Any, written: int) -> float:
         top_k=0,
         pad_token_id=0,
     )
-    return written / (time.perf_counter() - began)
+    return time.perf_counter() - began
 
 
 def ours_first(engine: Engine) -> float:

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.generation import ALPHABET, in_transformers, prompt
+from benchmarks.generation import in_transformers, model_to_write, prompt, their_seconds
 from benchmarks.pairs import Benchmark, Outcome, Work, alternate
 from homespun.generation import Engine, Request, Sampling
-from homespun.model import GPT, GPTConfig
 
 TEXTS = (1, 2, 4, 8, 16, 32)
 CONTEXTS = (64, 128, 256, 512, 1024)
@@ -28,16 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(work: Work) -> Outcome:
     texts, contexts = ((1, 2), (64,)) if work.smoke else (TEXTS, CONTEXTS)
-    config = GPTConfig.of(
-        "modern",
-        vocab_size=len(ALPHABET),
-        context_length=max(contexts),
-        n_layer=1 if work.smoke else 6,
-        n_head=6,
-        n_embd=48 if work.smoke else 384,
-    )
-    torch.manual_seed(0)
-    model = GPT(config).eval()
+    model = model_to_write(work, context_length=max(contexts))
     theirs = in_transformers(model, work.folder)
     engine = Engine(model, weights=work.options.weights, streams=max(texts), wait=True)
     ours_rate(engine, 1, contexts[0]), their_rate(theirs, 1, contexts[0])  # the first time takes longer
@@ -93,21 +83,6 @@ def their_rate(model: Any, texts: int, context: int) -> float:
     ids = torch.tensor([prompt(length, seed) for seed in range(texts)])
     first, whole = (their_seconds(model, ids, count) for count in (1, WRITTEN + 1))
     return texts * WRITTEN / (whole - first)
-
-
-def their_seconds(model: Any, ids: torch.Tensor, written: int) -> float:
-    began = time.perf_counter()
-    model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        min_new_tokens=written,
-        max_new_tokens=written,
-        do_sample=True,
-        temperature=0.8,
-        top_k=0,
-        pad_token_id=0,
-    )
-    return time.perf_counter() - began
 
 
 def draw(points: list[dict[str, float]], path: Path) -> None:

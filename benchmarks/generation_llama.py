@@ -7,19 +7,17 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks.generation import ALPHABET, WRITTEN, prompt
-from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work, alternate, ratios
+from benchmarks.generation import ALPHABET, WRITTEN, model_to_write, prompt
+from benchmarks.pairs import Benchmark, Outcome, Row, Work, alternate, ratios
+from benchmarks.worker import Worker
 from homespun.generation import Engine, Request, Sampling
-from homespun.model import GPT, GPTConfig
+from homespun.model import GPT
 
 PAIRS = (("float32", "f32"), ("bfloat16", "bf16"), ("int8", "q8_0"))  # our weights, and the same in a GGUF file
 SMOLLM2_WRITTEN = 100
@@ -73,18 +71,9 @@ def small_model(work: Work) -> tuple[GPT, dict[str, Path]]:
     from homespun.interop.gguf_write_tokenizer import tokenizer_settings
     from homespun.tokenizer import build
 
-    config = GPTConfig.of(
-        "modern",
-        vocab_size=len(ALPHABET),
-        context_length=256,
-        n_layer=1 if work.smoke else 6,
-        n_head=6,
-        n_embd=96 if work.smoke else 384,
-    )
-    torch.manual_seed(0)
-    model = GPT(config).eval()
+    model = model_to_write(work, smoke_width=96)
     tokenizer = build("char", alphabet=ALPHABET, documents=1, pieces=lambda: iter([""]))
-    words = tokenizer_settings(tokenizer, rows=config.vocab_size, rarest=0)
+    words = tokenizer_settings(tokenizer, rows=model.config.vocab_size, rarest=0)
     files = {quantize: work.folder / f"{quantize}.gguf" for _, quantize in PAIRS}
     for quantize, file in files.items():
         write_gguf(file, model, words, {}, quantize)
@@ -110,35 +99,18 @@ def ours_rate(engine: Engine, ids: list[int], written: int) -> float:
     return written / (time.perf_counter() - began)
 
 
-class LlamaCpp:
+class LlamaCpp(Worker):
     """llama.cpp with that file, in a process of its own; while it is not asked it waits."""
 
+    answers_begin = '{"seconds"'
+
     def __init__(self, file: Path, tokens: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.generation_llama", "serve", str(file), str(tokens)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-        )
-
-    def __enter__(self) -> LlamaCpp:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        command = [sys.executable, "-m", "benchmarks.generation_llama", "serve", str(file), str(tokens)]
+        super().__init__(command, chatty=False)
 
     def rate(self, ids: list[int], written: int) -> float:
         """Tokens a second, from the request to the last token."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(json.dumps({"ids": ids, "written": written}), file=self.process.stdin, flush=True)
-        for line in self.process.stdout:
-            if line.startswith('{"seconds"'):
-                return written / float(json.loads(line)["seconds"])
-        raise RuntimeError(f"llama.cpp ended with {self.process.wait()}")
+        return written / float(self.ask(json.dumps({"ids": ids, "written": written}))["seconds"])
 
 
 def serve(file: str, tokens: str) -> None:

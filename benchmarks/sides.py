@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pairs import ROOT
+from benchmarks.worker import Worker
 from homespun.cli.allocator import TUNABLES
 
 WARM_UP = 5  # steps before anything is timed: the first compiles, the next ones settle the memory
@@ -48,7 +46,7 @@ AS_IT_IS = Conditions()
 QUICK = Conditions(eager=True)  # for --smoke: compiling takes longer than everything else
 
 
-class Side:
+class Side(Worker):
     """`with Side("ours", …) as ours: ours.steps(5)`; while one is asked the other one waits."""
 
     def __init__(self, side: str, shape: Shape, folder: Path, conditions: Conditions = AS_IT_IS) -> None:
@@ -56,37 +54,8 @@ class Side:
         command += ["--eager"] if conditions.eager else []
         for name, value in asdict(shape).items():
             command += [f"--{name}", str(value)]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=environment(side, folder) | dict(conditions.environment),
-        )
+        super().__init__(command, env=environment(side, folder) | dict(conditions.environment))
         self.facts = self.answer()
-
-    def __enter__(self) -> Side:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def ask(self, question: str) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        print(question, file=self.process.stdin, flush=True)
-        return self.answer()
-
-    def answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("{"):  # a compiler may have something to say
-                found: dict[str, Any] = json.loads(line)
-                return found
-        raise RuntimeError(f"{' '.join(self.process.args)} ended with {self.process.wait()}")  # type: ignore[arg-type]
 
     def steps(self, number: int) -> float:
         """Seconds for one step, over `number` of them."""

@@ -36,8 +36,28 @@ if TYPE_CHECKING:
 OnProgress = Callable[[int, int], None]  # characters done, characters in all
 
 
+class InTwoSplits:
+    """What is learnt from and what is held out, counted together."""
+
+    train: Any
+    val: Any
+
+    @property
+    def tokens(self) -> int:
+        return self.train.tokens + self.val.tokens
+
+    @property
+    def characters(self) -> int:
+        return self.train.characters + self.val.characters
+
+    @property
+    def bytes(self) -> int:
+        """In UTF-8."""
+        return self.train.bytes + self.val.bytes
+
+
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(InTwoSplits):
     """A text as ids, in two splits.
 
     key: of the text and the tokenizer; datasets with equal keys are equal.
@@ -53,19 +73,6 @@ class Dataset:
     vocab_size: int
     how: str
     already_there: bool
-
-    @property
-    def tokens(self) -> int:
-        return self.train.tokens + self.val.tokens
-
-    @property
-    def characters(self) -> int:
-        return self.train.characters + self.val.characters
-
-    @property
-    def bytes(self) -> int:
-        """In UTF-8."""
-        return self.train.bytes + self.val.bytes
 
     @property
     def characters_per_token(self) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from homespun.dataset.preparation import InTwoSplits
 from homespun.dataset.splits import documents_to_keep_back
 from homespun.errors import NotEnoughText
 from homespun.finetuning.encoding import Encoded, encode_conversations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Conversations:
+class Conversations(InTwoSplits):
     """Conversations as rows of ids, in two splits: the counterpart of dataset.Dataset.
 
     key: of the conversations, the tokenizer and its template; equal keys mean equal ids and answers.
@@ -35,19 +36,6 @@ class Conversations:
     key: str
     how: str
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def tokens(self) -> int:
-        return self.train.tokens + self.val.tokens
-
-    @property
-    def characters(self) -> int:
-        return self.train.characters + self.val.characters
-
-    @property
-    def bytes(self) -> int:
-        """In UTF-8."""
-        return self.train.bytes + self.val.bytes
 
 
 def lengths(found: Found, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> np.ndarray:
