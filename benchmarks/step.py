@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from homespun.device import autocast, choose_dtype, compiler
 from homespun.evaluation.selftest import matmul_rate
 from homespun.model import GPTConfig, build, flops_per_token, number_of_parameters
+from homespun.training.by_hand import eager
 from homespun.training.compiled import forms
 from homespun.training.optimizer import Optimizers
 
@@ -37,7 +38,7 @@ Step = Callable[[Tensor, Tensor], float]
 def our_way(model: nn.Module, dtype: torch.dtype, compiled: bool) -> Step:
     """The step as `training/loop.py` takes it, with the fast paths that this machine has."""
     context = autocast("cpu", dtype)
-    forward, quick = model, False
+    forward, quick = eager(model), False
     if compiled:
         form = forms(model, "cpu", dtype)[0]
         forward, quick = torch.compile(form, dynamic=False), form is not model

@@ -26,6 +26,7 @@ from homespun import model as model_room
 from homespun.device import choose_dtype, compiler_failures, first_line
 from homespun.evaluation.selftest import agree
 from homespun.model import GPT
+from homespun.training.by_hand import eager
 from homespun.training.native.operations import TRAINING, available
 from homespun.training.native.twin import quick_twin
 from homespun.training.plan import Plan
@@ -33,7 +34,7 @@ from homespun.training.watcher import Watcher
 
 
 class Forward:
-    """What computes (logits, loss) from (ids, targets): the model as it is, or compiled once that is there."""
+    """What computes (logits, loss) from (ids, targets): operation by operation, or compiled once that is there."""
 
     def __init__(
         self,
@@ -49,7 +50,8 @@ class Forward:
         self.example = example
         self.autocast = autocast
         self.watcher = watcher
-        self.compute: Callable[..., Any] = model
+        self.compute: Callable[..., Any] = eager(model)
+        self.is_compiled = False
         self.is_quick = False  # whether it uses operations of our own
         self.beside: subprocess.Popen[bytes] | None = None
         self.threads = torch.get_num_threads()
@@ -73,7 +75,7 @@ class Forward:
         With minutes, the step from which the compiled form is used depends on when it was there. The
         plan keeps it, for the two forms round differently and a replay has to change over where the run did.
         """
-        if not plan.compile or self.compute is not self.model:
+        if not plan.compile or self.is_compiled:
             return plan
         at_once = not plan.minutes or is_warm(plan, self.vocab_size)
         if self.beside is None and step == 0 and not plan.compile_from and not at_once:
@@ -114,6 +116,7 @@ class Forward:
                 self.watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
                 remember(plan, self.vocab_size)
                 self.compute = compiled
+                self.is_compiled = True
                 self.is_quick = form is not self.model
                 return True
             if form is not self.model:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from homespun.model import BigramConfig, GPTConfig, flops_per_token, number_of_parameters
 from homespun.model.size import matrix_entries
-
-MUON_ITERATIONS = 5
+from homespun.training.muon import QUINTICS, TURNS
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def work_of_a_step(config: GPTConfig | BigramConfig, batch_size: int, optimizer:
 
 
 def orthogonalising(config: GPTConfig) -> float:
-    """Floating-point operations that Muon takes for the matrices of one block."""
+    """Floating-point operations that Muon takes for the matrices of a block; one half of them steps at a time."""
     short = min(config.n_embd, config.n_inner)
     # x xᵀ, its square, and the product with x, for every iteration: about 4 to 6 short² per entry.
-    return MUON_ITERATIONS * 5.0 * short * matrix_entries(config)
+    return len(QUINTICS) * 5.0 * short * matrix_entries(config) / TURNS

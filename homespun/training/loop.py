@@ -113,10 +113,9 @@ class Loop:
     def prepare(self, forward: Forward) -> None:
         """Lets the compiled step take over as soon as it is there."""
         assert isinstance(self.plan, Plan)
-        before = forward.compute
         with self.pace.interruption():
             self.settle(forward.prepare(self.plan, self.step))
-        if forward.compute is not before:
+        if forward.is_compiled and not self.is_compiled:
             self.is_compiled = True
             if forward.is_quick:
                 self.optimizers.quicken()

@@ -104,12 +104,12 @@ def alternatives(wishes: Wishes, facts: Facts, plan: Plan) -> tuple[Alternative 
         return None, None
     chosen = number_of_parameters(plan.config(facts.vocab_size))
     found: dict[bool, Alternative] = {}
-    for size, loss in weighed(plan.model, asked_for(wishes), facts, speed, seconds_to_train(plan.minutes)):
-        shape = {name: value for name, value in vars(size).items() if name != "batch_size"}
+    for one in weighed(plan.model, asked_for(wishes), facts, speed, seconds_to_train(plan.minutes)):
+        shape = {name: value for name, value in vars(one.size).items() if name != "batch_size"}
         parameters = number_of_parameters(GPTConfig.of(plan.model, vocab_size=facts.vocab_size, **shape))
         larger = parameters >= 2 * chosen
-        if (larger or 2 * parameters <= chosen) and (larger not in found or loss < found[larger].loss):
-            found[larger] = Alternative(parameters, loss)
+        if (larger or 2 * parameters <= chosen) and (larger not in found or one.loss < found[larger].loss):
+            found[larger] = Alternative(parameters, one.loss)
     return found.get(False), found.get(True)
 
 

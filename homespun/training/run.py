@@ -33,7 +33,7 @@ from homespun.training.pace import Pace
 from homespun.training.plan import Plan
 from homespun.training.resume import FOLDER as RESUME_FOLDER
 from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
-from homespun.training.search import enough_steps
+from homespun.training.search import LONGER, enough_steps
 from homespun.training.watcher import Record, Result, Watcher
 
 PLAN_FILE = "plan.toml"
@@ -194,7 +194,7 @@ class Run:
         config = self.config()
         if self.plan.extended or isinstance(config, BigramConfig):
             return math.inf
-        return enough_steps(config, self.plan.tokens_a_step, self.dataset.train.tokens)
+        return LONGER * enough_steps(config, self.plan.tokens_a_step, self.dataset.train.tokens)
 
     def put_back(self, best_weights: Path) -> None:
         """The folder's weights as they were at the point, whatever an evaluation after it has put there."""

@@ -68,15 +68,34 @@ MOST_PARAMETERS_PER_TOKEN = 10
 
 # Reading the same text more often than this teaches a model the text by heart.
 MOST_EPOCHS = 8
+# A machine that is faster than it was thought to be may read on so much longer before its time is over.
+LONGER = 1.15
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)  # of that which are weighed
+
+
+# Somebody who gives minutes wants them used: all of them left over weigh as much as this share of the loss.
+WASTE = 0.05
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A size with the loss that is expected of it, and the share of the time that it would use."""
+
+    size: Size
+    loss: float
+    used: float
+
+    @property
+    def loss_and_waste(self) -> float:
+        return self.loss * (1 + WASTE * (1 - self.used))
 
 
 def best_size(model: str, given: dict[str, Any], facts: Facts, speed: Speed | None, seconds: float | None) -> Size:
     """The size for a family, `seconds` of training at `speed`, and this text; what is `given` stays as it is."""
     if seconds is None or speed is None or not searches(model):
         return size_for_text(facts.train_tokens, facts.vocab_size)
-    best = min(weighed(model, given, facts, speed, seconds), key=lambda pair: pair[1], default=None)
-    return best[0] if best else SIZES["nano"]
+    best = min(weighed(model, given, facts, speed, seconds), key=lambda one: one.loss_and_waste, default=None)
+    return best.size if best else SIZES["nano"]
 
 
 def searches(model: str) -> bool:
@@ -84,10 +103,8 @@ def searches(model: str) -> bool:
     return model in FAMILIES and model != "lecture"
 
 
-def weighed(
-    model: str, given: dict[str, Any], facts: Facts, speed: Speed, seconds: float
-) -> Iterator[tuple[Size, float]]:
-    """Every size of the grid that fits into memory, with the loss that is expected of it."""
+def weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, seconds: float) -> Iterator[Weighed]:
+    """Every size of the grid that fits into memory."""
     for n_layer, n_head, n_embd, context_length in shapes(given, facts):
         try:
             config = GPTConfig.of(
@@ -110,12 +127,12 @@ def weighed(
         for batch_size in batch_sizes(given, context_length):
             work = work_of_a_step(config, batch_size, given.get("optimizer", "muon"))
             size = Size(n_layer, n_head, n_embd, context_length, batch_size)
-            steps = int((seconds - lost_to_compiling(size, facts, seconds)) / speed.seconds(work))
-            if steps < FEWEST_STEPS:
+            fitting = int((seconds - lost_to_compiling(size, facts, seconds)) / speed.seconds(work))
+            if fitting < FEWEST_STEPS:
                 continue
-            steps = best_steps(config, steps, batch_size * context_length, facts.train_tokens)
+            steps = best_steps(config, fitting, batch_size * context_length, facts.train_tokens)
             loss = expected_loss(config, steps, batch_size * context_length, facts.train_tokens, facts.yardstick)
-            yield size, loss
+            yield Weighed(size, loss, steps / fitting)
 
 
 def lost_to_compiling(size: Size, facts: Facts, seconds: float) -> float:

@@ -64,10 +64,10 @@ def test_training_begins_without_it_and_the_plan_keeps_the_step_at_which_it_took
     plan = small_plan(dataset, compile=True).with_(minutes=3.0)
     forward = forward_of(plan, dataset)
     for step in range(5):
-        assert forward.prepare(plan, step) == plan and forward.compute is forward.model
+        assert forward.prepare(plan, step) == plan and not forward.is_compiled
     beside.returncode = 0
     plan = forward.prepare(plan, 5)
-    assert plan.compile_from == 5 and forward.compute is not forward.model
+    assert plan.compile_from == 5 and forward.is_compiled
     assert forward.prepare(plan, 6) == plan
 
 
@@ -93,14 +93,14 @@ def test_what_compiles_has_a_core_for_itself_and_a_replay_counts_with_as_few(
 def test_a_replay_takes_over_at_the_same_step(beside: Beside, dataset: Dataset) -> None:
     plan = small_plan(dataset, compile=True).with_(compile_from=4)
     forward = forward_of(plan, dataset)
-    took_over = [forward.prepare(plan, step) == plan and forward.compute is not forward.model for step in range(6)]
+    took_over = [forward.prepare(plan, step) == plan and forward.is_compiled for step in range(6)]
     assert took_over == [False] * 4 + [True] * 2
 
 
 def test_with_steps_it_is_there_from_the_first_one(beside: Beside, dataset: Dataset) -> None:
     plan = small_plan(dataset, compile=True)
     forward = forward_of(plan, dataset)
-    assert forward.prepare(plan, 0) == plan and forward.compute is not forward.model
+    assert forward.prepare(plan, 0) == plan and forward.is_compiled
 
 
 def test_a_compiler_that_fails_beside_is_told_once_and_not_asked_again(beside: Beside, dataset: Dataset) -> None:

@@ -159,8 +159,8 @@ def test_muon_goes_on_in_either_way_from_the_momentum_of_the_other() -> None:
             optimizer.step()
         return torch.cat([weight.detach() for weight in weights])
 
-    torch.testing.assert_close(steps(False, True, True), steps(False, False, False), rtol=0, atol=0.01)
-    torch.testing.assert_close(steps(True, False, True), steps(False, False, False), rtol=0, atol=0.01)
+    torch.testing.assert_close(steps(False, True, True), steps(False, False, False), rtol=0, atol=0.03)
+    torch.testing.assert_close(steps(True, False, True), steps(False, False, False), rtol=0, atol=0.03)
 
 
 def test_a_gradient_of_zeros_is_no_quick_step_and_no_nan() -> None:

@@ -6,12 +6,18 @@ struct Matrix {
   const float *gradient;
   float *momentum;
   int32_t rows, columns;
+  int32_t walks; /* whether it takes this step; its momentum is brought up to date in any case */
+};
+
+struct Quintic {
+  float a, b, c;
 };
 
 struct Rates {
   float momentum, step, kept; /* kept: what weight decay leaves of a weight */
-  float a, b, c;              /* of the quintic */
+  float leeway;
   int32_t iterations;
+  Quintic quintics[8]; /* one for each iteration */
 };
 
 /* A matrix on its way: x (rows, columns), not higher than wide, filled up with zeros to multiples of 32. */
@@ -88,6 +94,16 @@ static void symmetric(const half *left, size_t stride, int steps, const half *ri
     }
 }
 
+/* The square root of the sum of squares. */
+static float length_of(const half *numbers, size_t count) {
+  __m512 sums = _mm512_setzero_ps();
+  for (size_t i = 0; i < count; i += 16) {
+    __m512 v = load_halves(numbers + i);
+    sums = _mm512_fmadd_ps(v, v, sums);
+  }
+  return sqrtf(_mm512_reduce_add_ps(sums));
+}
+
 /* x, of that length, becomes nearly orthogonal; see `orthogonalise` in training/muon.py. */
 static void orthogonalise(const Wide &w, const Rates &rates, float length, half *x, Room &room) {
   int m = w.rows, n = w.columns;
@@ -96,17 +112,24 @@ static void orthogonalise(const Wide &w, const Rates &rates, float length, half 
   alignas(64) float sums[SIDE * SIDE];
   float scale = 1 / (length + 1e-7f);
   for (int i = 0; i < rates.iterations; i++, scale = 1) {
+    Quintic q = rates.quintics[i];
     pack_turned(x, n, m, n, packed);
     symmetric(x, n, n / 32, packed, m, square, 0, scale * scale);
+    if (i == 0) {
+      float size = rates.leeway * sqrtf(length_of(square, (size_t)m * m)) + 1e-7f;
+      scale /= size;
+      q.b /= size * size;
+      q.c /= size * size * size * size;
+    }
     pack(square, m, m, m, squares);
     memcpy(poly, square, (size_t)m * m * sizeof(half));
-    symmetric(square, m, m / 32, squares, m, poly, rates.b, rates.c);
+    symmetric(square, m, m / 32, squares, m, poly, q.b, q.c);
     pack(x, n, m, n, packed);
     for (int r = 0; r < m; r += SIDE)
       for (int c = 0; c < n; c += SIDE) {
         const half *column = packed + (size_t)c / 16 * TILE;
         multiply(plain(poly + (size_t)r * m, m), column, (size_t)n / 16 * TILE, m / 32, sums, SIDE);
-        mix(x + (size_t)r * n + c, n, sums, scale * rates.a, scale);
+        mix(x + (size_t)r * n + c, n, sums, scale * q.a, scale);
       }
   }
 }
@@ -140,6 +163,7 @@ extern "C" void muon_step(const Matrix *matrices, int count, const Rates *rates)
       room.begin(w.room());
       half *x = room.take<half>(w.size());
       float length = look_ahead(m, w, *rates, x);
+      if (!m.walks) continue;
       orthogonalise(w, *rates, length, x, room);
       int longer = m.rows > m.columns ? m.rows : m.columns;
       walk(m, w, rates->kept, rates->step * sqrtf((float)longer), x);
