@@ -15,6 +15,7 @@ from benchmarks.commands import (
     warm_up,
 )
 from benchmarks.pairs import Benchmark, Outcome, Row, Work
+from benchmarks.plan_against_outcome import FORETOLD
 
 COMPILES_FOR = 90.0  # seconds that a run which warms the cache goes on: it compiles beside its first steps
 
@@ -55,6 +56,7 @@ def measure(work: Work) -> Outcome:
             outcome.values[name].append(finished.told["val_loss"])
             off[name].append(abs(finished.seconds / (60 * minutes) - 1))
             outcome.details.setdefault(name, []).append(details(finished))
+            print(f"{name}: {finished.told['val_loss']:.4f} after {finished.seconds:.0f} s", flush=True)
     outcome.values["time"] = [max(shares) for shares in zip(*off.values(), strict=True)]
     outcome.sides = {name: outcome.values[name] for name in asked}
     return outcome
@@ -62,6 +64,7 @@ def measure(work: Work) -> Outcome:
 
 def details(finished: Finished) -> dict[str, Any]:
     names = ("val_loss", "val_tokens", "seconds", "steps", "parameters", "best_step", "compiled", "step_seconds")
+    names += (*FORETOLD, "peak_memory")
     return {**{name: finished.told.get(name) for name in names}, "seconds_outside": round(finished.seconds, 2)}
 
 

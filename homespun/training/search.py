@@ -68,10 +68,11 @@ MOST_PARAMETERS_PER_TOKEN = 10
 
 # Reading the same text more often than this teaches a model the text by heart.
 MOST_EPOCHS = 8
-# A machine that is faster than it was thought to be may read on so much longer before its time is over.
-LONGER = 1.15
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)  # of that which are weighed
 
+# On a machine that is faster than it was thought to be a run ends in its time all the same: it reads on up to
+# so much longer, which by the law costs 2%.
+LONGER = 1.4
 
 # Somebody who gives minutes wants them used: all of them left over weigh as much as this share of the loss.
 WASTE = 0.05
