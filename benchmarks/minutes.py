@@ -28,6 +28,8 @@ ROWS = (
     Row("time", "how far the time from process start to process end was off, of these the worst",
         "share", "less", must=0.1),
 )  # fmt: skip
+TOLD = ("val_loss", "val_tokens", "seconds", "steps", "parameters", "best_step", "compiled", "step_seconds",
+        *FORETOLD, "peak_memory")  # fmt: skip
 MINUTES = {"1 minute": 1.0, "3 minutes": 3.0, "10 minutes": 10.0, "3 minutes, cold": 3.0}
 
 
@@ -63,9 +65,7 @@ def measure(work: Work) -> Outcome:
 
 
 def details(finished: Finished) -> dict[str, Any]:
-    names = ("val_loss", "val_tokens", "seconds", "steps", "parameters", "best_step", "compiled", "step_seconds")
-    names += (*FORETOLD, "peak_memory")
-    return {**{name: finished.told.get(name) for name in names}, "seconds_outside": round(finished.seconds, 2)}
+    return {**{name: finished.told.get(name) for name in TOLD}, "seconds_outside": round(finished.seconds, 2)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

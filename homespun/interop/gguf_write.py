@@ -147,10 +147,8 @@ def type_of(name: str, shape: tuple[int, ...], wanted: str, *, tied_head: bool) 
     return HEAD_OF_FEW_BITS if is_head else wanted
 
 
-def write_header(path: Path, architecture: str, settings: Mapping[str, Any], parts: list[Part]) -> None:
-    """Everything before the numbers: settings, and of each tensor its name, shape, type and place."""
-    gguf = library()
-    writer = gguf.GGUFWriter(path, architecture)
+def add_settings(writer: Any, settings: Mapping[str, Any]) -> None:
+    """Each as the type that its value in Python stands for."""
     for name, value in settings.items():
         if isinstance(value, bool):
             writer.add_bool(name, value)
@@ -162,6 +160,13 @@ def write_header(path: Path, architecture: str, settings: Mapping[str, Any], par
             writer.add_string(name, value)
         else:
             writer.add_array(name, value)
+
+
+def write_header(path: Path, architecture: str, settings: Mapping[str, Any], parts: list[Part]) -> None:
+    """Everything before the numbers: settings, and of each tensor its name, shape, type and place."""
+    gguf = library()
+    writer = gguf.GGUFWriter(path, architecture)
+    add_settings(writer, settings)
     for part in parts:
         kind = gguf.GGMLQuantizationType[part.type]
         writer.add_tensor_info(part.name, part.shape, np.dtype(np.float32), bytes_of(part), raw_dtype=kind)

@@ -10,9 +10,7 @@ The formulas are those of the layers in homespun/model, whose gradients tests ho
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import torch
@@ -25,6 +23,7 @@ from homespun.model.attention import CausalSelfAttention
 from homespun.model.block import Block, FeedForward
 from homespun.model.cache import KVCache
 from homespun.model.norm import RMSNorm
+from homespun.training.twins import InPlaceOf, twin_of
 
 AT_ONCE = 2**19  # numbers of one kind, two megabytes: the quickest of a quarter of it to twice as many
 
@@ -37,8 +36,7 @@ def eager(model: nn.Module) -> nn.Module:
 
 def by_hand(model: GPT) -> GPT:
     """Shares the weights of the model, and computes the same, to rounding."""
-    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    twin = copy.deepcopy(model, shared)
+    twin = twin_of(model)
     for block in twin.blocks:
         assert isinstance(block, Block)
         if not block.attention.dropout:
@@ -49,34 +47,22 @@ def by_hand(model: GPT) -> GPT:
             norm = getattr(block, name)
             if isinstance(norm, RMSNorm):
                 setattr(block, name, NormByHand(norm))
-    return twin.train()
+    return twin
 
 
-class NormByHand(RMSNorm):
-    def __init__(self, plain: RMSNorm) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(plain.__dict__)
-
+class NormByHand(InPlaceOf, RMSNorm):
     def forward(self, x: Tensor) -> Tensor:
         normed: Tensor = Norm.apply(x, self.weight, self.eps)
         return normed
 
 
-class SwiGLUByHand(FeedForward):
-    def __init__(self, plain: FeedForward) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(plain.__dict__)
-
+class SwiGLUByHand(InPlaceOf, FeedForward):
     def forward(self, x: Tensor) -> Tensor:
         assert self.gate is not None
         return self.down(SwiGLU.apply(joined(x, self.gate, self.up)))
 
 
-class AttentionByHand(CausalSelfAttention):
-    def __init__(self, plain: CausalSelfAttention) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(plain.__dict__)
-
+class AttentionByHand(InPlaceOf, CausalSelfAttention):
     def forward(
         self,
         x: Tensor,
@@ -106,7 +92,7 @@ class Norm(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        out, sizes = torch.empty_like(x), x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
+        out, sizes = x.new_empty(x.shape), x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
         for some, made, size in in_parts(x, out, sizes):
             torch.mul(some * inverse_size(some, eps, size), weight, out=made)
         ctx.save_for_backward(x, weight, sizes)
@@ -115,7 +101,7 @@ class Norm(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight, sizes = ctx.saved_tensors
-        dx, d_weight = torch.empty_like(x), torch.zeros_like(weight)
+        dx, d_weight = x.new_empty(x.shape), torch.zeros_like(weight)
         for some, size, d, to in in_parts(x, sizes, gradients[0], dx):
             back_through_norm(d.float(), some * size, size, weight, d_weight, to)
         return dx, d_weight, None
@@ -136,7 +122,7 @@ class SwiGLU(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (both,) = ctx.saved_tensors
-        d_both = torch.empty_like(both)
+        d_both = both.new_empty(both.shape)
         for some, d, to in in_parts(both, gradients[0], d_both):
             gate, up = some.chunk(2, dim=-1)
             d_gate, d_up = to.chunk(2, dim=-1)
@@ -208,7 +194,7 @@ class Attention(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         qkv, query_weight, key_weight, shares, queries, keys, query_sizes, key_sizes = ctx.saved_tensors
         how: How = ctx.how
-        d_qkv = torch.empty_like(qkv)
+        d_qkv = qkv.new_empty(qkv.shape)
         (q, k, v), (dq, dk, dv) = apart(qkv, how), apart(d_qkv, how)
         batch, tokens, heads, width = q.shape
         weights = query_weight, key_weight
@@ -295,7 +281,10 @@ def flat(x: Tensor) -> Tensor:
 
 
 def in_parts(*tensors: Tensor) -> zip[tuple[Tensor, ...]]:
-    """Tensors (…, C) whose other dimensions are equal, a stretch of vectors of each at a time."""
+    """Tensors (…, C) whose other dimensions are equal, a stretch of vectors of each at a time.
+
+    One that is written to has to be contiguous: of another the parts are copies.
+    """
     vectors = max(1, AT_ONCE // max(tensor.size(-1) for tensor in tensors))
     return zip(*(tensor.reshape(-1, tensor.size(-1)).split(vectors) for tensor in tensors), strict=True)
 

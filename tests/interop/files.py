@@ -13,6 +13,7 @@ import torch
 from gguf.quants import quantize
 
 from homespun import tokenizer as tokenizers
+from homespun.interop.gguf_write import add_settings
 from homespun.model import GPT
 from homespun.tokenizer import Tokenizer
 
@@ -111,17 +112,7 @@ def write_gguf(
 ) -> Path:
     """A file with the matrices of the type that is wanted; vectors are float32, as llama.cpp has them."""
     writer = gguf.GGUFWriter(path, architecture)
-    for name, value in settings.items():
-        if isinstance(value, bool):
-            writer.add_bool(name, value)
-        elif isinstance(value, int):
-            writer.add_uint32(name, value)
-        elif isinstance(value, float):
-            writer.add_float32(name, value)
-        elif isinstance(value, str):
-            writer.add_string(name, value)
-        else:
-            writer.add_array(name, value)
+    add_settings(writer, settings)
     kind = gguf.GGMLQuantizationType[type]
     for name, tensor in tensors.items():
         if tensor.ndim < 2 or type == "F32":

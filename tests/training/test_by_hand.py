@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from homespun.model import GPT, GPTConfig, build
 from homespun.training import by_hand as module
 from homespun.training.by_hand import AttentionByHand, NormByHand, SwiGLUByHand, by_hand, eager
+from tests.training import passes
+from tests.training.passes import error
 
 BF16 = torch.bfloat16
 
@@ -26,17 +29,7 @@ def model_of(family: str, **changes: Any) -> GPT:
     return model
 
 
-def loss_and_gradient(forward: nn.Module, model: GPT, dtype: torch.dtype = torch.float32) -> tuple[float, Tensor]:
-    ids = torch.randint(65, (5, 38), generator=torch.Generator().manual_seed(1))
-    model.zero_grad()
-    with torch.autocast("cpu", BF16, enabled=dtype is BF16):
-        _, loss = forward(ids[:, :-1], ids[:, 1:])
-    loss.backward()
-    return loss.item(), torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
-
-
-def error(found: Tensor, right: Tensor) -> float:
-    return float((found - right).norm() / right.norm())
+loss_and_gradient = partial(passes.loss_and_gradient, texts=5, tokens=37)
 
 
 FAMILIES = [
@@ -55,8 +48,8 @@ def test_loss_and_gradient_are_those_of_the_model(
 ) -> None:
     monkeypatch.setattr(module, "AT_ONCE", at_once)
     model = model_of(family, **changes)
-    right_loss, right = loss_and_gradient(model, model)
-    loss, gradient = loss_and_gradient(by_hand(model), model)
+    right_loss, right = loss_and_gradient(model, model, torch.float32)
+    loss, gradient = loss_and_gradient(by_hand(model), model, torch.float32)
     assert loss == pytest.approx(right_loss, rel=1e-6)
     assert error(gradient, right) < 1e-5
 
@@ -66,7 +59,7 @@ def test_in_bfloat16_they_are_as_near_to_float32_as_those_of_the_model(
     family: str, changes: dict[str, Any]
 ) -> None:
     model = model_of(family, **changes)
-    right_loss, right = loss_and_gradient(model, model)
+    right_loss, right = loss_and_gradient(model, model, torch.float32)
     plain_loss, plain = loss_and_gradient(model, model, BF16)
     loss, gradient = loss_and_gradient(by_hand(model), model, BF16)
     assert abs(loss - right_loss) < 2 * abs(plain_loss - right_loss) + 2e-3

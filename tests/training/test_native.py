@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from homespun.training.compiled import forms
 from homespun.training.muon import Muon
 from homespun.training.native import operations
 from homespun.training.native.twin import QuickAttention, QuickLinear, QuickSwiGLU, quick_twin
+from tests.training import passes
+from tests.training.passes import error
 
 BF16 = torch.bfloat16
 
@@ -35,10 +38,6 @@ def same_dice() -> None:
 
 def random(*shape: int) -> Tensor:
     return torch.randn(shape).to(BF16)
-
-
-def error(found: Tensor, right: Tensor) -> float:
-    return float((found.detach().float() - right.detach()).norm() / right.detach().norm())
 
 
 @pytest.mark.parametrize(
@@ -183,13 +182,7 @@ def model_of(family: str, **changes: Any) -> GPT:
     return model
 
 
-def loss_and_gradient(forward: nn.Module, model: GPT, dtype: torch.dtype = BF16) -> tuple[float, Tensor]:
-    ids = torch.randint(65, (3, 81), generator=torch.Generator().manual_seed(1))
-    model.zero_grad()
-    with torch.autocast("cpu", BF16, enabled=dtype is BF16):
-        _, loss = forward(ids[:, :-1], ids[:, 1:])
-    loss.backward()
-    return loss.item(), torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
+loss_and_gradient = partial(passes.loss_and_gradient, texts=3, tokens=80)
 
 
 @pytest.mark.parametrize(
@@ -207,8 +200,8 @@ def test_a_twin_computes_what_the_model_does(family: str, changes: dict[str, Any
     model = model_of(family, **changes)
     twin = quick_twin(model)
     right_loss, right = loss_and_gradient(model, model, torch.float32)
-    plain_loss, plain = loss_and_gradient(model, model)
-    loss, gradient = loss_and_gradient(twin, model)
+    plain_loss, plain = loss_and_gradient(model, model, BF16)
+    loss, gradient = loss_and_gradient(twin, model, BF16)
     assert abs(loss - right_loss) < 2 * abs(plain_loss - right_loss) + 2e-3
     assert error(gradient, right) < 1.5 * error(plain, right)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from itertools import chain
-
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +10,7 @@ from homespun.model.attention import CausalSelfAttention
 from homespun.model.block import Block, FeedForward
 from homespun.model.cache import KVCache
 from homespun.training.native import operations
+from homespun.training.twins import InPlaceOf, twin_of
 
 LONGEST = 2048  # tokens: beyond that the scores of one head do not stay in the cache
 SIDE = 32  # widths of products are multiples of this
@@ -20,8 +18,7 @@ SIDE = 32  # widths of products are multiples of this
 
 def quick_twin(model: GPT) -> GPT:
     """Shares the weights of the model, and computes the same, to the rounding of bfloat16."""
-    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    twin = copy.deepcopy(model, shared)
+    twin = twin_of(model)
     twin.token_embedding = QuickEmbedding(twin.token_embedding)  # type: ignore[assignment]
     for block in twin.blocks:
         assert isinstance(block, Block)
@@ -30,7 +27,7 @@ def quick_twin(model: GPT) -> GPT:
                 if isinstance(part, nn.Linear) and part.in_features % SIDE == part.out_features % SIDE == 0:
                     setattr(layer, name, QuickLinear(part))
     quicken_blocks(twin, model.config.context_length)
-    return twin.train()
+    return twin
 
 
 def quicken_blocks(model: GPT, context_length: int) -> None:
@@ -62,11 +59,7 @@ class QuickLinear(nn.Module):
         return y if self.bias is None else y + self.bias.to(y.dtype)
 
 
-class QuickAttention(CausalSelfAttention):
-    def __init__(self, plain: CausalSelfAttention) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(plain.__dict__)
-
+class QuickAttention(InPlaceOf, CausalSelfAttention):
     def mix(
         self, q: Tensor, k: Tensor, v: Tensor, cache: KVCache | None = None, mask: Tensor | None = None
     ) -> Tensor:
@@ -76,11 +69,7 @@ class QuickAttention(CausalSelfAttention):
         return mixed
 
 
-class QuickSwiGLU(FeedForward):
-    def __init__(self, plain: FeedForward) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(plain.__dict__)
-
+class QuickSwiGLU(InPlaceOf, FeedForward):
     def forward(self, x: Tensor) -> Tensor:
         assert self.gate is not None
         return self.down(operations.swiglu(self.gate(x), self.up(x)))
