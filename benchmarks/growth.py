@@ -103,20 +103,37 @@ def draw(points: dict[str, list[dict[str, float]]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     axes = [axis for axis in (*STEP_AXES, TEXT_AXIS) if axis.name in points]
-    figure = Figure(figsize=(3.4 * len(axes), 3.4), dpi=110, layout="constrained")
+    columns = min(3, len(axes))
+    rows = -(-len(axes) // columns)
+    figure = Figure(figsize=(3.4 * columns, 3.2 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, axis in zip(figure.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axis, panel in zip(axes, panels, strict=False):
         x = [point["x"] for point in points[axis.name]]
         for side, colour, label in (("plain", "#9aa5b1", axis.plain), ("ours", "#c2410c", "homespun")):
             y = [point[side] for point in points[axis.name]]
             panel.loglog(x, y, color=colour, marker="o", markersize=3.5, label=label)
+        panel.set_xticks(x, [short(size) for size in x])
+        panel.set_xticks([], minor=True)
         panel.set_xlabel(axis.label)
         panel.set_ylabel("seconds" if axis is TEXT_AXIS else "seconds a step")
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(which="major", color="#e5e7eb")
         panel.legend(frameon=False)
+    for panel in list(panels)[: rows * columns - len(axes)]:
+        panel.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+
+
+def short(size: float) -> str:
+    """
+    >>> short(32), short(197_440), short(12_720_600)
+    ('32', '197 k', '12.7 M')
+    """
+    if size < 1e4:
+        return f"{size:g}"
+    return f"{size / 1e6:.3g} M" if size >= 1e6 else f"{size / 1e3:.3g} k"
 
 
 def section(result: dict[str, Any]) -> str:

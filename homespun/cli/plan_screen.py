@@ -51,7 +51,9 @@ def time_needed(plan: Course, forecast: Forecast) -> str:
 def training(plan: Plan, forecast: Forecast | None) -> str:
     about = "about " if plan.minutes else ""
     steps = f"{about}{plan.steps:,} steps of {plan.tokens_a_step:,} tokens"
-    return f"{steps}: the text {times(forecast.epochs)}" if forecast else steps
+    if forecast is None:
+        return steps
+    return f"{steps}: the text {times(forecast.epochs)}{', with dropout' if plan.dropout else ''}"
 
 
 def computing(plan: Course) -> list[str]:

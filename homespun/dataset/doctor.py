@@ -43,9 +43,10 @@ LOOKED_FOR = (
     "repeated passages",
     "leakage",
 )
-# Repeating a text is nearly as good as new text up to 4 times and worth hardly anything after 16
-# (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models").
-GOOD_EPOCHS, MOST_EPOCHS = 4, 16
+# Repeating a text is nearly as good as new text up to 4 times (Muennighoff et al. 2023, "Scaling
+# Data-Constrained Language Models"). With dropout it goes on paying: 100 kB of Shakespeare gave 1.519 after 8
+# readings, 1.467 after 25, and nothing more after 50.
+GOOD_EPOCHS, MOST_EPOCHS = 4, 32
 LITTLE, VERY_LITTLE = 100_000, 10_000  # characters: fifty pages, five pages
 COPIES_SOME, COPIES_MUCH = 0.01, 0.1  # of the text
 EXAMPLE = 80  # bytes of a passage that are shown

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from homespun.model.cache import KVCache
 from homespun.model.config import GPTConfig
+from homespun.model.dropout import drop_whole
 from homespun.model.norm import RMSNorm
 from homespun.model.rotary import rotate
 
@@ -24,7 +25,9 @@ class CausalSelfAttention(nn.Module):
         self.layer = layer  # which shelf of the cache is ours
         self.head_width = config.head_width
         self.scale = (config.head_width if config.scale_by == "head_width" else config.n_embd) ** -0.5
-        self.dropout = config.dropout
+        # What is dropped: a share of the values, each whole, or of the weights that they are mixed with.
+        self.value_dropout = config.dropout if config.drops_whole else 0.0
+        self.weight_dropout = 0.0 if config.drops_whole else config.dropout
         queries, keys = config.n_head * config.head_width, config.n_kv_head * config.head_width
         self.query = nn.Linear(config.n_embd, queries, bias=config.qkv_bias)
         self.key = nn.Linear(config.n_embd, keys, bias=config.qkv_bias)
@@ -51,6 +54,8 @@ class CausalSelfAttention(nn.Module):
         v = self.split_heads(self.value(x))  # (B, T, G, D)
         if angles is not None:
             q, k = rotate(q, *angles), rotate(k, *angles)
+        if self.training and self.value_dropout:
+            v = drop_whole(v, self.value_dropout, along=-1)
         return self.output(self.mix(q, k, v, cache, mask).flatten(2))  # (B, T, H * D) -> (B, T, C)
 
     def mix(
@@ -62,7 +67,7 @@ class CausalSelfAttention(nn.Module):
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D) or (B, G, T, D)
         if cache is not None:
             k, v = (part.to(q.dtype) for part in cache.extend(self.layer, k, v))  # (B, G, S, D), S tokens so far
-        out = attend(q, k, v, self.scale, self.dropout if self.training else 0.0, mask)  # (B, H, T, D)
+        out = attend(q, k, v, self.scale, self.weight_dropout if self.training else 0.0, mask)  # (B, H, T, D)
         return out.transpose(1, 2)
 
     def split_heads(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from homespun.model.attention import CausalSelfAttention
 from homespun.model.cache import KVCache
 from homespun.model.config import GPTConfig
+from homespun.model.dropout import ChannelDropout
 from homespun.model.norm import make_norm
 
 
@@ -40,7 +41,7 @@ class Block(nn.Module):
         self.attention = CausalSelfAttention(config, layer)
         self.feed_forward_norm = make_norm(config)
         self.feed_forward = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = (ChannelDropout if config.drops_whole else nn.Dropout)(config.dropout)
 
     def forward(
         self,

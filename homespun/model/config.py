@@ -191,6 +191,11 @@ class GPTConfig:
         if not self.rotary_base > 1.0:
             raise ModelError(f"rotary_base is {self.rotary_base!r}.", "rotary_base is more than 1.")
 
+    @property
+    def drops_whole(self) -> bool:
+        """Whether dropout goes in whole pieces (dropout.py). Families of old keep to what they are known for."""
+        return self.family not in ("lecture", "gpt2")
+
     def with_(self, **changes: Any) -> GPTConfig:
         """The same config but for `changes`."""
         return replace(self, **changes)

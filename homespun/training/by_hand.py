@@ -22,6 +22,7 @@ from homespun.model import GPT
 from homespun.model.attention import CausalSelfAttention
 from homespun.model.block import Block, FeedForward
 from homespun.model.cache import KVCache
+from homespun.model.dropout import drop_whole
 from homespun.model.norm import RMSNorm
 from homespun.training.twins import InPlaceOf, twin_of
 
@@ -39,7 +40,7 @@ def by_hand(model: GPT) -> GPT:
     twin = twin_of(model)
     for block in twin.blocks:
         assert isinstance(block, Block)
-        if not block.attention.dropout:
+        if not block.attention.weight_dropout:
             block.attention = AttentionByHand(block.attention)
         if block.feed_forward.gate is not None:
             block.feed_forward = SwiGLUByHand(block.feed_forward)
@@ -73,9 +74,12 @@ class AttentionByHand(InPlaceOf, CausalSelfAttention):
         if cache is not None or mask is not None:
             return super().forward(x, angles, cache, mask)
         qkv = self.split_heads(joined(x, self.query, self.key, self.value))  # (B, T, H + 2 G, D)
+        groups = self.key.out_features // self.head_width
+        if self.training and self.value_dropout:
+            *others, values = qkv.tensor_split((qkv.size(2) - groups,), dim=2)
+            qkv = torch.cat((*others, drop_whole(values, self.value_dropout, along=-1)), dim=2)
         weights = [norm.weight if isinstance(norm, RMSNorm) else None for norm in (self.query_norm, self.key_norm)]
         eps = self.query_norm.eps if isinstance(self.query_norm, RMSNorm) else 0.0
-        groups = self.key.out_features // self.head_width
         mixed: Tensor = Attention.apply(qkv, *weights, How(groups, self.scale, eps, Rotation.by(angles)))
         return self.output(mixed.flatten(2))
 

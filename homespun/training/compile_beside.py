@@ -13,7 +13,7 @@ import torch
 
 from homespun.device import autocast, choose_dtype
 from homespun.model import build
-from homespun.training.compiled import forms, remember, tried
+from homespun.training.compiled import compiled_form, forms, remember, tried
 from homespun.training.plan import Plan
 
 
@@ -32,7 +32,7 @@ def compile_step(plan: Plan, vocab_size: int) -> None:
     ids = torch.zeros(shape, dtype=torch.int64, device=plan.device)
     computed_in = choose_dtype(plan.dtype, torch.device(plan.device))
     quickest = forms(model, plan.device, computed_in)[0]
-    tried(torch.compile(quickest, dynamic=False), model, [ids, ids], autocast(plan.device, computed_in))
+    tried(compiled_form(quickest, plan), model, [ids, ids], autocast(plan.device, computed_in))
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class Forward:
         began = time.monotonic()
         batch = [part.chunk(plan.micro_batches)[0].to(plan.device) for part in self.example]
         for form in forms(self.model, plan.device, choose_dtype(plan.dtype, torch.device(plan.device))):
-            compiled = torch.compile(form, dynamic=False)
+            compiled = compiled_form(form, plan)
             try:
                 loss, gradient = tried(compiled, self.model, batch, self.autocast)
             except compiler_failures() as error:
@@ -111,8 +111,7 @@ class Forward:
                 torch.compiler.reset()
                 return False
             plain_loss, plain_gradient = tried(self.model, self.model, batch, self.autocast)
-            # With dropout the two draw other numbers.
-            if plan.dropout or agree(loss, plain_loss, gradient, plain_gradient):
+            if agree(loss, plain_loss, gradient, plain_gradient):
                 self.watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
                 remember(plan, self.vocab_size)
                 self.compute = compiled
@@ -134,6 +133,11 @@ def forms(model: nn.Module, device: str, dtype: torch.dtype) -> list[nn.Module]:
     if isinstance(model, GPT) and device == "cpu" and dtype is torch.bfloat16 and available(wait=True):
         return [quick_twin(model), model]
     return [model]
+
+
+def compiled_form(form: nn.Module, plan: Plan) -> Callable[..., Any]:
+    """What torch.compile makes of it. With dropout it throws PyTorch's own dice, so that the same numbers fall."""
+    return torch.compile(form, dynamic=False, options={"fallback_random": True} if plan.dropout else None)
 
 
 def tried(
@@ -176,14 +180,14 @@ def is_warm(plan: Plan, vocab_size: int) -> bool:
     return (marks() / name_of(step_of(plan, vocab_size), surroundings())).exists()
 
 
-def compiled_shapes(device: str, dtype: str, model: str, vocab_size: int) -> frozenset[tuple[int, ...]]:
-    """n_layer, n_head, n_embd, context_length and sequences of the steps that were compiled here before."""
+def compiled_shapes(device: str, dtype: str, model: str, vocab_size: int) -> frozenset[tuple[float, ...]]:
+    """n_layer, n_head, n_embd, context_length, sequences, dropout of the steps that were compiled here before."""
     shapes, here = set(), surroundings()
     for mark in marks().glob("*.json"):
         try:
             step = json.loads(mark.read_text(encoding="utf-8"))
             if mark.name == name_of(step, here) and step["runs"] == [device, dtype, model, vocab_size]:
-                shapes.add(tuple(map(int, step["shape"])))
+                shapes.add(tuple(map(float, step["shape"])))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # damaged, or of another version: as if it was not there
     return frozenset(shapes)
@@ -209,7 +213,7 @@ def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:
     """What makes a compiled step this one and no other, beside the code and the versions."""
     sequences = plan.batch_size // plan.micro_batches
     return {
-        "shape": [plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, sequences],
+        "shape": [plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, sequences, plan.dropout],
         "config": repr(plan.config(vocab_size)),
         "runs": [plan.device, plan.dtype, plan.model, vocab_size],
     }

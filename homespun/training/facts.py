@@ -31,7 +31,7 @@ class Facts:
     can_compile: bool = False
     speed: Speed | None = None
     compiled_speed: Speed | None = None
-    compiled: frozenset[tuple[int, ...]] = frozenset()
+    compiled: frozenset[tuple[float, ...]] = frozenset()
     memory_free: int = 0
     memory_used: int = 0
 

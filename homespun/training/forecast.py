@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from homespun.model import BigramConfig, GPTConfig
 from homespun.training.expectation import LAW, expected_loss
 from homespun.training.facts import Facts
-from homespun.training.memory import training_bytes
+from homespun.training.memory import bytes_of_a_run, training_bytes
 from homespun.training.plan import Plan
 from homespun.training.planner import SECONDS_ASIDE, SHARE_ASIDE, seconds_to_train, size_of, step_seconds
 from homespun.training.search import lost_to_compiling
-
-# Compiled code keeps fewer of the numbers on the way; measured over six runs of one to three minutes.
-COMPILED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,15 @@ def forecast_of(plan: Plan, facts: Facts) -> Forecast:
     if plan.compile and plan.minutes:
         training += lost_to_compiling(size_of(plan), facts, seconds_to_train(plan.minutes))
     seconds = min(plan.minutes * 60 or math.inf, training / (1 - SHARE_ASIDE) + SECONDS_ASIDE) if one else 0.0
-    memory = training_bytes(config, plan.batch_size // plan.micro_batches)
+    at_once = plan.batch_size // plan.micro_batches
+    if plan.device == "cpu":
+        memory = bytes_of_a_run(config, at_once, compiled=plan.compile, dtype=plan.dtype)
+    else:
+        memory = training_bytes(config, at_once)
     return Forecast(
         seconds=seconds,
         step_seconds=one,
-        memory=facts.memory_used + int(memory * (COMPILED_SHARE if plan.compile else 1.0)),
+        memory=facts.memory_used + memory,
         epochs=plan.steps * plan.tokens_a_step / facts.train_tokens,
         loss=expectation(plan, config, facts),
     )

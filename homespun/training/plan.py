@@ -25,7 +25,12 @@ class Plan(Course):
     n_embd: int = setting("numbers that a token is written as between the blocks", least=1)
     n_inner: int = setting("width inside the feed-forward layers", least=1)
     tied_head: bool = setting("whether the head and the token embedding are one table")
-    dropout: float = setting("share of numbers set to zero while training; slow on a CPU", 0.0, least=0, most=0.95)
+    dropout: float = setting(
+        "share of what layers say that is left out while training, so that less is learnt by heart",
+        0.0,
+        least=0,
+        most=0.95,
+    )
     optimizer: str = setting("muon (for the blocks' matrices, AdamW for the rest) or adamw", "muon")
 
     @classmethod

@@ -188,7 +188,7 @@ def pull(plan: Plan, facts: Facts) -> dict[str, Any]:
 
 
 def size_of(plan: Plan) -> Size:
-    return Size(plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, plan.batch_size)
+    return Size(plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, plan.batch_size, plan.dropout)
 
 
 def steps_for(plan: Plan, fitting: int, facts: Facts) -> int:

@@ -17,7 +17,7 @@ from homespun.errors import HomespunError
 from homespun.model import FAMILIES, GPTConfig, number_of_parameters
 from homespun.model.size import matrix_entries
 from homespun.training.cost import Speed, work_of_a_step
-from homespun.training.expectation import expected_loss
+from homespun.training.expectation import drilled, expected_loss
 from homespun.training.facts import Facts
 from homespun.training.memory import SHARE, training_bytes
 
@@ -31,6 +31,7 @@ class Size:
     n_embd: int
     context_length: int
     batch_size: int
+    dropout: float = 0.0
 
 
 SIZES = {
@@ -47,6 +48,8 @@ LAYERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
 WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 1536)
 CONTEXTS = (32, 64, 128, 256, 512, 1024)
 TOKENS_A_STEP = (1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
+DROPOUTS = (0.0, 0.2)
+DROPS_FROM = 0.4  # drilled: a model with less of it has nothing to forget, and dropout only takes from it
 HEAD_WIDTH = 32  # narrow models want more heads than wide ones would have, …
 WIDE_HEAD_WIDTH = 64  # … from this width on
 WIDE_FROM = 320
@@ -66,9 +69,9 @@ TOKENS_PER_PARAMETER = 2.5
 # A model of more parameters than this for every token of the text only learns it by heart sooner.
 MOST_PARAMETERS_PER_TOKEN = 10
 
-# Reading the same text more often than this teaches a model the text by heart.
-MOST_EPOCHS = 8
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)  # of that which are weighed
+# Reading the same text more often than this teaches hardly anything; a model with dropout learns for longer.
+MOST_EPOCHS, MOST_EPOCHS_DROPPING = 16, 32
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1)  # of that which are weighed
 
 # On a machine that is faster than it was thought to be a run ends in its time all the same: it reads on up to
 # so much longer, which by the law costs 2%.
@@ -106,7 +109,7 @@ def searches(model: str) -> bool:
 
 def weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, seconds: float) -> Iterator[Weighed]:
     """Every size of the grid that fits into memory."""
-    for n_layer, n_head, n_embd, context_length in shapes(given, facts):
+    for n_layer, n_head, n_embd, context_length, dropout in shapes(given, facts):
         try:
             config = GPTConfig.of(
                 model,
@@ -115,9 +118,12 @@ def weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, secon
                 n_layer=n_layer,
                 n_head=n_head,
                 n_embd=n_embd,
+                dropout=dropout,
             )
         except HomespunError:
             continue  # what was given does not go together with it
+        if dropout and not config.drops_whole and "dropout" not in given:
+            continue  # a number at a time it takes as long as all the rest on a CPU
         if facts.memory_free and training_bytes(config, 1) > SHARE * facts.memory_free:
             continue
         if (
@@ -127,11 +133,14 @@ def weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, secon
             continue
         for batch_size in batch_sizes(given, context_length):
             work = work_of_a_step(config, batch_size, given.get("optimizer", "muon"))
-            size = Size(n_layer, n_head, n_embd, context_length, batch_size)
+            size = Size(n_layer, n_head, n_embd, context_length, batch_size, dropout)
             fitting = int((seconds - lost_to_compiling(size, facts, seconds)) / speed.seconds(work))
             if fitting < FEWEST_STEPS:
                 continue
             steps = best_steps(config, fitting, batch_size * context_length, facts.train_tokens)
+            heart = drilled(config, steps, batch_size * context_length, facts.train_tokens)
+            if dropout and heart < DROPS_FROM and "dropout" not in given:
+                continue
             loss = expected_loss(config, steps, batch_size * context_length, facts.train_tokens, facts.yardstick)
             yield Weighed(size, loss, steps / fitting)
 
@@ -147,8 +156,8 @@ def lost_to_compiling(size: Size, facts: Facts, seconds: float) -> float:
     return min(lost, LOST_AT_MOST * seconds)
 
 
-def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int, int]]:
-    """n_layer, n_head, n_embd, context_length of the grid, with what is given in place of its axes."""
+def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int, int, float]]:
+    """n_layer, n_head, n_embd, context_length and dropout of the grid, with what is given in place of its axes."""
     longest = max(1, min(facts.train_tokens, facts.val_tokens) // 4)
     contexts = [context for context in CONTEXTS if context <= longest] or [CONTEXTS[0]]
     for n_layer in (given["n_layer"],) if "n_layer" in given else LAYERS:
@@ -161,7 +170,8 @@ def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int,
                 continue
             n_head = given.get("n_head", max(1, n_embd // head_width))
             for context_length in (given["context_length"],) if "context_length" in given else contexts:
-                yield n_layer, n_head, n_embd, context_length
+                for dropout in (given["dropout"],) if "dropout" in given else DROPOUTS:
+                    yield n_layer, n_head, n_embd, context_length, dropout
 
 
 def batch_sizes(given: dict[str, Any], context_length: int) -> list[int]:
@@ -195,6 +205,6 @@ def best_steps(config: GPTConfig, fitting: int, tokens_a_step: int, train_tokens
 
 def enough_steps(config: GPTConfig, tokens_a_step: int, train_tokens: int) -> int:
     """Steps after which this model would only learn the text by heart, however much time is left."""
-    most = MOST_EPOCHS * train_tokens / tokens_a_step
+    most = (MOST_EPOCHS_DROPPING if config.dropout else MOST_EPOCHS) * train_tokens / tokens_a_step
     tried = [max(1, math.ceil(most * share)) for share in SHARES]
     return min(tried, key=lambda steps: expected_loss(config, steps, tokens_a_step, train_tokens))

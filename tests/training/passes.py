@@ -13,6 +13,7 @@ def loss_and_gradient(
 ) -> tuple[float, Tensor]:
     """Of ids by chance; the gradient is that of all the model's weights, as one vector."""
     ids = torch.randint(65, (texts, tokens + 1), generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)  # dropout
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
         _, loss = forward(ids[:, :-1], ids[:, 1:])

@@ -38,6 +38,8 @@ FAMILIES = [
     ("gpt2", {}),
     ("llama", {"n_kv_head": 2, "tied_head": True}),
     ("lecture", {"dropout": 0.0}),
+    ("modern", {"dropout": 0.3}),  # the same numbers fall
+    ("llama", {"n_kv_head": 2, "dropout": 0.3}),
 ]
 
 

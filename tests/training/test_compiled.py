@@ -131,7 +131,7 @@ def test_the_process_beside_really_compiles_and_the_run_finds_it_and_both_ways_l
     process = compile_beside(plan, dataset.vocab_size, torch.get_num_threads())
     assert process.wait() == 0
     assert is_warm(plan, dataset.vocab_size)
-    assert compiled_shapes("cpu", plan.dtype, "modern", dataset.vocab_size) == {(1, 2, 32, 16, 8)}
+    assert compiled_shapes("cpu", plan.dtype, "modern", dataset.vocab_size) == {(1, 2, 32, 16, 8, 0.0)}
     assert not compiled_shapes("cpu", plan.dtype, "modern", 7)
     forward = forward_of(plan, dataset)
     forward.beside = process

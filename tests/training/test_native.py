@@ -194,6 +194,7 @@ loss_and_gradient = partial(passes.loss_and_gradient, texts=3, tokens=80)
         ("gpt2", {}),
         ("llama", {"tied_head": True}),
         ("lecture", {"dropout": 0.0}),
+        ("modern", {"n_kv_head": 2, "dropout": 0.3}),  # the same numbers fall
     ],
 )
 def test_a_twin_computes_what_the_model_does(family: str, changes: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from homespun.training import SIZES, Facts, Plan, Wishes, decide, forecast_of
 from homespun.training.cost import Speed, work_of_a_step
 from homespun.training.expectation import expected_loss
 from homespun.training.memory import SHARE, training_bytes
-from homespun.training.search import MOST_EPOCHS, enough_steps
+from homespun.training.planner import size_of
+from homespun.training.search import MOST_EPOCHS, MOST_EPOCHS_DROPPING, enough_steps
 
 LAPTOP = Speed(product=2e-12, number=3e-9, start=1e-3)
 TALL = (3.3, 2.5, 2.0, 1.7, 1.6)  # what counting reaches on an English text, roughly
@@ -53,19 +54,37 @@ def test_a_faster_machine_gives_a_larger_model() -> None:
 def test_a_shape_that_is_compiled_already_is_taken_again_where_another_is_hardly_better() -> None:
     found = facts(can_compile=True, compiled_speed=LAPTOP.times(0.5))
     first = planned(3, found)
-    shape = (first.n_layer, first.n_head, first.n_embd, first.context_length, first.batch_size)
+    shape = tuple(vars(size_of(first)).values())
     for noise in (0.85, 1.0, 1.2):  # a machine is never as fast as the time before
         again = facts(can_compile=True, compiled_speed=LAPTOP.times(0.5 * noise), compiled=frozenset({shape}))
         plan = planned(3, again)
-        assert (plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, plan.batch_size) == shape
+        assert tuple(vars(size_of(plan)).values()) == shape
 
 
 def test_a_small_text_is_not_learnt_by_heart_however_much_time_there_is() -> None:
     found = facts(train_tokens=100_000, val_tokens=10_000)
     for minutes in (1, 10, 600):
         plan = planned(minutes, found)
-        assert plan.steps * plan.tokens_a_step <= (MOST_EPOCHS + 1) * 100_000
+        assert plan.steps * plan.tokens_a_step <= (MOST_EPOCHS_DROPPING + 1) * 100_000
     assert parameters(planned(600, found), found) < 20_000_000
+
+
+def test_a_text_is_read_with_dropout_from_where_it_would_be_learnt_by_heart() -> None:
+    found = facts(train_tokens=100_000, val_tokens=10_000)
+    for minutes in (0.2, 1, 10, 600):
+        plan = planned(minutes, found)
+        often = plan.steps * plan.tokens_a_step >= MOST_EPOCHS * 100_000
+        assert plan.dropout == (0.2 if often else 0.0)
+    assert plan.dropout
+    assert not planned(600, found, settings=(("dropout", 0.0),)).dropout
+    assert planned(0.2, found, settings=(("dropout", 0.1),)).dropout == 0.1
+    assert not planned(600, found, model="gpt2").dropout  # it would take a number at a time
+
+
+def test_more_minutes_are_used_where_the_text_has_more_to_teach() -> None:
+    found = facts(train_tokens=1_000_000, val_tokens=100_000, speed=LAPTOP.times(0.2))
+    for minutes in (1, 3, 10, 30):
+        assert forecast_of(planned(minutes, found), found).seconds > 0.95 * 60 * minutes
 
 
 def test_what_is_fixed_stays_and_the_search_goes_round_it() -> None:
@@ -129,11 +148,13 @@ def test_named_sizes_are_there_for_who_wants_them() -> None:
 
 
 def test_a_run_ends_where_the_text_is_known_by_heart() -> None:
-    config = GPTConfig.of("modern", vocab_size=65, context_length=128, n_layer=4, n_head=4, n_embd=128)
-    enough = enough_steps(config, 2048, 1_000_000)
-    assert 2 < enough * 2048 / 1_000_000 <= MOST_EPOCHS
-    after = [expected_loss(config, round(enough * times), 2048, 1_000_000) for times in (0.5, 1.0, 2.0)]
-    assert min(after) == after[1]
+    config = GPTConfig.of("modern", vocab_size=65, context_length=128, n_layer=6, n_head=6, n_embd=192)
+    for dropout, most in ((0.0, MOST_EPOCHS), (0.2, MOST_EPOCHS_DROPPING)):
+        config = config.with_(dropout=dropout)
+        enough = enough_steps(config, 2048, 100_000)
+        assert 1 < enough * 2048 / 100_000 < most
+        after = [expected_loss(config, round(enough * times), 2048, 100_000) for times in (0.5, 1.0, 2.0)]
+        assert min(after) == after[1]
 
 
 def test_counting_finds_what_is_easy_in_a_text(shakespeare_text: str) -> None:

@@ -34,7 +34,7 @@ def quicken_blocks(model: GPT, context_length: int) -> None:
     """Lets attention and SwiGLU of the blocks use the operations, in place. Its matrices multiply as before."""
     for block in model.blocks:
         assert isinstance(block, Block)
-        if not block.attention.dropout and context_length <= LONGEST:
+        if not block.attention.weight_dropout and context_length <= LONGEST:
             block.attention = QuickAttention(block.attention)
         if block.feed_forward.gate is not None:
             block.feed_forward = QuickSwiGLU(block.feed_forward)
