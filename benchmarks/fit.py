@@ -36,11 +36,12 @@ KNOWN = {
     "batch": (0.008, 2.0),
     "context": (0.75, 1.5),
     "again": (5.0, 1.5),  # Muennighoff et al. 2023 found 15 for large models and regularised ones
-    "heart": (0.2, 2.0),
-    "heart_power": (4.0, 1.5),
+    "heart": (0.0015, 2.5),
+    "heart_power": (2.0, 1.3),
     "drop_size": (0.5, 2.0),
     "drop_again": (3.0, 2.0),
-    "drop_heart": (0.01, 3.0),
+    "drop_heart": (0.0002, 3.0),
+    "drop_power": (4.0, 1.3),
     "far_power": (1.5, 1.5),
 }
 PULL = 0.02  # of one such factor, beside a run that is off by one percent

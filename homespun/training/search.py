@@ -69,8 +69,8 @@ TOKENS_PER_PARAMETER = 2.5
 # A model of more parameters than this for every token of the text only learns it by heart sooner.
 MOST_PARAMETERS_PER_TOKEN = 10
 
-# Reading the same text more often than this teaches hardly anything; a model with dropout learns for longer.
-MOST_EPOCHS, MOST_EPOCHS_DROPPING = 16, 32
+# Reading the same text more often than this teaches a model the text by heart; one with dropout learns for longer.
+MOST_EPOCHS, MOST_EPOCHS_DROPPING = 8, 32
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1)  # of that which are weighed
 
 # On a machine that is faster than it was thought to be a run ends in its time all the same: it reads on up to
