@@ -15,6 +15,7 @@ MARKER = "<!-- Below this line `python -m benchmarks render` writes, from benchm
 # In the order of the table.
 NAMES = (
     "minutes",
+    "ten_minutes",
     "time_to_loss",
     "throughput",
     "share",
