@@ -39,7 +39,7 @@ def measure(work: Work) -> Outcome:
 
 
 def measured(work: Work, asked: dict[str, float], *, warm: bool) -> Outcome:
-    """The losses of runs of so many minutes, by name. warm: whether runs that are cut short fill the caches first."""
+    """The losses of runs of so many minutes, by name. warm: whether runs cut short fill the caches first."""
     text = shakespeare(work.folder, work.smoke)
     outcome = Outcome(values={name: [] for name in asked}, unit="nats")
     off: dict[str, list[float]] = {name: [] for name in asked}

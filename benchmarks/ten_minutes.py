@@ -1,4 +1,4 @@
-"""What `homespun train shakespeare --minutes 10` reaches: as benchmarks.minutes, and apart because it takes long."""
+"""What `homespun train shakespeare --minutes 10` reaches: as benchmarks.minutes, apart because it takes long."""
 
 from __future__ import annotations
 
