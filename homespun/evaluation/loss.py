@@ -104,20 +104,19 @@ def evaluate(
             model, evaluation_batches(split.ids, starts, config.context_length, batch_size), autocast
         )
 
-    losses: list[Tensor] = []  # they stay on the device until the end, so that a GPU is not waited for
+    # On a GPU they stay there until the end, so that it is not waited for. On a CPU they must not: a tensor that
+    # stays would lie where the next batch of logits wants to, which then takes new memory, batch for batch.
+    losses: list[Tensor | float] = []
     counts: list[int] = []
     done = 0
     with evaluation_mode(model):
         for loss, count in means:
-            losses.append(loss)
+            losses.append(loss.item() if loss.is_cpu else loss)
             counts.append(count)
             done += count
             if on_progress is not None:
                 on_progress(done, to_predict)
-    nats = (
-        math.fsum(mean * count for mean, count in zip(torch.stack(losses).tolist(), counts, strict=True))
-        / to_predict
-    )
+    nats = math.fsum(float(mean) * count for mean, count in zip(losses, counts, strict=True)) / to_predict
     bits = nats / math.log(2)
     return Evaluation(
         loss=nats,

@@ -14,10 +14,12 @@ from homespun.training.plan import Plan
 from homespun.training.planner import SECONDS_ASIDE, SHARE_ASIDE, seconds_to_train, size_of, step_seconds
 from homespun.training.search import lost_to_compiling
 
+NINE_IN_TEN = 1.645  # standard deviations to both sides
+
 
 @dataclass(frozen=True)
 class Expectation:
-    """A loss in nats per token; two runs in three end between low and high."""
+    """A loss in nats per token; nine runs in ten end between low and high."""
 
     loss: float
     low: float
@@ -72,7 +74,8 @@ def expectation(plan: Plan, config: GPTConfig | BigramConfig, facts: Facts) -> E
         return Expectation(pairs, 0.97 * pairs, 1.1 * pairs)
     loss = expected_loss(config, plan.steps, plan.tokens_a_step, facts.train_tokens, facts.yardstick)
     loss = min(loss, math.log(facts.vocab_size))  # knowing nothing costs no more
-    return Expectation(loss, loss * (1 - LAW.spread), loss * (1 + LAW.spread))
+    off = NINE_IN_TEN * LAW.spread
+    return Expectation(loss, loss * (1 - off), loss * (1 + off))
 
 
 def peak_memory() -> int:

@@ -32,10 +32,10 @@ def bytes_of_a_run(config: GPTConfig | BigramConfig, sequences: int, *, compiled
     """
     if isinstance(config, BigramConfig):
         return training_bytes(config, sequences)
-    in_a_block = 16 * config.n_embd + 4 * config.n_inner
-    numbers = sequences * config.context_length * (config.n_layer * in_a_block + 3 * config.vocab_size)
+    in_the_blocks = config.n_layer * (16 * config.n_embd + 4 * config.n_inner)
     width = (4.0 if compiled else 1.4) * (1.3 if dtype == "float32" else 1.0)
-    return 36 * number_of_parameters(config) + int(width * numbers)
+    a_token = int(width * in_the_blocks) + 4 * 3 * config.vocab_size  # logits are float32 whatever else is
+    return 36 * number_of_parameters(config) + sequences * config.context_length * a_token
 
 
 def parts_that_fit(config: GPTConfig | BigramConfig, batch_size: int, free: int) -> int:

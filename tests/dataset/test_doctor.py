@@ -375,9 +375,9 @@ def test_a_short_text_is_told_what_to_expect(tmp_path: Path) -> None:
 
 
 def test_a_text_that_is_read_too_often_is_told() -> None:
-    assert too_little(1_000_000, epochs=16) is None
-    often = too_little(1_000_000, epochs=30)
-    assert often is not None and often.severity == "note" and "30 times" in often.what
+    assert too_little(1_000_000, epochs=32) is None
+    often = too_little(1_000_000, epochs=60)
+    assert often is not None and often.severity == "note" and "60 times" in often.what
     too_often = too_little(1_000_000, epochs=300)
     assert too_often is not None and too_often.severity == "warn"
 
