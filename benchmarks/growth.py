@@ -107,7 +107,7 @@ def draw(points: dict[str, list[dict[str, float]]], path: Path) -> None:
     rows = -(-len(axes) // columns)
     figure = Figure(figsize=(3.4 * columns, 3.2 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
+    panels = figure.subplots(rows, columns, squeeze=False).flat  # goes on where it was left
     for axis, panel in zip(axes, panels, strict=False):
         x = [point["x"] for point in points[axis.name]]
         for side, colour, label in (("plain", "#9aa5b1", axis.plain), ("ours", "#c2410c", "homespun")):
@@ -120,7 +120,7 @@ def draw(points: dict[str, list[dict[str, float]]], path: Path) -> None:
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(which="major", color="#e5e7eb")
         panel.legend(frameon=False)
-    for panel in list(panels)[: rows * columns - len(axes)]:
+    for panel in panels:  # what is left of them
         panel.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

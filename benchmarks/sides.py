@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.worker import Worker
-from homespun.cli.allocator import TUNABLES
+from homespun.cli.allocator import tunables
 
 WARM_UP = 5  # steps before anything is timed: the first compiles, the next ones settle the memory
 
@@ -68,7 +68,7 @@ def environment(side: str, folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     kept["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
     if side == "ours":
-        kept["GLIBC_TUNABLES"] = ":".join(f"{name}={value}" for name, value in TUNABLES.items())
+        kept["GLIBC_TUNABLES"] = tunables()
     return kept
 
 

@@ -191,7 +191,8 @@ def check_agreement(plan: Plan, given: Given, run: Path) -> None:
 
     wanted = given.beside_the_text()
     for name, value in (vars(SIZES[wanted.pop("size")]) if wanted.get("size") in SIZES else {}).items():
-        wanted.setdefault(name, value)
+        if name != "dropout":  # of which a size says nothing
+            wanted.setdefault(name, value)
     if wanted.get("tokenizer") == "bpe":
         del wanted["tokenizer"]  # the plan has it with its number of tokens
     if given.text and given.text != ("-",):

@@ -20,6 +20,11 @@ TUNABLES = {
 }
 
 
+def tunables() -> str:
+    """The settings as glibc reads them, from GLIBC_TUNABLES."""
+    return ":".join(f"{name}={value}" for name, value in TUNABLES.items())
+
+
 def keep_memory_between_steps() -> None:
     """Replaces this process by the same command with those settings; returns where there is nothing to do.
 
@@ -27,5 +32,4 @@ def keep_memory_between_steps() -> None:
     """
     if "GLIBC_TUNABLES" in os.environ or platform.libc_ver()[0] != "glibc":
         return
-    settings = ":".join(f"{name}={value}" for name, value in TUNABLES.items())
-    os.execve(sys.executable, sys.orig_argv, {**os.environ, "GLIBC_TUNABLES": settings})
+    os.execve(sys.executable, sys.orig_argv, {**os.environ, "GLIBC_TUNABLES": tunables()})

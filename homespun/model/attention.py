@@ -54,8 +54,7 @@ class CausalSelfAttention(nn.Module):
         v = self.split_heads(self.value(x))  # (B, T, G, D)
         if angles is not None:
             q, k = rotate(q, *angles), rotate(k, *angles)
-        if self.training and self.value_dropout:
-            v = drop_whole(v, self.value_dropout, along=-1)
+        v = drop_whole(v, self.value_dropout, along=-1, training=self.training)
         return self.output(self.mix(q, k, v, cache, mask).flatten(2))  # (B, T, H * D) -> (B, T, C)
 
     def mix(

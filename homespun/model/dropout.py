@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def drop_whole(x: Tensor, share: float, along: int) -> Tensor:
-    """x with a share of its slices along that dimension set to zero; the others grow to make up for them."""
+def drop_whole(x: Tensor, share: float, along: int, training: bool = True) -> Tensor:
+    """While training, a share of the slices along that dimension is set to zero; the others make up for them."""
+    if not training or not share:
+        return x
     pieces = list(x.shape)
     pieces[along] = 1
     dice = torch.ones(pieces, device=x.device)  # in float32: they fall alike, whatever x is rounded to
@@ -29,7 +31,7 @@ class ChannelDropout(nn.Module):
         self.share = share
 
     def forward(self, x: Tensor) -> Tensor:
-        return drop_whole(x, self.share, along=1) if self.training and self.share else x
+        return drop_whole(x, self.share, along=1, training=self.training)
 
     def extra_repr(self) -> str:
         return f"{self.share:g}"

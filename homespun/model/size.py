@@ -37,6 +37,17 @@ def matrix_entries(config: GPTConfig) -> int:
     return config.n_embd * (queries + keys + keys + queries + ways * config.n_inner)
 
 
+def numbers_in_the_blocks(config: GPTConfig, *, scores: bool = True) -> int:
+    """Numbers that all blocks make of one token of a full context, and training needs again.
+
+    scores: with the token's share of who looks at whom, which only some ways of attention keep.
+    """
+    in_a_block = 16 * config.n_embd + 4 * config.n_inner
+    if scores:
+        in_a_block += 2 * config.n_head * config.context_length
+    return config.n_layer * in_a_block
+
+
 def flops_per_token(config: GPTConfig | BigramConfig, *, training: bool = False) -> int:
     """Floating-point operations for one token of a full context; a multiply-and-add counts as two.
 

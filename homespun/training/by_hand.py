@@ -74,13 +74,13 @@ class AttentionByHand(InPlaceOf, CausalSelfAttention):
         if cache is not None or mask is not None:
             return super().forward(x, angles, cache, mask)
         qkv = self.split_heads(joined(x, self.query, self.key, self.value))  # (B, T, H + 2 G, D)
-        groups = self.key.out_features // self.head_width
-        if self.training and self.value_dropout:
-            *others, values = qkv.tensor_split((qkv.size(2) - groups,), dim=2)
-            qkv = torch.cat((*others, drop_whole(values, self.value_dropout, along=-1)), dim=2)
         weights = [norm.weight if isinstance(norm, RMSNorm) else None for norm in (self.query_norm, self.key_norm)]
         eps = self.query_norm.eps if isinstance(self.query_norm, RMSNorm) else 0.0
-        mixed: Tensor = Attention.apply(qkv, *weights, How(groups, self.scale, eps, Rotation.by(angles)))
+        how = How(self.key.out_features // self.head_width, self.scale, eps, Rotation.by(angles))
+        if self.training and self.value_dropout:
+            q, k, v = apart(qkv, how)
+            qkv = torch.cat((q, k, drop_whole(v, self.value_dropout, along=-1)), dim=2)
+        mixed: Tensor = Attention.apply(qkv, *weights, how)
         return self.output(mixed.flatten(2))
 
 

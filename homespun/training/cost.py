@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homespun.model import BigramConfig, GPTConfig, flops_per_token, number_of_parameters
-from homespun.model.size import matrix_entries
+from homespun.model.size import matrix_entries, numbers_in_the_blocks
 from homespun.training.muon import QUINTICS, TURNS
 
 
@@ -44,8 +44,7 @@ def work_of_a_step(config: GPTConfig | BigramConfig, batch_size: int, optimizer:
     parameters = number_of_parameters(config)
     if isinstance(config, BigramConfig):
         return Work(0.0, 4.0 * tokens * config.vocab_size + 8.0 * parameters, 1.0)
-    in_a_block = 16 * config.n_embd + 4 * config.n_inner + 2 * config.n_head * config.context_length
-    numbers = tokens * (config.n_layer * in_a_block + 3 * config.vocab_size) + 8 * parameters
+    numbers = tokens * (numbers_in_the_blocks(config) + 3 * config.vocab_size) + 8 * parameters
     products = float(tokens * flops_per_token(config, training=True))
     if optimizer == "muon":
         products += config.n_layer * orthogonalising(config)

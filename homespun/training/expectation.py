@@ -112,16 +112,16 @@ def expected_loss(
     share = law.floor + law.size * entries**-law.size_power + law.data * learnt**-law.data_power
     share += law.context / config.context_length
     by_heart = law.heart * times**law.heart_power
-    drilled_in = law.drop_heart * drilled(config, steps, tokens_a_step, train_tokens) ** law.drop_power
+    drilled_in = law.drop_heart * drilled(config, times, train_tokens) ** law.drop_power
     share *= 1 + max(0.0, 1 - fifths) * by_heart + min(1.0, fifths) * drilled_in
     return (yardstick or 1.0) * share * HARDER.get(config.family, 1.0)
 
 
-def drilled(config: GPTConfig, steps: int, tokens_a_step: int, train_tokens: int) -> float:
-    """How often a model meets what it could keep: readings of the text, times matrix entries a token, in hundreds.
+def drilled(config: GPTConfig, times: float, train_tokens: int) -> float:
+    """How often a model meets what it could keep: times a text is read, times matrix entries a token, in hundreds.
 
     With dropout a text is learnt by heart by a large model that reads it often, and a small one can read on: the
     loss of runs of ours turned between 2 and 4. Without it, a few readings are too many for models of all sizes.
     """
     entries = config.n_layer * matrix_entries(config)
-    return steps * tokens_a_step / train_tokens * entries / train_tokens / 100
+    return times * entries / train_tokens / 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from homespun.errors import TrainingError
 from homespun.model import BigramConfig, GPTConfig, number_of_parameters
+from homespun.model.size import numbers_in_the_blocks
 
 SHARE = 0.8  # of the free memory that a plan uses: the machine has other things to do
 
@@ -19,8 +20,7 @@ def training_bytes(config: GPTConfig | BigramConfig, sequences: int) -> int:
     kept = 16 * number_of_parameters(config)
     if isinstance(config, BigramConfig):
         return kept + 12 * tokens * config.vocab_size
-    in_a_block = 16 * config.n_embd + 4 * config.n_inner + 2 * config.n_head * config.context_length
-    return kept + 4 * tokens * (config.n_layer * in_a_block + 3 * config.vocab_size)
+    return kept + 4 * tokens * (numbers_in_the_blocks(config) + 3 * config.vocab_size)
 
 
 def bytes_of_a_run(config: GPTConfig | BigramConfig, sequences: int, *, compiled: bool, dtype: str) -> int:
@@ -32,9 +32,10 @@ def bytes_of_a_run(config: GPTConfig | BigramConfig, sequences: int, *, compiled
     """
     if isinstance(config, BigramConfig):
         return training_bytes(config, sequences)
-    in_the_blocks = config.n_layer * (16 * config.n_embd + 4 * config.n_inner)
     width = (4.0 if compiled else 1.4) * (1.3 if dtype == "float32" else 1.0)
-    a_token = int(width * in_the_blocks) + 4 * 3 * config.vocab_size  # logits are float32 whatever else is
+    a_token = (
+        int(width * numbers_in_the_blocks(config, scores=False)) + 4 * 3 * config.vocab_size
+    )  # logits are float32 whatever else is
     return 36 * number_of_parameters(config) + sequences * config.context_length * a_token
 
 

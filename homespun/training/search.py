@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from homespun.errors import HomespunError
@@ -109,7 +110,7 @@ def searches(model: str) -> bool:
 
 def weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, seconds: float) -> Iterator[Weighed]:
     """Every size of the grid that fits into memory."""
-    for n_layer, n_head, n_embd, context_length, dropout in shapes(given, facts):
+    for n_layer, n_head, n_embd, context_length in shapes(given, facts):
         try:
             config = GPTConfig.of(
                 model,
@@ -118,12 +119,9 @@ def weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, secon
                 n_layer=n_layer,
                 n_head=n_head,
                 n_embd=n_embd,
-                dropout=dropout,
             )
         except HomespunError:
             continue  # what was given does not go together with it
-        if dropout and not config.drops_whole and "dropout" not in given:
-            continue  # a number at a time it takes as long as all the rest on a CPU
         if facts.memory_free and training_bytes(config, 1) > SHARE * facts.memory_free:
             continue
         if (
@@ -131,17 +129,23 @@ def weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, secon
             and n_embd > WIDTHS[0]
         ):
             continue
-        for batch_size in batch_sizes(given, context_length):
+        configs = [config.with_(dropout=dropout) for dropout in dropouts(given, config)]
+        for config, batch_size in product(configs, batch_sizes(given, context_length)):
+            tokens_a_step = batch_size * context_length
             work = work_of_a_step(config, batch_size, given.get("optimizer", "muon"))
-            size = Size(n_layer, n_head, n_embd, context_length, batch_size, dropout)
+            size = Size(n_layer, n_head, n_embd, context_length, batch_size, config.dropout)
             fitting = int((seconds - lost_to_compiling(size, facts, seconds)) / speed.seconds(work))
             if fitting < FEWEST_STEPS:
                 continue
-            steps = best_steps(config, fitting, batch_size * context_length, facts.train_tokens)
-            heart = drilled(config, steps, batch_size * context_length, facts.train_tokens)
-            if dropout and heart < DROPS_FROM and "dropout" not in given:
+            steps = best_steps(config, fitting, tokens_a_step, facts.train_tokens)
+            times = steps * tokens_a_step / facts.train_tokens
+            if (
+                config.dropout
+                and "dropout" not in given
+                and drilled(config, times, facts.train_tokens) < DROPS_FROM
+            ):
                 continue
-            loss = expected_loss(config, steps, batch_size * context_length, facts.train_tokens, facts.yardstick)
+            loss = expected_loss(config, steps, tokens_a_step, facts.train_tokens, facts.yardstick)
             yield Weighed(size, loss, steps / fitting)
 
 
@@ -156,8 +160,8 @@ def lost_to_compiling(size: Size, facts: Facts, seconds: float) -> float:
     return min(lost, LOST_AT_MOST * seconds)
 
 
-def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int, int, float]]:
-    """n_layer, n_head, n_embd, context_length and dropout of the grid, with what is given in place of its axes."""
+def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int, int]]:
+    """n_layer, n_head, n_embd, context_length of the grid, with what is given in place of its axes."""
     longest = max(1, min(facts.train_tokens, facts.val_tokens) // 4)
     contexts = [context for context in CONTEXTS if context <= longest] or [CONTEXTS[0]]
     for n_layer in (given["n_layer"],) if "n_layer" in given else LAYERS:
@@ -170,8 +174,14 @@ def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int,
                 continue
             n_head = given.get("n_head", max(1, n_embd // head_width))
             for context_length in (given["context_length"],) if "context_length" in given else contexts:
-                for dropout in (given["dropout"],) if "dropout" in given else DROPOUTS:
-                    yield n_layer, n_head, n_embd, context_length, dropout
+                yield n_layer, n_head, n_embd, context_length
+
+
+def dropouts(given: dict[str, Any], config: GPTConfig) -> tuple[float, ...]:
+    """A number at a time dropout takes as long as all the rest on a CPU: there it is for who asks for it."""
+    if "dropout" in given:
+        return (given["dropout"],)
+    return DROPOUTS if config.drops_whole else DROPOUTS[:1]
 
 
 def batch_sizes(given: dict[str, Any], context_length: int) -> list[int]:

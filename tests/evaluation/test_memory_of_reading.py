@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from homespun.cli.allocator import TUNABLES
+from homespun.cli.allocator import tunables
 
 READ = """
 import re, sys
@@ -26,9 +26,8 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 
 
 def megabytes(tokens: int) -> int:
-    settings = ":".join(f"{name}={value}" for name, value in TUNABLES.items())
     command = [sys.executable, "-c", READ, str(tokens)]
-    environment = {**os.environ, "GLIBC_TUNABLES": settings}
+    environment = {**os.environ, "GLIBC_TUNABLES": tunables()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
     return int(done.stdout) // 1000
 
