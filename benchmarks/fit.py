@@ -136,6 +136,7 @@ def run_one(options: argparse.Namespace) -> None:
         "n_embd": options.width,
         "context_length": options.context,
         "batch_size": options.sequences,
+        **({"dropout": options.dropout} if options.dropout else {}),
     }
     steps = round(options.tokens / (options.context * options.sequences))
     with tempfile.TemporaryDirectory() as folder:
@@ -167,6 +168,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="auto")
     for name, default in (("layers", 4), ("heads", 4), ("width", 128), ("context", 128), ("sequences", 16)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--tokens", type=float, default=1e6, help="to learn from")
     options = parser.parse_args()
     if options.run:

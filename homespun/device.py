@@ -200,7 +200,7 @@ def first_line(error: BaseException) -> str:
 
 
 def find_compile_cache(note: Callable[[str], None]) -> None:
-    """Makes sure that PyTorch can keep compiled code somewhere: without it not even its optimizers load."""
+    """Makes sure that PyTorch can keep compiled code somewhere: without that its compiler does not even load."""
     folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     if folder is None:
         return  # its own choice is a temporary folder

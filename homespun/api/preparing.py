@@ -121,7 +121,7 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
     )
     device = given.settings.get("device", given.device or "auto")
     dtype = given.settings.get("dtype", given.dtype or "auto")
-    facts = facts_of(dataset, device, dtype, wishes.model, watcher)
+    facts = facts_of(dataset, device, dtype, wishes, watcher)
     plan = fit_to_text(decide(wishes, facts), dataset, watcher)
     return replace(Prepared.from_corpus(corpus, tokenizer, dataset, plan), wishes=wishes, facts=facts)
 
@@ -271,15 +271,13 @@ def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
     return plan.with_(context_length=context_length)
 
 
-def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Watcher) -> Facts:
+def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher: Watcher) -> Facts:
     """What the plan rests on. The text is counted; the machine is tested once, and timed every time."""
     import psutil
 
     from homespun.dataset.ngrams import ladder
     from homespun.device import choose_device, choose_dtype, compiler, memory_free
     from homespun.training import Facts
-    from homespun.training.calibrate import Memory, compiled, compiled_way, measured_speed
-    from homespun.training.compiled import compiled_shapes
     from homespun.training.trust import trusted_dtype
 
     chosen = choose_device(device)
@@ -287,11 +285,7 @@ def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Wat
     if dtype == "auto":  # who names a dtype gets it
         computed_in = trusted_dtype(str(chosen), computed_in, watcher.note)
     counted = ladder(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
-    speed = None if model == "bigram" else measured_speed(str(chosen), computed_in)
-    memory = Memory(str(chosen), computed_in)
-    can_compile = chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None)
-    way = compiled_way(str(chosen), computed_in) if can_compile else "compiled"
-    return Facts(
+    facts = Facts(
         train_tokens=dataset.train.tokens,
         val_tokens=dataset.val.tokens,
         vocab_size=dataset.vocab_size,
@@ -299,12 +293,37 @@ def facts_of(dataset: Dataset, device: str, dtype: str, model: str, watcher: Wat
         far=counted.far,
         device=str(chosen),
         dtype=computed_in,
-        can_compile=can_compile,
-        speed=speed and speed.times(memory.correction("eager")),
-        compiled_speed=speed and compiled(speed, way).times(memory.correction(way)),
-        compiled=compiled_shapes(str(chosen), computed_in, model, dataset.vocab_size),
-        memory_free=memory_free(chosen),
-        memory_used=psutil.Process().memory_info().rss,
+        can_compile=chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None),
+    )
+    if wishes.model != "bigram":
+        facts = timed(facts, wishes)
+    # Looked at last: what was loaded for the timing stays loaded.
+    return replace(facts, memory_free=memory_free(chosen), memory_used=psutil.Process().memory_info().rss)
+
+
+def timed(facts: Facts, wishes: Wishes) -> Facts:
+    """The facts with the machine's speed in them.
+
+    That of compiled steps, which takes seconds to find out, where the wishes leave the time to compile. Where time
+    is short, a speed that was measured here before is good enough: the run times itself.
+    """
+    from homespun.training.calibrate import Memory, compiled, compiled_way, measured_speed
+    from homespun.training.compiled import compiled_shapes
+    from homespun.training.planner import is_short, weighs_compiling
+
+    memory = Memory(facts.device, facts.dtype)
+    speed = memory.speed() if is_short(wishes) else None
+    if speed is None:
+        speed = measured_speed(facts.device, facts.dtype)
+        memory.remember_speed(speed)
+    facts = replace(facts, speed=speed.times(memory.correction("eager")))
+    if not (facts.can_compile and weighs_compiling(wishes)):
+        return facts
+    way = compiled_way(facts.device, facts.dtype)
+    return replace(
+        facts,
+        compiled_speed=compiled(speed, way).times(memory.correction(way)),
+        compiled=compiled_shapes(facts.device, facts.dtype, wishes.model, facts.vocab_size),
     )
 
 

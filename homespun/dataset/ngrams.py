@@ -74,8 +74,7 @@ def counted_before(keys: np.ndarray, marked: np.ndarray | None = None) -> tuple[
     >>> counted_before(np.array([7, 3, 7, 7]), marked=np.array([True, True, False, False]))
     (array([0, 0, 1, 2]), array([0, 0, 1, 1]))
     """
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
+    ordered, order = in_order(keys)
     is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
     starts = np.flatnonzero(is_first)
     group = np.cumsum(is_first) - 1
@@ -87,6 +86,24 @@ def counted_before(keys: np.ndarray, marked: np.ndarray | None = None) -> tuple[
     marks = np.empty(len(keys), dtype=np.int64)
     marks[order] = so_far - so_far[starts][group]
     return times, marks
+
+
+def in_order(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers that are alike where keys (N,) are, sorted; and the place of each in `keys`, ascending among equals.
+
+    A key is hashed and its place written into the lowest bits: so plain numbers are sorted, which takes a fifth
+    of what sorting places by their keys does. With 400,000 keys that leaves 45 bits: two different keys are taken
+    for one once in 400 texts.
+
+    >>> ordered, places = in_order(np.array([7, 3, 7, 7]))
+    >>> sorted(places.tolist()), [place for place in places.tolist() if place != 1], len(set(ordered.tolist()))
+    ([0, 1, 2, 3], [0, 2, 3], 2)
+    """
+    bits = np.uint64(len(keys).bit_length())
+    places = (np.uint64(1) << bits) - np.uint64(1)
+    packed = (keys.astype(np.uint64) * FACTOR) & ~places | np.arange(len(keys), dtype=np.uint64)
+    packed.sort()
+    return packed >> bits, (packed & places).astype(np.int64)
 
 
 def hashes(ids: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,8 @@ A few whole training steps of three small models are timed: one whose time goes 
 matrices, one whose time goes into everything else, and one so small that it goes into starting
 operations. What fits the three times best are the three numbers of a Speed.
 
-What a run has really taken is remembered, and corrects what is measured the next time.
+What a run has really taken is remembered, and corrects what is measured the next time. So is what was
+measured, for who has no second to spare.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import statistics
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +32,7 @@ from homespun.training.by_hand import eager
 from homespun.training.cost import Speed, Work, work_of_a_step
 from homespun.training.optimizer import Optimizers
 
-STEPS = 6
+STEPS = 3
 SECONDS_OF_PRODUCTS = 0.2
 # layers, heads, width, context, sequences
 SHAPES = ((1, 8, 512, 32, 64), (2, 4, 64, 256, 8), (4, 2, 64, 32, 4))
@@ -45,6 +47,8 @@ QUICK = Speed(product=1.0, number=0.04, start=0.95)
 # A correction is believed this much more than the one before it, and never beyond these bounds.
 NEWER = 0.5
 BOUNDS = (0.3, 3.0)
+
+FRESH = 86400.0  # seconds for which a measured speed is believed, where time is short
 
 
 def measured_speed(device: str, dtype: str) -> Speed:
@@ -123,7 +127,11 @@ def compiled(speed: Speed, way: str) -> Speed:
 
 @dataclass(frozen=True)
 class Memory:
-    """What earlier runs here have taken, held against what was foretold: one number a way of computing."""
+    """What is known of this machine from before.
+
+    That is what earlier runs have taken, held against what was foretold, one number a way of computing;
+    and the speed that was measured last.
+    """
 
     device: str
     dtype: str
@@ -137,17 +145,28 @@ class Memory:
         """ratio: what the steps of a run took, over what was foretold without any correction."""
         if not math.isfinite(ratio) or ratio <= 0:
             return
-        known = self.read()
-        before = self.correction(way) if way in known else ratio
+        before = self.correction(way) if way in self.read() else ratio
         mixed = math.exp((1 - NEWER) * math.log(before) + NEWER * math.log(ratio))
+        self.write(way, min(max(mixed, BOUNDS[0]), BOUNDS[1]))
+
+    def speed(self) -> Speed | None:
+        """As it was measured last, without corrections; None where that was longer ago than FRESH."""
+        match self.read().get("measured"):
+            case [float(when), *parts] if 0 <= time.time() - when < FRESH and len(parts) == 3:
+                if all(isinstance(part, float) and 0 <= part < math.inf for part in parts) and sum(parts):
+                    return Speed(*parts)
+        return None
+
+    def remember_speed(self, speed: Speed) -> None:
+        self.write("measured", [time.time(), speed.product, speed.number, speed.start])
+
+    def write(self, name: str, value: float | list[float]) -> None:
         try:
-            write_json(
-                cache_folder("speed") / f"{self.key}.json", known | {way: min(max(mixed, BOUNDS[0]), BOUNDS[1])}
-            )
+            write_json(cache_folder("speed") / f"{self.key}.json", self.read() | {name: value})
         except WriteFailed:
             return  # a cache that cannot be written forgets
 
-    def read(self) -> dict[str, float]:
+    def read(self) -> dict[str, Any]:
         try:
             found = json.loads((cache_folder("speed") / f"{self.key}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, WriteFailed):

@@ -28,7 +28,12 @@ def look_tokens(learnt: int, val_tokens: int) -> int:
 
 
 def closing_tokens(plan: Course, val_tokens: int) -> int:
-    """Tokens that are read at the end: all, as long as that does not take long beside the training."""
+    """Tokens that are read at the end: all, as long as that does not take long beside the training.
+
+    A run that reads all at every look does so at the end, too.
+    """
+    if not plan.look_tokens:
+        return val_tokens
     learnt = plan.steps * plan.tokens_a_step
     affordable = max(FEWEST, plan.look_tokens, int(SHARE_OF_CLOSING * LEARNING_COSTS * learnt))
     return min(val_tokens, MOST_AT_THE_END, affordable)

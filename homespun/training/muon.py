@@ -34,13 +34,14 @@ STEP_SIZE = 0.2
 TURNS = 2
 
 
-class Muon(torch.optim.Optimizer):
+class Muon:
     """Muon for matrices, that is for parameters of two dimensions.
 
     learning_rate   as one would choose it for AdamW: the step is scaled to the same size
     weight_decay    decoupled, times the learning rate
     momentum        of the running mean of gradients, with Nesterov's look ahead
     dtype           that the orthogonalisation is computed in; bfloat16 is enough where it is fast
+    state           of the first matrix of each shape: the momentum of all of that shape, and the steps taken
     """
 
     def __init__(
@@ -52,31 +53,33 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(list(matrices), {"lr": learning_rate, "weight_decay": weight_decay, "momentum": momentum})
+        self.weights = list(matrices)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.momentum = momentum
         self.dtype = dtype
+        self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         self.is_quick = False  # whether the compiled operations take the step; to be set where they are available
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        assert closure is None, "Muon takes its gradients from backward()"
-        for group in self.param_groups:
-            learning_rate = TURNS * group["lr"]
-            kept = 1 - learning_rate * group["weight_decay"]
-            shapes = [(matrices, self.momentum_of(matrices)) for matrices in by_shape(group["params"])]
-            if self.is_quick:
-                turns = [self.turn_of(matrices) for matrices, _ in shapes]
-                quick_step(shapes, turns, learning_rate, kept, group["momentum"])
+    def step(self) -> None:
+        learning_rate = TURNS * self.learning_rate
+        kept = 1 - learning_rate * self.weight_decay
+        shapes = [(matrices, self.momentum_of(matrices)) for matrices in by_shape(self.weights)]
+        if self.is_quick:
+            turns = [self.turn_of(matrices) for matrices, _ in shapes]
+            quick_step(shapes, turns, learning_rate, kept, self.momentum)
+            return
+        for matrices, momentum in shapes:
+            gradients = torch.stack(gradients_of(matrices))  # (N, rows, columns)
+            momentum.lerp_(gradients, 1 - self.momentum)
+            turn = self.turn_of(matrices)
+            if not (walking := matrices[turn]):
                 continue
-            for matrices, momentum in shapes:
-                gradients = torch.stack(gradients_of(matrices))  # (N, rows, columns)
-                momentum.lerp_(gradients, 1 - group["momentum"])
-                turn = self.turn_of(matrices)
-                if not (walking := matrices[turn]):
-                    continue
-                ahead = gradients[turn].lerp_(momentum[turn], group["momentum"])
-                steps = orthogonalise(ahead.to(self.dtype)).to(gradients.dtype)
-                torch._foreach_mul_(walking, kept)
-                torch._foreach_add_(walking, list(steps.unbind()), alpha=-learning_rate * step_size(walking[0]))
+            ahead = gradients[turn].lerp_(momentum[turn], self.momentum)
+            steps = orthogonalise(ahead.to(self.dtype)).to(gradients.dtype)
+            torch._foreach_mul_(walking, kept)
+            torch._foreach_add_(walking, list(steps.unbind()), alpha=-learning_rate * step_size(walking[0]))
 
     def momentum_of(self, matrices: list[Tensor]) -> Tensor:
         """(N, rows, columns); the first of a shape keeps the momentum of all."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from homespun.training.adamw import AdamW
 from homespun.training.muon import Muon
-
-BETAS = (0.9, 0.95)
 
 
 class Optimizers:
@@ -31,22 +30,17 @@ class Optimizers:
                 decayed.append(weight)
             else:
                 others.append(weight)
-        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-        groups = [group for group in groups if group["params"]]
         self.learning_rate = learning_rate
-        self.all: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True),
+        self.all: list[AdamW | Muon] = [
+            AdamW(decayed, learning_rate=learning_rate, weight_decay=weight_decay),
+            AdamW(others, learning_rate=learning_rate),
+            Muon(matrices, learning_rate=learning_rate, weight_decay=weight_decay, dtype=dtype),
         ]
-        if matrices:
-            self.all.append(
-                Muon(matrices, learning_rate=learning_rate, weight_decay=weight_decay, dtype=dtype),
-            )
 
     def step(self, share: float) -> None:
         """One update from the gradients that are there, at `share` of the learning rate; then no gradients."""
         for optimizer in self.all:
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * share
+            optimizer.learning_rate = self.learning_rate * share
             optimizer.step()
         self.forget_gradients()
 
@@ -57,8 +51,8 @@ class Optimizers:
                 optimizer.is_quick = True
 
     def forget_gradients(self) -> None:
-        for optimizer in self.all:
-            optimizer.zero_grad(set_to_none=True)
+        for weight in self.named.values():
+            weight.grad = None
 
     def state(self) -> dict[str, Tensor]:
         """What the optimizers remember of the past, as "what/of.which.weight"."""
@@ -72,7 +66,7 @@ class Optimizers:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Takes over what `state` gave."""
         for optimizer in self.all:
-            mine = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+            mine = {id(weight) for weight in optimizer.weights}
             optimizer.state.clear()
             for key, tensor in tensors.items():
                 what, _, name = key.partition("/")

@@ -8,7 +8,8 @@ from homespun.dataset import Dataset
 from homespun.errors import CheckpointError, HomespunError, UnknownSetting, UsageError
 from homespun.training import Facts, Plan, Wishes, decide, parse_settings, settable
 from homespun.training.cost import Speed
-from homespun.training.looks import LEARNING_COSTS, LOOKS, SHARE_OF_LOOKS
+from homespun.training.looks import LEARNING_COSTS, LOOKS, SHARE_OF_LOOKS, closing_tokens
+from homespun.training.planner import weighs_compiling
 from tests.training.conftest import small_plan
 
 SHAKESPEARE = Facts(train_tokens=1_003_854, val_tokens=111_540, vocab_size=65, dtype="bfloat16")
@@ -175,3 +176,41 @@ def test_an_extended_run_climbs_and_falls_once_more(dataset: Dataset) -> None:
     assert shares[:100] == [alone.learning_rate_share(step) for step in range(100)]
     assert shares[99] < 0.02 and max(shares[100:]) > 0.8 and shares[179] < 0.02
     assert shares[100] == pytest.approx(0.1)  # the climb begins anew
+
+
+def test_short_runs_and_narrow_models_take_longer_steps_within_limits() -> None:
+    def rate(**what: object) -> float:
+        settings = tuple({"n_layer": 4, "n_head": 2, "n_embd": 128, "steps": 500, **what}.items())
+        return decide(wishes(settings=settings), SHAKESPEARE).learning_rate
+
+    assert rate(n_embd=64) > rate() > rate(n_embd=192) > rate(n_embd=192, steps=2000)
+    assert rate(steps=100) > rate() > rate(steps=1000)
+    assert rate(n_embd=1024, steps=100_000) == 3e-3 and rate(n_embd=16, steps=1) == 1.5e-2
+    assert rate(optimizer="adamw", steps=10) == rate(optimizer="adamw") == 2e-3
+    assert rate(learning_rate=1e-4) == 1e-4
+
+
+def test_what_compiling_brings_is_only_worth_knowing_where_there_is_time_for_it() -> None:
+    assert weighs_compiling(wishes(minutes=3.0)) and weighs_compiling(wishes())
+    assert not weighs_compiling(wishes(minutes=0.3)) and not weighs_compiling(wishes(steps=10_000))
+    assert weighs_compiling(wishes(steps=10, settings=(("compile", True),)))
+    assert not weighs_compiling(wishes(minutes=30.0, settings=(("compile", False),)))
+
+
+def test_the_more_often_a_text_is_read_the_harder_the_weights_are_pulled_to_zero() -> None:
+    def pull(readings: float, **what: object) -> float:
+        settings = {"n_layer": 2, "n_head": 2, "n_embd": 64, "context_length": 64, "batch_size": 16, **what}
+        settings["steps"] = round(readings * SHAKESPEARE.train_tokens / (64 * 16))
+        return decide(wishes(settings=tuple(settings.items())), SHAKESPEARE).weight_decay
+
+    assert pull(1) == pull(1, dropout=0.2) == 0.1
+    assert 0.1 < pull(5) < pull(5, dropout=0.2)
+    assert pull(5, optimizer="adamw") == 0.1
+
+
+def test_a_short_run_reads_all_of_the_validation_text_at_its_end_where_every_look_does() -> None:
+    def closing(look_tokens: int) -> int:
+        settings = (("look_tokens", look_tokens), ("batch_size", 16), ("context_length", 64))
+        return closing_tokens(decide(wishes(steps=10, settings=settings), SHAKESPEARE), SHAKESPEARE.val_tokens)
+
+    assert closing(0) == SHAKESPEARE.val_tokens > closing(4096)

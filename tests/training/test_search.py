@@ -51,6 +51,12 @@ def test_a_faster_machine_gives_a_larger_model() -> None:
     assert parameters(planned(10, fast), fast) > parameters(planned(10, slow), slow)
 
 
+def test_where_the_time_suffices_for_a_few_steps_only_the_model_is_small() -> None:
+    slow = facts(speed=LAPTOP.times(10))
+    plan = planned(0.1, slow)
+    assert plan.steps < 100 and parameters(plan, slow) < 500_000
+
+
 def test_a_shape_that_is_compiled_already_is_taken_again_where_another_is_hardly_better() -> None:
     found = facts(can_compile=True, compiled_speed=LAPTOP.times(0.5))
     first = planned(3, found)
@@ -74,7 +80,7 @@ def test_a_text_is_read_with_dropout_from_where_it_would_be_learnt_by_heart() ->
     for minutes in (0.2, 1, 10, 600):
         plan = planned(minutes, found)
         often = plan.steps * plan.tokens_a_step >= MOST_EPOCHS * 100_000
-        assert plan.dropout == (0.2 if often else 0.0)
+        assert bool(plan.dropout) == often
     assert plan.dropout
     assert not planned(600, found, settings=(("dropout", 0.0),)).dropout
     assert planned(0.2, found, settings=(("dropout", 0.1),)).dropout == 0.1
@@ -152,7 +158,7 @@ def test_a_run_ends_where_the_text_is_known_by_heart() -> None:
     for dropout, most in ((0.0, MOST_EPOCHS), (0.2, MOST_EPOCHS_DROPPING)):
         config = config.with_(dropout=dropout)
         enough = enough_steps(config, 2048, 100_000)
-        assert 1 < enough * 2048 / 100_000 < most
+        assert 1 < enough * 2048 / 100_000 < most + 0.03  # a step more fills the last reading
         after = [expected_loss(config, round(enough * times), 2048, 100_000) for times in (0.5, 1.0, 2.0)]
         assert min(after) == after[1]
 
