@@ -6,8 +6,10 @@ torch is imported inside the functions, so that the command line starts without 
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -197,6 +199,22 @@ def compiler_failures() -> tuple[type[BaseException], ...]:
 def first_line(error: BaseException) -> str:
     text = str(error).strip()
     return text.splitlines()[0][:100] if text else type(error).__name__
+
+
+def compile_cache() -> Path:
+    """The folder that PyTorch keeps compiled code in.
+
+    Asking PyTorch takes a second, for it loads its compiler. So where nobody has named a folder it is named here,
+    as PyTorch would.
+    """
+    if not os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
+        try:
+            user = getpass.getuser()
+        except (KeyError, ImportError, OSError):  # a user without a name, as in a container
+            user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+        name = "torchinductor_" + re.sub(r'[\\/:*?"<>|]', "_", user)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / name)
+    return Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
 
 
 def find_compile_cache(note: Callable[[str], None]) -> None:

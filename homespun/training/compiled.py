@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from homespun import model as model_room
-from homespun.device import choose_dtype, compiler_failures, first_line
+from homespun.device import choose_dtype, compile_cache, compiler_failures, first_line
 from homespun.evaluation.selftest import agree
 from homespun.model import GPT
 from homespun.training.by_hand import eager
@@ -204,9 +204,7 @@ def remember(plan: Plan, vocab_size: int) -> None:
 
 def marks() -> Path:
     """Where it is written down what was compiled: inside PyTorch's cache, so that it goes when the cache goes."""
-    from torch._inductor.runtime.cache_dir_utils import cache_dir
-
-    return Path(cache_dir()) / "homespun"
+    return compile_cache() / "homespun"
 
 
 def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:

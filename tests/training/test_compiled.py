@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from homespun.dataset import Batches, Dataset
-from homespun.device import compiler
+from homespun.device import compile_cache, compiler
 from homespun.model import build
 from homespun.training import Plan, Watcher
 from homespun.training import compiled as compiled_module
@@ -146,3 +147,23 @@ def test_the_process_beside_says_by_its_exit_code_that_it_failed() -> None:
         [sys.executable, "-m", "homespun.training.compile_beside"], input=b"{}", capture_output=True
     )
     assert nonsense.returncode != 0
+
+
+def test_compiled_code_goes_where_pytorch_would_put_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    assert str(compile_cache()) == default_cache_dir() == os.environ["TORCHINDUCTOR_CACHE_DIR"]
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/elsewhere")
+    assert str(compile_cache()) == "/elsewhere"
+
+
+def test_a_user_without_a_name_has_a_place_for_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert compile_cache().name.startswith("torchinductor_")
