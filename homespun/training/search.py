@@ -57,7 +57,8 @@ WIDE_FROM = 320
 
 # Beyond these the expectation has not been held against any run.
 FEWEST_SEQUENCES = 8  # a step: fewer are too much alike
-SLIMMEST, STOUTEST = 16, 80  # width for each layer; 128 is never too wide
+SLIMMEST, STOUTEST = 16, 80  # width for each layer, …
+NEVER_TOO_WIDE = 128  # … of which a single layer may have more
 
 # One layer learns most in a few seconds, then no more than two that are as large: 128 wide and 280 steps 1.825,
 # where 2 layers of 64 have come to 1.870; 500 steps 1.745, and 2 layers of 96 to 1.736.
@@ -178,9 +179,8 @@ def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int,
     for n_layer in (given["n_layer"],) if "n_layer" in given else LAYERS:
         for n_embd in (given["n_embd"],) if "n_embd" in given else WIDTHS:
             head_width = WIDE_HEAD_WIDTH if n_embd >= WIDE_FROM else HEAD_WIDTH
-            if not ({"n_layer", "n_embd"} & given.keys()) and not SLIMMEST * n_layer <= n_embd <= max(
-                128, STOUTEST * n_layer
-            ):
+            usual = SLIMMEST * n_layer <= n_embd <= max(NEVER_TOO_WIDE, STOUTEST * n_layer)
+            if not usual and not {"n_layer", "n_embd"} & given.keys():
                 continue
             n_head = given.get("n_head", max(1, n_embd // head_width))
             for context_length in (given["context_length"],) if "context_length" in given else contexts:
