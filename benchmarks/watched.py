@@ -10,9 +10,9 @@ from typing import Any
 
 
 def main() -> int:
-    from homespun.cli.allocator import keep_memory_between_steps
+    from homespun.cli.app import before_anything_is_loaded
 
-    keep_memory_between_steps()  # starts this process anew, as the command does, before anything is loaded
+    before_anything_is_loaded(sys.argv[1:])  # as the command does
     from benchmarks.commands import FIRST_STEP
     from homespun.cli import main as homespun
     from homespun.training.lines import Lines

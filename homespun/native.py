@@ -1,8 +1,8 @@
 """C++ of ours, compiled on the user's machine for its processor, and kept in the user's cache.
 
 Compiling takes a few seconds, longer than a short piece of work. So whoever has a use for it takes the library
-where it is there already; `compile_beside` has a process of its own make it, with the least priority, for the
-next time, and `library(wait=True)` is for those who would rather wait. Where there is no compiler, or it fails,
+where it is there already; `compile_beside` has a process of its own make it, for the next time or for when it is
+needed, and `library(wait=True)` is for those who would rather wait. Where there is no compiler, or it fails,
 there is no library, and the way in PyTorch is as right.
 """
 
@@ -26,8 +26,11 @@ from homespun.fetch import cache_folder
 ALWAYS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-shared", "-fPIC")
 # The first that the compiler understands. Without OpenMP a step runs on one core.
 ATTEMPTS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-mcpu=native",), ())
+IN_HASTE = "in-haste"
 LONGEST = 300  # seconds
 ABANDONED = 2 * LONGEST  # a compiler that began so long ago was killed
+
+at_it: list[subprocess.Popen[bytes]] = []  # compilers that this process has started
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,16 @@ class Source:
     def library(self, *, wait: bool = False) -> Path | None:
         """Where the compiled library is; None where it is not there yet, or cannot be made here.
 
-        wait: compile it now, if it has to be.
+        wait: compile it now, if it has to be, or wait until the process that this one has begun it in is done.
         """
         found = compiler()
         path = None if found is None else self.place(found)
         if found is None or path is None:
             return None
-        if wait and is_to_be_made(path):
-            make(found, self.main, path)
+        if wait:
+            wait_for_compilers()
+            if is_to_be_made(path):
+                make(found, self.main, path)
         return path if path.exists() else None
 
     def can_be_had(self) -> bool:
@@ -57,12 +62,15 @@ class Source:
         path = None if found is None else self.place(found)
         return path is not None and (path.exists() or is_to_be_made(path))
 
-    def compile_beside(self) -> None:
-        """Has the library made for the next time, unless it is there, or being made, or failed before."""
+    def compile_beside(self, *, in_haste: bool = False) -> None:
+        """Has the library made by another process, unless it is there, or being made, or failed before.
+
+        in_haste: it will be waited for; otherwise it is for the next time, and takes what nobody else needs.
+        """
         found = compiler()
         path = None if found is None else self.place(found)
         if path is not None and is_to_be_made(path):
-            leave_to_another(self.main, path)
+            leave_to_another(self.main, path, in_haste=in_haste)
 
     @property
     def main(self) -> Path:
@@ -120,20 +128,28 @@ def make(found: str, source: Path, path: Path) -> None:
         path.with_suffix(".failed").write_text(said, encoding="utf-8")
 
 
-def leave_to_another(source: Path, path: Path) -> None:
+def leave_to_another(source: Path, path: Path, *, in_haste: bool = False) -> None:
     """Starts a process that compiles, unless one does already; it outlives this one where it has to."""
     begun = path.with_suffix(".begun")
     try:
         begun.touch(exist_ok=is_abandoned(begun))
     except OSError:
         return  # somebody is at it
-    subprocess.Popen(
-        [sys.executable, "-m", __name__, str(source), str(path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    at_it.append(
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, str(source), str(path), *([IN_HASTE] if in_haste else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     )
+
+
+def wait_for_compilers() -> None:
+    """Returns when those are done that this process has started."""
+    while at_it:
+        at_it.pop().wait()
 
 
 def is_abandoned(begun: Path) -> bool:
@@ -145,9 +161,10 @@ def is_abandoned(begun: Path) -> bool:
 
 
 def main() -> None:
-    """In that process: python -m homespun.native SOURCE LIBRARY"""
+    """In that process: python -m homespun.native SOURCE LIBRARY [in-haste]"""
     source, path, found = Path(sys.argv[1]), Path(sys.argv[2]), compiler()
-    os.nice(19)
+    if IN_HASTE not in sys.argv[3:]:
+        os.nice(19)
     try:
         if found is not None:
             make(found, source, path)

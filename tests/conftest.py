@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("no clock")
 def operations(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     """The library of the training step, compiled once for all tests; None where it cannot be."""
     from homespun.native import make
-    from homespun.training.native.operations import TRAINING
+    from homespun.training.native.source import TRAINING
 
     found = compiler()
     path = TRAINING.place(found, tmp_path_factory.mktemp("native")) if found else None

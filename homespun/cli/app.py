@@ -18,6 +18,7 @@ import click
 from homespun import __version__
 from homespun.cli.allocator import keep_memory_between_steps
 from homespun.cli.telling import tell
+from homespun.device import matrix_units
 from homespun.errors import UsageError
 
 # In the order in which a person meets them. What each does in one line is told here, and only here.
@@ -103,12 +104,27 @@ def homespun(context: click.Context) -> None:
         click.echo(FIRST_SCREEN, nl=False)
 
 
+def before_anything_is_loaded(arguments: Sequence[str]) -> None:
+    """What training wants of its process: an allocator that keeps memory, and a compiler at work from the start.
+
+    Loading PyTorch takes a second, on one core. On the other one the library is made meanwhile that the plan
+    will ask for, where there is none yet and the processor has what it is for.
+    """
+    if arguments[:1] not in (["train"], ["finetune"]):
+        return
+    if "--qlora" not in arguments:
+        keep_memory_between_steps()
+    if arguments[0] == "train" and not {"-h", "--help"} & set(arguments) and "amx_bf16" in matrix_units():
+        from homespun.training.native.source import TRAINING
+
+        TRAINING.compile_beside(in_haste=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line (without the program's name) and returns the exit code. Never raises."""
     if arguments is None:  # we are a process of our own, and not called from a program
         arguments = sys.argv[1:]
-        if arguments[:1] in (["train"], ["finetune"]) and "--qlora" not in arguments:
-            keep_memory_between_steps()
+        before_anything_is_loaded(arguments)
     prepare_streams()
     try:
         with homespun.make_context("homespun", list(arguments)) as context:

@@ -27,7 +27,8 @@ from homespun.device import choose_dtype, compile_cache, compiler_failures, firs
 from homespun.evaluation.selftest import agree
 from homespun.model import GPT
 from homespun.training.by_hand import eager
-from homespun.training.native.operations import TRAINING, available
+from homespun.training.native.operations import available
+from homespun.training.native.source import TRAINING
 from homespun.training.native.twin import quick_twin
 from homespun.training.plan import Plan
 from homespun.training.watcher import Watcher

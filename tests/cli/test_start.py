@@ -10,8 +10,10 @@ import sys
 import pytest
 
 from homespun import __version__
-from homespun.cli import reference
+from homespun.cli import app, reference
 from homespun.cli.app import VERBS
+from homespun.native import Source
+from homespun.training.native.source import TRAINING
 from tests.cli.conftest import Run
 
 SLOW = ("torch", "rich", "numpy", "httpx", "tokenizers", "matplotlib")
@@ -80,3 +82,34 @@ def test_data_alone_lists_what_it_can_do(run: Run) -> None:
 def test_the_reference_in_the_docs_is_what_the_commands_say() -> None:
     written = reference.PAGE.read_text(encoding="utf-8")
     assert written == reference.reference(), "docs/cli.md is stale: python -m homespun.cli.reference writes it"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "units", "expected"),
+    [
+        (["train", "book.txt"], ("amx_bf16",), 1),
+        (["train", "book.txt"], ("avx512_bf16",), 0),
+        (["train", "--help"], ("amx_bf16",), 0),
+        (["finetune", "runs/book"], ("amx_bf16",), 0),
+        (["plan", "book.txt"], ("amx_bf16",), 0),
+    ],
+)
+def test_what_training_will_ask_for_is_begun_before_pytorch_is_loaded(
+    arguments: list[str], units: tuple[str, ...], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Source] = []
+    monkeypatch.setattr(app, "keep_memory_between_steps", lambda: None)
+    monkeypatch.setattr(app, "matrix_units", lambda: units)
+    monkeypatch.setattr(Source, "compile_beside", lambda source, in_haste: begun.append(source))
+    app.before_anything_is_loaded(arguments)
+    assert begun == [TRAINING] * expected
+
+
+def test_what_is_begun_before_pytorch_is_loaded_does_not_load_it() -> None:
+    code = (
+        "import sys; from homespun.cli import app; app.keep_memory_between_steps = lambda: None; "
+        "app.matrix_units = lambda: ('amx_bf16',); app.before_anything_is_loaded(['train', 'book.txt']); "
+        "print('torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout.split() == ["False"]

@@ -159,7 +159,7 @@ def test_the_library_is_compiled_beside_the_first_text_and_there_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[tuple[Path, Path]] = []
-    monkeypatch.setattr(compiling, "leave_to_another", lambda *paths: started.append(paths))
+    monkeypatch.setattr(compiling, "leave_to_another", lambda *paths, in_haste: started.append(paths))
     if compiling.compiler() is None:
         pytest.skip("there is no compiler here")
     STEP.compile_beside()
@@ -170,6 +170,23 @@ def test_the_library_is_compiled_beside_the_first_text_and_there_for_the_next(
     assert STEP.library() == started[0][1]
     STEP.compile_beside()
     assert len(started) == 1
+
+
+def test_who_waits_takes_what_a_process_of_its_own_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compiling.compiler() is None:
+        pytest.skip("there is no compiler here")
+    monkeypatch.undo()  # the process that compiles is looked at here
+    monkeypatch.setenv("HOMESPUN_CACHE", str(tmp_path))
+    source = tmp_path / "small.cpp"
+    source.write_text('extern "C" int answer() { return 42; }')
+    small = compiling.Source("small", tmp_path, (source.name,))
+    small.compile_beside(in_haste=True)
+    assert len(compiling.at_it) == 1
+    monkeypatch.setattr(compiling, "make", lambda *_: pytest.fail("compiled twice"))
+    path = small.library(wait=True)
+    assert path is not None and ctypes.CDLL(str(path)).answer() == 42 and not compiling.at_it
 
 
 def test_an_engine_has_it_made_when_it_would_have_been_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +205,7 @@ def test_a_mark_of_a_compiler_that_was_killed_stops_nobody_for_long(
 ) -> None:
     monkeypatch.undo()  # the process that compiles is looked at here
     started: list[list[str]] = []
+    monkeypatch.setattr(compiling, "at_it", [])
     monkeypatch.setattr(compiling.subprocess, "Popen", lambda command, **_: started.append(command))
     path = tmp_path / "step.so"
     for age, expected in ((None, 1), (10, 1), (compiling.ABANDONED + 1, 2), (0, 2)):

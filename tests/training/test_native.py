@@ -18,6 +18,7 @@ from homespun.native import make
 from homespun.training.compiled import forms
 from homespun.training.muon import Muon
 from homespun.training.native import operations
+from homespun.training.native.source import TRAINING
 from homespun.training.native.twin import QuickAttention, QuickLinear, QuickSwiGLU, quick_twin
 from tests.training import passes
 from tests.training.passes import error
@@ -277,5 +278,5 @@ def test_a_library_that_is_damaged_or_for_another_processor_is_not_used(
     assert found is not None
     empty = tmp_path / "empty.so"
     monkeypatch.setattr("homespun.native.ATTEMPTS", ((),))  # for any processor, so without matrix units
-    make(found, operations.TRAINING.main, empty)
+    make(found, TRAINING.main, empty)
     assert empty.exists() and operations.opened(empty) is None

@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from homespun.native import Source
-
-TRAINING = Source(
-    "training", Path(__file__).parent, ("training.cpp", "tiles.h", "attention.h", "layers.h", "muon.h")
-)
-
+from homespun.training.native.source import TRAINING
 
 found: ctypes.CDLL | None = None  # asked for at every operation, and looked for once
 
