@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks.pairs import ROOT
 
@@ -88,14 +91,31 @@ def seconds_to_first_step(
     return seconds
 
 
-def warm_up(arguments: Sequence[str], *, out: Path, environment: Mapping[str, str], seconds: float) -> None:
-    """Runs of the same plan, ended after `seconds` of training, until one finds all it compiles in the cache."""
+def warm_up(arguments: Sequence[str], *, out: Path, environment: Mapping[str, str], seconds: float | None) -> None:
+    """Runs of the same plan until one finds all it compiles in the cache.
+
+    seconds: of training that each of them goes on for. None: to its end, and to that of what it has compiled then.
+    """
     for attempt in range(MOST_WARM_UPS):
         before = compiled_files(environment)
         run = out.with_name(f"{out.name}-warm-up-{attempt}")
-        seconds_to_first_step(arguments, out=run, environment=environment, go_on=seconds)
+        if seconds is None:
+            train(arguments, out=run, environment=environment)
+            wait_for_compilers(environment)
+        else:
+            seconds_to_first_step(arguments, out=run, environment=environment, go_on=seconds)
         if compiled_files(environment) == before:
             return
+
+
+def wait_for_compilers(environment: Mapping[str, str]) -> None:
+    """Until nobody compiles into that cache: a short run leaves that to a process that outlives it."""
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            is_one = "homespun.training.compile_beside" in process.cmdline()
+            if is_one and process.environ().get(name) == environment[name]:
+                process.wait()
 
 
 def failed(command: Sequence[str], code: int | None, said: str) -> RuntimeError:

@@ -50,7 +50,8 @@ def measured(work: Work, asked: dict[str, float], *, warm: bool) -> Outcome:
             caches = environment(work.folder, f"cold-{number}" if cold else "warm")
             out = work.folder / f"{name}-{number}".replace(" ", "-")
             if warm and not cold and number == 0:
-                warm_up(arguments, out=out, environment=caches, seconds=min(COMPILES_FOR, 50 * minutes))
+                go_on = COMPILES_FOR if 60 * minutes > COMPILES_FOR else None
+                warm_up(arguments, out=out, environment=caches, seconds=go_on)
             files = compiled_files(caches)
             finished = train(arguments, out=out, environment=caches)
             if not cold and compiled_files(caches) > files and not work.smoke:

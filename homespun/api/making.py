@@ -57,6 +57,7 @@ def train(
     from homespun.checkpoint import load_model
     from homespun.device import find_compile_cache
     from homespun.training import Plan, Run, forecast_of
+    from homespun.training.compiled import compile_for_next_time
     from homespun.training.lines import Lines
 
     started = time.monotonic() if started is None else started
@@ -79,6 +80,9 @@ def train(
         prepared = prepared_anew(wishes, watcher)
     decided = prepared.plan
     warn_where_it_opens_here_only(decided, prepared.dataset, watcher)
+    later = prepared.plan_for_next_time()
+    if later:
+        watcher.note("too short to wait for a compiled step: it is compiled after the run, for the next one")
     result = Run(
         decided,
         prepared.dataset,
@@ -93,6 +97,8 @@ def train(
         resume=is_there,
     ).train()
     remember_speed(decided, result)
+    if later and not result.interrupted:
+        compile_for_next_time(later, prepared.tokenizer.vocab_size)
     best, opened = load_model(result.out, device=decided.device)
     return TrainedModel(best, opened, result.out, result=result)
 

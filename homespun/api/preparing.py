@@ -94,6 +94,14 @@ class Prepared:
     wishes: Wishes | None = None
     facts: Facts | None = None
 
+    def plan_for_next_time(self) -> Plan | None:
+        """What such a run would be with its step compiled; None where it is, or where nothing was decided here."""
+        from homespun.training.planner import plan_for_next_time
+
+        if self.wishes is None or self.facts is None:
+            return None
+        return plan_for_next_time(self.wishes, self.facts, self.plan)
+
     @classmethod
     def from_corpus(cls, corpus: Corpus, tokenizer: Tokenizer, dataset: Dataset, plan: Plan) -> Prepared:
         return cls(corpus.title, corpus.name, tokenizer, dataset, plan, corpus)

@@ -7,6 +7,7 @@ standard input; nothing is trained, and beside the cache nothing is written. Exi
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import torch
@@ -19,6 +20,8 @@ from homespun.training.plan import Plan
 
 def main() -> None:
     order = json.load(sys.stdin)
+    if order["patient"] and hasattr(os, "nice"):
+        os.nice(19)
     torch.set_num_threads(int(order["threads"]))
     plan, vocab_size = Plan.parse(order["plan"], "the plan"), int(order["vocab_size"])
     compile_step(plan, vocab_size)

@@ -159,7 +159,13 @@ def tried(
         model.zero_grad(set_to_none=True)
 
 
-def compile_beside(plan: Plan, vocab_size: int, threads: int) -> subprocess.Popen[bytes]:
+def compile_for_next_time(plan: Plan, vocab_size: int) -> None:
+    """Has another process compile the step of a plan that is to come, taking only what nobody else needs."""
+    if not is_warm(plan, vocab_size):
+        compile_beside(plan, vocab_size, torch.get_num_threads(), patient=True)
+
+
+def compile_beside(plan: Plan, vocab_size: int, threads: int, *, patient: bool = False) -> subprocess.Popen[bytes]:
     """A process of its own that compiles the plan's step into PyTorch's cache, for us to find it there."""
     process = subprocess.Popen(
         [sys.executable, "-m", "homespun.training.compile_beside"],
@@ -170,7 +176,7 @@ def compile_beside(plan: Plan, vocab_size: int, threads: int) -> subprocess.Pope
     )
     assert process.stdin is not None
     # The number of threads is part of what is compiled.
-    order = {"plan": plan.toml(), "vocab_size": vocab_size, "threads": threads}
+    order = {"plan": plan.toml(), "vocab_size": vocab_size, "threads": threads, "patient": patient}
     process.stdin.write(json.dumps(order).encode())
     process.stdin.close()
     return process

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homespun.training.cost import Speed
 from homespun.training.expectation import yardstick
+
+COMPILED_ALREADY, COMPILED_ANEW = 5.0, 47.0  # seconds of training that compiling takes
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class Facts:
     far             the same for a dozen tokens (dataset/ngrams.py)
     speed           of training as PyTorch does it, operation by operation; None where nobody has measured
     compiled_speed  of a compiled step; None where nothing compiles here, or where nobody has measured
+    compiling       seconds of training that are lost where a step has to be compiled first
     compiled        shapes whose step is compiled already: n_layer, n_head, n_embd, context_length, sequences
     memory_free     bytes on the device; 0 where nobody has looked
     memory_used     bytes of this program before it trains
@@ -31,9 +34,18 @@ class Facts:
     can_compile: bool = False
     speed: Speed | None = None
     compiled_speed: Speed | None = None
+    compiling: float = COMPILED_ANEW
     compiled: frozenset[tuple[float, ...]] = frozenset()
     memory_free: int = 0
     memory_used: int = 0
+
+    def without_compiling(self) -> Facts:
+        """The same for a run that compiles nothing."""
+        return replace(self, compiled_speed=None)
+
+    def once_compiled(self) -> Facts:
+        """The same for a run whose step was compiled before, whichever it is."""
+        return replace(self, compiling=COMPILED_ALREADY)
 
     @property
     def yardstick(self) -> float:

@@ -41,13 +41,16 @@ def bytes_of_a_run(config: GPTConfig | BigramConfig, sequences: int, *, compiled
     width = (4.0 if compiled else 1.4) * (1.3 if dtype == "float32" else 1.0)
     logits = 4 * 3 * config.vocab_size  # float32 whatever else is
     a_token = int(width * numbers_in_the_blocks(config, scores=False)) + logits
-    loaded = COMPILER if compiled else LOADED_LATER
     a_step = sequences * config.context_length * a_token
-    return loaded + 36 * number_of_parameters(config) + max(a_step, bytes_of_a_look(config))
+    if compiled:
+        at_once = COMPILER + max(a_step, bytes_of_a_look(config))
+    else:
+        at_once = max(LOADED_LATER + a_step, bytes_of_a_look(config))
+    return at_once + 36 * number_of_parameters(config)
 
 
 def bytes_of_a_look(config: GPTConfig) -> int:
-    """What reading validation text takes beside the weights: logits in several forms, and a block's numbers.
+    """What reading text takes beside the weights: logits in several forms, a block's numbers, and what it loads.
 
     Fitted to ten shapes (2 to 8 layers, 96 to 512 wide, 65 to 32,000 kinds of tokens), which it hits to 12%, and
     the smallest of them to 30%.

@@ -19,6 +19,7 @@ from homespun.training.search import (
     best_steps,
     lost_to_compiling,
     searches,
+    too_short_to_compile,
     weighed,
 )
 
@@ -71,7 +72,9 @@ def decide(wishes: Wishes, facts: Facts) -> Plan:
     check(wishes)
     given = asked_for(wishes)
     seconds = seconds_given(wishes)
-    compiles = facts.can_compile and weighs_compiling(wishes)
+    compiles = pays_to_compile(wishes, facts)
+    if not compiles:
+        facts = facts.without_compiling()
     speed = facts.speed_of(compiles)
     size = SIZES[wishes.size] if wishes.size != "auto" else best_size(wishes.model, given, facts, speed, seconds)
     numbers: dict[str, Any] = vars(size) | {
@@ -108,6 +111,8 @@ class Alternative:
 
 def alternatives(wishes: Wishes, facts: Facts, plan: Plan) -> tuple[Alternative | None, Alternative | None]:
     """What the best models of half the size and less, and of twice and more, would come to in the same time."""
+    if not plan.compile:
+        facts = facts.without_compiling()
     speed = facts.speed_of(plan.compile)
     if not plan.minutes or speed is None or not searches(plan.model) or wishes.size != "auto":
         return None, None
@@ -156,6 +161,26 @@ def weighs_compiling(wishes: Wishes) -> bool:
     """Whether the speed of a compiled step is worth knowing: not where time is too short for compiling to pay."""
     chosen: bool = asked_for(wishes).get("compile", not is_short(wishes))
     return chosen
+
+
+def pays_to_compile(wishes: Wishes, facts: Facts) -> bool:
+    """Whether the plan is one with a compiled step, as far as it is known before there are steps."""
+    given, seconds = asked_for(wishes), seconds_given(wishes)
+    if not facts.can_compile or "compile" in given or seconds is None or not weighs_compiling(wishes):
+        return facts.can_compile and weighs_compiling(wishes)
+    shape = vars(SIZES[wishes.size]) if wishes.size != "auto" else {}
+    return not too_short_to_compile(wishes.model, shape | given, facts, seconds)
+
+
+def plan_for_next_time(wishes: Wishes, facts: Facts, plan: Plan) -> Plan | None:
+    """What such a run would be if its step were compiled already; None where that changes nothing.
+
+    Who trains for a minute does so again: the step can be compiled when this run is over.
+    """
+    if plan.compile or not plan.minutes or not weighs_compiling(wishes):
+        return None
+    later = decide(wishes, facts.once_compiled())
+    return later if later.compile else None
 
 
 def seconds_to_train(minutes: float) -> float:

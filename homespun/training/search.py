@@ -19,7 +19,7 @@ from homespun.model import FAMILIES, GPTConfig, number_of_parameters
 from homespun.model.size import matrix_entries
 from homespun.training.cost import Speed, work_of_a_step
 from homespun.training.expectation import drilled, expected_loss
-from homespun.training.facts import Facts
+from homespun.training.facts import COMPILED_ALREADY, Facts
 from homespun.training.memory import SHARE, training_bytes
 
 
@@ -64,8 +64,7 @@ NEVER_TOO_WIDE = 128  # … of which a single layer may have more
 # where 2 layers of 64 have come to 1.870; 500 steps 1.745, and 2 layers of 96 to 1.736.
 MOST_STEPS_OF_ONE_LAYER = 400
 
-COMPILED_ALREADY, COMPILED_ANEW = 5.0, 40.0  # seconds of training that compiling takes
-LOST_AT_MOST = 0.6  # of the time: so much slower is a step that is not compiled, on a core less
+LOST_AT_MOST = 0.75  # of the time: so much slower is a step that is not compiled, on a core less
 
 FEWEST_STEPS = 100  # fewer never leave the warmup behind; only where there is no time for more
 
@@ -104,11 +103,26 @@ def best_size(model: str, given: dict[str, Any], facts: Facts, speed: Speed | No
     """The size for a family, `seconds` of training at `speed`, and this text; what is `given` stays as it is."""
     if seconds is None or speed is None or not searches(model):
         return size_for_text(facts.train_tokens, facts.vocab_size)
+    found = best_weighed(model, given, facts, speed, seconds)
+    return found.size if found else SIZES["nano"]
+
+
+def best_weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, seconds: float) -> Weighed | None:
+    """The best of the grid; None where nothing of it fits."""
     for fewest in (FEWEST_STEPS, 1):
         tried = weighed(model, given, facts, speed, seconds, fewest)
         if best := min(tried, key=lambda one: one.loss_and_waste, default=None):
-            return best.size
-    return SIZES["nano"]
+            return best
+    return None
+
+
+def too_short_to_compile(model: str, given: dict[str, Any], facts: Facts, seconds: float) -> bool:
+    """Whether in that time more is learnt without compiling, which takes some of it: in the first minute or so."""
+    if facts.compiled_speed is None or facts.speed is None or not searches(model):
+        return False
+    compiled = best_weighed(model, given, facts, facts.compiled_speed, seconds)
+    plain = best_weighed(model, given, facts.without_compiling(), facts.speed, seconds)
+    return plain is not None and (compiled is None or plain.loss_and_waste < compiled.loss_and_waste)
 
 
 def searches(model: str) -> bool:
@@ -168,7 +182,7 @@ def lost_to_compiling(size: Size, facts: Facts, seconds: float) -> float:
     """
     if facts.compiled_speed is None:
         return 0.0
-    lost = COMPILED_ALREADY if tuple(vars(size).values()) in facts.compiled else COMPILED_ANEW
+    lost = COMPILED_ALREADY if tuple(vars(size).values()) in facts.compiled else facts.compiling
     return min(lost, LOST_AT_MOST * seconds)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,26 @@ def test_what_evaluate_finds_is_what_training_said(book: Path) -> None:
 def test_runs_of_one_text_get_folders_of_their_own(book: Path) -> None:
     names = [homespun.train(book, steps=1, settings=SMALL, watcher=Watcher()).folder.name for _ in range(3)]
     assert names == ["book", "book-2", "book-3"]
+
+
+def test_what_the_next_run_wants_compiled_is_begun_when_this_one_has_ended_in_order(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+    monkeypatch.setattr("homespun.training.planner.plan_for_next_time", lambda wishes, facts, plan: plan)
+    monkeypatch.setattr(
+        "homespun.training.compiled.compile_for_next_time", lambda plan, vocab_size: begun.append(plan)
+    )
+    notes = Notes()
+    run = homespun.train(book, steps=2, settings=SMALL, watcher=notes)
+    assert len(begun) == 1 and any("for the next one" in line for line in notes.notes)
+
+    class Impatient(Watcher):
+        def stepped(self, progress: object) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    interrupted = homespun.train(book, steps=50, settings=SMALL, watcher=Impatient())
+    assert interrupted.result.interrupted and not run.result.interrupted and len(begun) == 1
 
 
 def test_a_plan_replays_the_run_to_the_bit(book: Path) -> None:

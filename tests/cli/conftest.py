@@ -36,7 +36,7 @@ Run = Callable[..., Outcome]
 @pytest.fixture(autouse=True)
 def nothing_is_compiled_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler that a test leaves behind would outlive it, and slow down all that come after."""
-    monkeypatch.setattr(native, "leave_to_another", lambda source, path: None)
+    monkeypatch.setattr(native, "leave_to_another", lambda source, path, in_haste: None)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,14 @@ from homespun.device import compile_cache, compiler
 from homespun.model import build
 from homespun.training import Plan, Watcher
 from homespun.training import compiled as compiled_module
-from homespun.training.compiled import Forward, compile_beside, compiled_shapes, is_warm
+from homespun.training.compiled import (
+    Forward,
+    compile_beside,
+    compile_for_next_time,
+    compiled_shapes,
+    is_warm,
+    remember,
+)
 from tests.training.conftest import small_plan
 
 
@@ -140,6 +148,20 @@ def test_the_process_beside_really_compiles_and_the_run_finds_it_and_both_ways_l
     x, y = forward.example
     plain, quick = forward.model(x, y)[1], forward(x, y)[1]
     assert plain.item() == pytest.approx(quick.item(), abs=1e-4)
+
+
+def test_what_is_for_the_next_time_is_compiled_once_and_gives_way_to_all_else(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun: list[dict[str, Any]] = []
+    monkeypatch.setattr(compiled_module, "compile_beside", lambda plan, *sizes, **how: begun.append(how))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    plan = small_plan(dataset, compile=True).with_(minutes=1.0)
+    compile_for_next_time(plan, dataset.vocab_size)
+    assert begun == [{"patient": True}]
+    remember(plan, dataset.vocab_size)
+    compile_for_next_time(plan, dataset.vocab_size)
+    assert len(begun) == 1
 
 
 def test_the_process_beside_says_by_its_exit_code_that_it_failed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from homespun.training import SIZES, Facts, Plan, Wishes, decide, forecast_of
 from homespun.training.cost import Speed, work_of_a_step
 from homespun.training.expectation import expected_loss
 from homespun.training.memory import SHARE, training_bytes
-from homespun.training.planner import size_of
+from homespun.training.planner import plan_for_next_time, size_of
 from homespun.training.search import MOST_EPOCHS, MOST_EPOCHS_DROPPING, enough_steps
 
 LAPTOP = Speed(product=2e-12, number=3e-9, start=1e-3)
@@ -67,6 +68,22 @@ def test_a_shape_that_is_compiled_already_is_taken_again_where_another_is_hardly
         again = facts(can_compile=True, compiled_speed=LAPTOP.times(0.5 * noise), compiled=frozenset({shape}))
         plan = planned(3, again)
         assert tuple(vars(size_of(plan)).values()) == shape
+
+
+def test_a_minute_is_too_short_to_compile_in_unless_that_was_done_before() -> None:
+    found = facts(can_compile=True, compiled_speed=LAPTOP.times(0.5))
+    first = planned(1, found)
+    assert not first.compile and first.steps == planned(1, facts()).steps
+    assert forecast_of(first, found).loss == forecast_of(planned(1, facts()), facts()).loss
+    assert not planned(1, found, size="nano").compile and planned(1, found, settings=(("compile", True),)).compile
+    assert planned(5, found).compile
+    wishes = Wishes(text=("book.txt",), tokenizer="char", minutes=1)
+    later = plan_for_next_time(wishes, found, first)
+    assert later is not None and later.compile
+    again = replace(found, compiled=frozenset({tuple(vars(size_of(later)).values())}))
+    assert planned(1, again) == later and plan_for_next_time(wishes, again, later) is None
+    half = replace(wishes, minutes=0.5)
+    assert plan_for_next_time(half, found, decide(half, found)) is None
 
 
 def test_a_small_text_is_not_learnt_by_heart_however_much_time_there_is() -> None:
