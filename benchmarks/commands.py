@@ -101,14 +101,14 @@ def warm_up(arguments: Sequence[str], *, out: Path, environment: Mapping[str, st
         run = out.with_name(f"{out.name}-warm-up-{attempt}")
         if seconds is None:
             train(arguments, out=run, environment=environment)
-            wait_for_compilers(environment)
+            wait_for_steps_compiled_beside(environment)
         else:
             seconds_to_first_step(arguments, out=run, environment=environment, go_on=seconds)
         if compiled_files(environment) == before:
             return
 
 
-def wait_for_compilers(environment: Mapping[str, str]) -> None:
+def wait_for_steps_compiled_beside(environment: Mapping[str, str]) -> None:
     """Until nobody compiles into that cache: a short run leaves that to a process that outlives it."""
     name = "TORCHINDUCTOR_CACHE_DIR"
     for process in psutil.process_iter():

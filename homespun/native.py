@@ -46,20 +46,18 @@ class Source:
 
         wait: compile it now, if it has to be, or wait until the process that this one has begun it in is done.
         """
-        found = compiler()
-        path = None if found is None else self.place(found)
-        if found is None or path is None:
+        path = self.place()
+        if path is None:
             return None
         if wait:
-            wait_for_compilers()
+            wait_for_own_compilers()
             if is_to_be_made(path):
-                make(found, self.main, path)
+                make(self.main, path)
         return path if path.exists() else None
 
     def can_be_had(self) -> bool:
         """Whether there is a library, or one can be made."""
-        found = compiler()
-        path = None if found is None else self.place(found)
+        path = self.place()
         return path is not None and (path.exists() or is_to_be_made(path))
 
     def compile_beside(self, *, in_haste: bool = False) -> None:
@@ -67,8 +65,7 @@ class Source:
 
         in_haste: it will be waited for; otherwise it is for the next time, and takes what nobody else needs.
         """
-        found = compiler()
-        path = None if found is None else self.place(found)
+        path = self.place()
         if path is not None and is_to_be_made(path):
             leave_to_another(self.main, path, in_haste=in_haste)
 
@@ -76,12 +73,13 @@ class Source:
     def main(self) -> Path:
         return self.folder / self.files[0]
 
-    def place(self, found: str, folder: Path | None = None) -> Path | None:
-        """A name for what this gives with this compiler on this processor; None where there is no cache.
+    def place(self, folder: Path | None = None) -> Path | None:
+        """A name for what this gives with this compiler on this processor; None without a compiler, or a cache.
 
         folder: where it is to be instead of in the user's cache.
         """
-        if sys.platform == "win32":
+        found = compiler()
+        if found is None or sys.platform == "win32":
             return None
         told = hashlib.sha256()
         for file in self.files:
@@ -108,8 +106,11 @@ def processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
 
 
-def make(found: str, source: Path, path: Path) -> None:
+def make(source: Path, path: Path) -> None:
     """Compiles to that path, whole or not at all; what the compiler said of a failure is left beside it."""
+    found = compiler()
+    if found is None:
+        return
     with tempfile.TemporaryDirectory(dir=path.parent, ignore_cleanup_errors=True) as folder:
         beside = Path(folder) / path.name
         said = ""
@@ -146,7 +147,7 @@ def leave_to_another(source: Path, path: Path, *, in_haste: bool = False) -> Non
     )
 
 
-def wait_for_compilers() -> None:
+def wait_for_own_compilers() -> None:
     """Returns when those are done that this process has started."""
     while at_it:
         at_it.pop().wait()
@@ -162,12 +163,11 @@ def is_abandoned(begun: Path) -> bool:
 
 def main() -> None:
     """In that process: python -m homespun.native SOURCE LIBRARY [in-haste]"""
-    source, path, found = Path(sys.argv[1]), Path(sys.argv[2]), compiler()
+    source, path = Path(sys.argv[1]), Path(sys.argv[2])
     if IN_HASTE not in sys.argv[3:]:
         os.nice(19)
     try:
-        if found is not None:
-            make(found, source, path)
+        make(source, path)
     finally:
         path.with_suffix(".begun").unlink(missing_ok=True)
 

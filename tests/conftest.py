@@ -8,7 +8,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from homespun.device import compiler
 from tests.web import server  # noqa: F401 (a fixture)
 
 # The models of the tests are tiny: a second thread brings nothing, and where something else runs on
@@ -27,11 +26,10 @@ def operations(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     from homespun.native import make
     from homespun.training.native.source import TRAINING
 
-    found = compiler()
-    path = TRAINING.place(found, tmp_path_factory.mktemp("native")) if found else None
-    if found is None or path is None:
+    path = TRAINING.place(tmp_path_factory.mktemp("native"))
+    if path is None:
         return None
-    make(found, TRAINING.main, path)
+    make(TRAINING.main, path)
     return path if path.exists() else None
 
 

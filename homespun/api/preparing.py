@@ -315,7 +315,7 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
     That of compiled steps, which takes seconds to find out, where the wishes leave the time to compile. Where time
     is short, a speed that was measured here before is good enough: the run times itself.
     """
-    from homespun.native import wait_for_compilers
+    from homespun.native import wait_for_own_compilers
     from homespun.training.calibrate import Memory, compiled, compiled_way, measured_speed
     from homespun.training.compiled import compiled_shapes
     from homespun.training.planner import is_short, weighs_compiling
@@ -323,7 +323,7 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
     memory = Memory(facts.device, facts.dtype)
     speed = memory.speed() if is_short(wishes) else None
     if speed is None:
-        wait_for_compilers()  # nothing is timed beside one that is still at work
+        wait_for_own_compilers()  # nothing is timed beside one that is still at work
         speed = measured_speed(facts.device, facts.dtype)
         memory.remember_speed(speed)
     facts = replace(facts, speed=speed.times(memory.correction("eager")))

@@ -15,11 +15,12 @@ from homespun.training.plan import Plan
 from homespun.training.search import (
     SIZES,
     Size,
-    best_size,
+    Weighed,
     best_steps,
+    best_weighed,
     lost_to_compiling,
     searches,
-    too_short_to_compile,
+    size_for_text,
     weighed,
 )
 
@@ -72,11 +73,9 @@ def decide(wishes: Wishes, facts: Facts) -> Plan:
     check(wishes)
     given = asked_for(wishes)
     seconds = seconds_given(wishes)
-    compiles = pays_to_compile(wishes, facts)
+    size, compiles = size_and_way(wishes, facts)
     if not compiles:
         facts = facts.without_compiling()
-    speed = facts.speed_of(compiles)
-    size = SIZES[wishes.size] if wishes.size != "auto" else best_size(wishes.model, given, facts, speed, seconds)
     numbers: dict[str, Any] = vars(size) | {
         "steps": 1,
         "seed": wishes.seed,
@@ -113,12 +112,11 @@ def alternatives(wishes: Wishes, facts: Facts, plan: Plan) -> tuple[Alternative 
     """What the best models of half the size and less, and of twice and more, would come to in the same time."""
     if not plan.compile:
         facts = facts.without_compiling()
-    speed = facts.speed_of(plan.compile)
-    if not plan.minutes or speed is None or not searches(plan.model) or wishes.size != "auto":
+    if not plan.minutes or not searches(plan.model) or wishes.size != "auto":
         return None, None
     chosen = number_of_parameters(plan.config(facts.vocab_size))
     found: dict[bool, Alternative] = {}
-    for one in weighed(plan.model, asked_for(wishes), facts, speed, seconds_to_train(plan.minutes)):
+    for one in weighed(plan.model, asked_for(wishes), facts, seconds_to_train(plan.minutes)):
         shape = {name: value for name, value in vars(one.size).items() if name != "batch_size"}
         parameters = number_of_parameters(GPTConfig.of(plan.model, vocab_size=facts.vocab_size, **shape))
         larger = parameters >= 2 * chosen
@@ -163,13 +161,25 @@ def weighs_compiling(wishes: Wishes) -> bool:
     return chosen
 
 
-def pays_to_compile(wishes: Wishes, facts: Facts) -> bool:
-    """Whether the plan is one with a compiled step, as far as it is known before there are steps."""
-    given, seconds = asked_for(wishes), seconds_given(wishes)
-    if not facts.can_compile or "compile" in given or seconds is None or not weighs_compiling(wishes):
-        return facts.can_compile and weighs_compiling(wishes)
-    shape = vars(SIZES[wishes.size]) if wishes.size != "auto" else {}
-    return not too_short_to_compile(wishes.model, shape | given, facts, seconds)
+def size_and_way(wishes: Wishes, facts: Facts) -> tuple[Size, bool]:
+    """The size, and whether its step is compiled, as far as that is known before there are steps.
+
+    Where both ways are open, the one is taken that learns more: compiling itself takes most of a short run's time.
+    """
+    given, seconds, named = asked_for(wishes), seconds_given(wishes), SIZES.get(wishes.size)
+    compiles = facts.can_compile and weighs_compiling(wishes)
+    if seconds is None or facts.speed is None or not searches(wishes.model):
+        return named or size_for_text(facts.train_tokens, facts.vocab_size), compiles
+    fixed = given if named is None else vars(named) | given
+    both_open = compiles and facts.compiled_speed is not None and "compile" not in given
+    best: dict[bool, Weighed] = {}
+    for way in (True, False) if both_open else (compiles,):
+        if found := best_weighed(wishes.model, fixed, facts if way else facts.without_compiling(), seconds):
+            best[way] = found
+    if not best:
+        return named or SIZES["nano"], compiles
+    compiles = min(best, key=lambda way: best[way].loss_and_waste)
+    return named or best[compiles].size, compiles
 
 
 def plan_for_next_time(wishes: Wishes, facts: Facts, plan: Plan) -> Plan | None:

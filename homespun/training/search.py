@@ -17,7 +17,7 @@ from typing import Any
 from homespun.errors import HomespunError
 from homespun.model import FAMILIES, GPTConfig, number_of_parameters
 from homespun.model.size import matrix_entries
-from homespun.training.cost import Speed, work_of_a_step
+from homespun.training.cost import work_of_a_step
 from homespun.training.expectation import drilled, expected_loss
 from homespun.training.facts import COMPILED_ALREADY, Facts
 from homespun.training.memory import SHARE, training_bytes
@@ -99,30 +99,13 @@ class Weighed:
         return self.loss * (1 + WASTE * (1 - self.used))
 
 
-def best_size(model: str, given: dict[str, Any], facts: Facts, speed: Speed | None, seconds: float | None) -> Size:
-    """The size for a family, `seconds` of training at `speed`, and this text; what is `given` stays as it is."""
-    if seconds is None or speed is None or not searches(model):
-        return size_for_text(facts.train_tokens, facts.vocab_size)
-    found = best_weighed(model, given, facts, speed, seconds)
-    return found.size if found else SIZES["nano"]
-
-
-def best_weighed(model: str, given: dict[str, Any], facts: Facts, speed: Speed, seconds: float) -> Weighed | None:
-    """The best of the grid; None where nothing of it fits."""
+def best_weighed(model: str, given: dict[str, Any], facts: Facts, seconds: float) -> Weighed | None:
+    """The best of the grid for a family, `seconds` of training and this text; None where nothing of it fits."""
     for fewest in (FEWEST_STEPS, 1):
-        tried = weighed(model, given, facts, speed, seconds, fewest)
+        tried = weighed(model, given, facts, seconds, fewest)
         if best := min(tried, key=lambda one: one.loss_and_waste, default=None):
             return best
     return None
-
-
-def too_short_to_compile(model: str, given: dict[str, Any], facts: Facts, seconds: float) -> bool:
-    """Whether in that time more is learnt without compiling, which takes some of it: in the first minute or so."""
-    if facts.compiled_speed is None or facts.speed is None or not searches(model):
-        return False
-    compiled = best_weighed(model, given, facts, facts.compiled_speed, seconds)
-    plain = best_weighed(model, given, facts.without_compiling(), facts.speed, seconds)
-    return plain is not None and (compiled is None or plain.loss_and_waste < compiled.loss_and_waste)
 
 
 def searches(model: str) -> bool:
@@ -134,11 +117,16 @@ def weighed(
     model: str,
     given: dict[str, Any],
     facts: Facts,
-    speed: Speed,
     seconds: float,
     fewest_steps: int = FEWEST_STEPS,
 ) -> Iterator[Weighed]:
-    """Every size of the grid that fits into memory, and takes so many steps in the time."""
+    """Every size of the grid that fits into memory, and takes so many steps in the time.
+
+    What is `given` stays as it is. The step is a compiled one where the facts have its speed.
+    """
+    speed = facts.speed_of(compiled=True)
+    if speed is None:
+        return
     for n_layer, n_head, n_embd, context_length in shapes(given, facts):
         try:
             config = GPTConfig.of(

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from homespun.device import compiler
 from homespun.model import GPT, GPTConfig, build
 from homespun.model.attention import attend_explicitly
 from homespun.native import make
@@ -274,9 +273,7 @@ def test_a_library_that_is_damaged_or_for_another_processor_is_not_used(
     path = tmp_path / "damaged.so"
     path.write_bytes(b"not a library")
     assert operations.opened(path) is None
-    found = compiler()
-    assert found is not None
     empty = tmp_path / "empty.so"
     monkeypatch.setattr("homespun.native.ATTEMPTS", ((),))  # for any processor, so without matrix units
-    make(found, TRAINING.main, empty)
+    make(TRAINING.main, empty)
     assert empty.exists() and operations.opened(empty) is None
