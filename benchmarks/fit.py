@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from homespun.model import GPTConfig
-from homespun.training.expectation import LAW, Law, expected_loss, yardstick
+from homespun.training.expectation import LAW, Counted, Law, expected_loss
 
 RUNS = Path(__file__).with_name("losses.jsonl")
 
@@ -42,7 +42,10 @@ KNOWN = {
     "drop_again": (3.0, 2.0),
     "drop_heart": (0.0002, 3.0),
     "drop_power": (4.0, 1.3),
-    "far_power": (1.5, 1.5),
+    "static_power": (0.3, 2.0),
+    "cache_power": (3.0, 2.0),
+    "cache_tokens": (2.0, 2.0),
+    "cache_size": (0.3, 2.0),
 }
 PULL = 0.02  # of one such factor, beside a run that is off by one percent
 
@@ -62,8 +65,8 @@ def expected(run: dict[str, Any], law: Law) -> float:
         dropout=run.get("dropout", 0.0),
     )
     tokens_a_step = run["context_length"] * run["batch_size"]
-    measure = yardstick(min(run["ladder"]), run["far"], law)
-    return expected_loss(config, run["steps"], tokens_a_step, run["train_tokens"], measure, law)
+    counted = Counted(min(run["ladder"]), run["static"], run["cached"])
+    return expected_loss(config, run["steps"], tokens_a_step, run["train_tokens"], counted, law)
 
 
 def misses(constants: np.ndarray, runs: list[dict[str, Any]]) -> np.ndarray:
@@ -152,7 +155,8 @@ def run_one(options: argparse.Namespace) -> None:
         "train_tokens": dataset.train.tokens,
         "vocab_size": dataset.vocab_size,
         "ladder": [round(loss, 4) for loss in counted.losses],
-        "far": round(counted.far, 4),
+        "static": round(counted.static, 4),
+        "cached": round(counted.cached, 4),
         **shape,
         "steps": steps,
         "val_loss": round(run.result.val_loss, 4),

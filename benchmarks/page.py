@@ -87,14 +87,18 @@ def reached(row: Row, value: float) -> bool:
 def origins(results: list[dict[str, Any]]) -> str:
     """The command behind each result, what came out on each side, notes, and on what machines."""
     lines = ["## Behind the numbers", ""]
+    machines = list(dict.fromkeys(told_machine(result["machine"]) for result in results))
     for result in results:
-        lines.append(f"- `{result['command']}` ({result['machine']['date']})")
+        where = f", machine {1 + machines.index(told_machine(result['machine']))}" if len(machines) > 1 else ""
+        lines.append(f"- `{result['command']}` ({result['machine']['date']}{where})")
         for side, found in result["sides"].items():
             ends = f"{found['low']:,.5g} to {found['high']:,.5g}"
             lines.append(f"  - {side}: {found['median']:,.5g} {result['unit']} ({ends})")
         lines += [f"  - {note}" for note in result["notes"]]
-    machines = {told_machine(result["machine"]): None for result in results}
-    lines += ["", *(f"Measured on: {machine}." for machine in machines)]
+    if len(machines) == 1:
+        lines += ["", f"Measured on: {machines[0]}."]
+    else:
+        lines += ["", "The machines:", "", *(f"{number}. {machine}" for number, machine in enumerate(machines, 1))]
     return "\n".join(lines)
 
 

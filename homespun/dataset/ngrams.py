@@ -8,16 +8,16 @@ same for all texts, and that is what the plan's expectation rests on.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 LENGTHS = (1, 2, 3, 4, 5, 6)  # tokens that are counted together; longer ones are seldom there a second time
-FAR = 12  # but in texts that say the same things again, such as source code: how much they do is worth knowing
 MOST_COUNTED = 400_000  # tokens of the training split; more take longer than they are worth
 MOST_GUESSED = 40_000  # tokens of the validation split
 STRETCHES = 20  # that the tokens are taken from, spread over the split: no text is the same all over
+REMEMBERED = 500  # tokens of such a stretch that a cache reaches over: some lines, as a model's context does
+WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of the cache, to choose from
 
 FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token is lost from a hash
 
@@ -28,13 +28,16 @@ class Ladder:
 
     knowing_nothing     that of a guess among all tokens alike: ln of the vocabulary
     losses              losses[n - 1] is that of n tokens counted together
-    far                 that of FAR tokens counted together: above the best of the others where nothing
-                        so long comes a second time, near it or below where much does
+    static              the best without having counted what has been guessed: far above the best of losses
+                        where the validation split has names of its own
+    cached              the best of losses with a cache: below it where a text says again at once what it has
+                        just said, as source code does
     """
 
     knowing_nothing: float
     losses: tuple[float, ...]
-    far: float
+    static: float
+    cached: float
 
     @property
     def best(self) -> float:
@@ -44,8 +47,6 @@ class Ladder:
 def ladder(train: np.ndarray, val: np.ndarray, vocab_size: int) -> Ladder:
     """Counts in `train` (N,) and guesses `val` (M,), both ids; well under a second.
 
-    Witten and Bell's mixing (1991): a context that was seen n times, before t different tokens,
-    is believed n / (n + t), and what is left is asked from the context that is one token shorter.
     What has been guessed is counted, too, as a network sees the names of a page higher up on it.
 
     >>> found = ladder(np.array([0, 1] * 500), np.array([0, 1] * 50), 2)
@@ -56,16 +57,60 @@ def ladder(train: np.ndarray, val: np.ndarray, vocab_size: int) -> Ladder:
     guessed = spread(val, MOST_GUESSED)
     ids = np.concatenate([spread(train, MOST_COUNTED), guessed])
     asked = slice(len(ids) - len(guessed), None)
-    shares = np.full(len(guessed), 1.0 / vocab_size)  # what the model one token shorter says of each
-    losses: list[float] = []
-    for length in (*LENGTHS, FAR):
+    nothing = np.full(len(guessed), 1.0 / vocab_size)
+    rungs = static = [nothing]
+    for length in LENGTHS:
         contexts, grams = hashes(ids, length)
-        hits, _ = counted_before(grams)
-        n, t = counted_before(contexts, marked=hits == 0)
-        hits, n, t = hits[asked], n[asked], t[asked]
-        shares = np.where(n > 0, (hits + t * shares) / np.maximum(1, n + t), shares)
-        losses.append(float(-np.log(shares).mean()))
-    return Ladder(math.log(vocab_size), tuple(losses[:-1]), losses[-1])
+        counts = counted(contexts, grams)
+        of_guessed = counted(contexts[asked], grams[asked], new=counts[0][asked] == 0)
+        rungs = [*rungs, mixed(rungs[-1], counts[:, asked])]
+        static = [*static, mixed(static[-1], counts[:, asked] - of_guessed)]
+    knowing_nothing, *losses = map(nats, rungs)
+    best = rungs[1 + int(np.argmin(losses))]
+    return Ladder(
+        knowing_nothing,
+        tuple(losses),
+        static=min(map(nats, static[1:])),
+        cached=with_a_cache(guessed, best, vocab_size),
+    )
+
+
+def counted(contexts: np.ndarray, grams: np.ndarray, new: np.ndarray | None = None) -> np.ndarray:
+    """For every position, from what stood earlier: how often its gram did, how often its context, before how many
+    different tokens; (3, N).
+
+    new: which grams stand there for the first time, where that is known from more than these.
+    """
+    hits, _ = counted_before(grams)
+    n, t = counted_before(contexts, marked=hits == 0 if new is None else new)
+    return np.stack([hits, n, t])
+
+
+def mixed(shares: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The shares (M,) of contexts one token longer, by Witten and Bell's mixing (1991).
+
+    A context that was seen n times, before t different tokens, is believed n / (n + t), and what is left is
+    asked from the context that is one token shorter.
+    """
+    hits, n, t = counts
+    return np.where(n > 0, (hits + t * shares) / np.maximum(1, n + t), shares)
+
+
+def with_a_cache(guessed: np.ndarray, shares: np.ndarray, vocab_size: int) -> float:
+    """The loss of those shares (M,) with a cache (Kuhn and De Mori 1990), whose weight is the one that helps most.
+
+    What is counted in a stretch of REMEMBERED tokens, in it alone, is mixed in.
+    """
+    stretches = np.arange(len(guessed)) // REMEMBERED
+    apart = guessed.astype(np.int64) + stretches * (vocab_size + 1)  # no stretch knows the tokens of another
+    own = np.full(len(guessed), 1.0 / vocab_size)
+    for length in LENGTHS:
+        own = mixed(own, counted(*hashes(apart, length)))
+    return min(nats((1 - weight) * shares + weight * own) for weight in WEIGHTS)
+
+
+def nats(shares: np.ndarray) -> float:
+    return float(-np.log(shares).mean())
 
 
 def counted_before(keys: np.ndarray, marked: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,11 +1,11 @@
 """What loss to expect, before anything is trained: from the model's size, the tokens it will read, and the text.
 
-The yardstick of a text is what counting n-grams reaches on it (dataset/ngrams.py). Held against
-that, models of one kind come out much the same on plays, code and other texts. The rest is a
-law of the kind of Hoffmann et al. 2022 (arXiv 2203.15556): a part that no model gets below, a part
-that a larger one has less of, and a part that more tokens take away. A token of a large batch counts
-for less (McCandlish et al. 2018, arXiv 1812.06162), one that is read again, too (Muennighoff et al. 2023,
-arXiv 2305.16264); and a text that is read too often is learnt by heart, which costs.
+A text is told by what counting n-grams reaches on it (`Counted`): held against that, models of one kind
+come out much the same on plays, code and other texts. The rest is a law of the kind of Hoffmann et al. 2022
+(arXiv 2203.15556): a part that no model gets below, a part that a larger one has less of, and a part that
+more tokens take away. A token of a large batch counts for less (McCandlish et al. 2018, arXiv 1812.06162), one
+that is read again, too (Muennighoff et al. 2023, arXiv 2305.16264); and a text that is read too often is
+learnt by heart, which costs.
 
 The constants are fitted to runs of our own, which stand in benchmarks/losses.jsonl: `make fit` fits them again.
 """
@@ -25,7 +25,7 @@ MILLION = 1e6
 class Law:
     """Constants of the expectation; sizes and tokens are in millions.
 
-    floor                 share of the yardstick that is left however large the model and however long the text
+    floor                 share of what counting reaches that is left however large the model and long the text
     size, size_power      what a model of a million matrix entries is worse by, and how fast that falls with size
     data, data_power      the same for a million tokens
     batch                 tokens a step (in millions) at which a token counts for half
@@ -35,7 +35,10 @@ class Law:
     drop_size             what a fifth of dropout leaves of a model's size, …
     drop_again            … times it makes of `again`, …
     drop_heart, drop_power … and what learning by heart costs then, for a model that is `drilled` once
-    far_power             how much of a text's saying long things again goes into the yardstick
+    static_power          how much dearer a text is that has names of its own where it is guessed
+    cache_power           how much cheaper one is that says things again at once, for who can look back, …
+    cache_tokens          … which a model of a million matrix entries has half learnt after so many tokens, …
+    cache_size            … and a larger one sooner
     spread                standard deviation of what runs came to, as a share of what was expected
     """
 
@@ -53,40 +56,58 @@ class Law:
     drop_again: float
     drop_heart: float
     drop_power: float
-    far_power: float
+    static_power: float
+    cache_power: float
+    cache_tokens: float
+    cache_size: float
     spread: float
 
 
 LAW = Law(
-    floor=0.743,
-    size=0.0542,
-    size_power=0.452,
-    data=0.106,
-    data_power=0.512,
-    batch=0.00523,
-    context=0.739,
-    again=14,
-    heart=0.00037,
-    heart_power=1.45,
-    drop_size=0.467,
-    drop_again=4.31,
-    drop_heart=0.000124,
-    drop_power=3.55,
-    far_power=1.26,
-    spread=0.0337,
+    floor=0.764,
+    size=0.0456,
+    size_power=0.388,
+    data=0.105,
+    data_power=0.48,
+    batch=0.00783,
+    context=0.746,
+    again=7.38,
+    heart=0.000526,
+    heart_power=1.61,
+    drop_size=0.187,
+    drop_again=4.16,
+    drop_heart=0.000141,
+    drop_power=3.69,
+    static_power=0.416,
+    cache_power=7.63,
+    cache_tokens=3.19,
+    cache_size=0.446,
+    spread=0.027,
 )
 
 # Of families whose runs are not among those: how much more their loss is, from single runs beside `modern`.
 HARDER = {"gpt2": 1.035, "llama": 1.005}
 
 
-def yardstick(best: float, far: float, law: Law = LAW) -> float:
-    """The loss that others are held against, in nats per token.
+@dataclass(frozen=True)
+class Counted:
+    """What counting reaches on a text, in nats per token (dataset/ngrams.py).
 
-    best, far: what counting a few tokens together reaches at best, and what a dozen do. Where texts say
-    long things again, as source code does, far is lower, and so is what a network reaches.
+    best    that of the best number of tokens to count together
+    static  the same where nothing is counted of what has been guessed
+    cached  best, with a cache of what stood last. Source code says the same names again and again, so this is
+            lower there. A network sees them in its context; that it looks back at them it has to learn first.
     """
-    return best * (far / best) ** law.far_power
+
+    best: float
+    static: float
+    cached: float
+
+    def reached(self, learnt: float, entries: float, law: Law = LAW) -> float:
+        """The loss that a model of so many million matrix entries is held against after so many million tokens."""
+        looks_back = learnt / (learnt + law.cache_tokens * entries**-law.cache_size)
+        names = (self.static / self.best) ** law.static_power
+        return self.best * names * (self.cached / self.best) ** (law.cache_power * looks_back)
 
 
 def expected_loss(
@@ -94,12 +115,12 @@ def expected_loss(
     steps: int,
     tokens_a_step: int,
     train_tokens: int,
-    yardstick: float = 0.0,
+    counted: Counted | None = None,
     law: Law = LAW,
 ) -> float:
     """Nats per token on the validation text after so many steps.
 
-    Without a yardstick the result is a share of it, which still puts the models of one text in order.
+    Where nobody has counted, a share of what counting would reach, which still puts the models of a text in order.
     """
     entries = config.n_layer * matrix_entries(config) / MILLION
     read = steps * tokens_a_step / MILLION
@@ -114,7 +135,8 @@ def expected_loss(
     by_heart = law.heart * times**law.heart_power
     drilled_in = law.drop_heart * drilled(config, times, train_tokens) ** law.drop_power
     share *= 1 + max(0.0, 1 - fifths) * by_heart + min(1.0, fifths) * drilled_in
-    return (yardstick or 1.0) * share * HARDER.get(config.family, 1.0)
+    reached = counted.reached(learnt, entries, law) if counted else 1.0
+    return reached * share * HARDER.get(config.family, 1.0)
 
 
 def drilled(config: GPTConfig, times: float, train_tokens: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from homespun.training.cost import Speed
-from homespun.training.expectation import yardstick
+from homespun.training.expectation import Counted
 
 COMPILED_ALREADY, COMPILED_ANEW = 5.0, 47.0  # seconds of training that compiling takes
 
@@ -15,7 +15,7 @@ class Facts:
     """The text, as it was prepared, and the machine, as it was measured.
 
     ladder          losses in nats per token that counting one, two, three … tokens together reaches on the text
-    far             the same for a dozen tokens (dataset/ngrams.py)
+    static, cached  the best of it without what was guessed, and with a cache (dataset/ngrams.py)
     speed           of training as PyTorch does it, operation by operation; None where nobody has measured
     compiled_speed  of a compiled step; None where nothing compiles here, or where nobody has measured
     compiling       seconds of training that are lost where a step has to be compiled first
@@ -28,7 +28,8 @@ class Facts:
     val_tokens: int
     vocab_size: int
     ladder: tuple[float, ...] = ()
-    far: float = 0.0
+    static: float = 0.0
+    cached: float = 0.0
     device: str = "cpu"
     dtype: str = "float32"
     can_compile: bool = False
@@ -48,9 +49,9 @@ class Facts:
         return replace(self, compiling=COMPILED_ALREADY)
 
     @property
-    def yardstick(self) -> float:
-        """What counting reaches, and lower where a text says long things again; 0 where nobody has counted."""
-        return yardstick(min(self.ladder), self.far) if self.ladder else 0.0
+    def counted(self) -> Counted | None:
+        """What counting reaches on the text; None where nobody has counted."""
+        return Counted(min(self.ladder), self.static, self.cached) if self.ladder else None
 
     def speed_of(self, compiled: bool) -> Speed | None:
         return self.compiled_speed if compiled and self.compiled_speed else self.speed

@@ -159,7 +159,7 @@ def weighed(
             least = 0.0 if "dropout" in given else DROPOUTS[config.dropout]
             if drilled(config, times, facts.train_tokens) < least:
                 continue
-            loss = expected_loss(config, steps, tokens_a_step, facts.train_tokens, facts.yardstick)
+            loss = expected_loss(config, steps, tokens_a_step, facts.train_tokens, facts.counted)
             yield Weighed(size, loss, steps / fitting)
 
 

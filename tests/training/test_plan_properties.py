@@ -130,7 +130,8 @@ FACTS = st.builds(
     dtype=st.sampled_from(["float32", "bfloat16"]),
     can_compile=st.booleans(),
     ladder=st.just(()) | st.just((4.0, 3.0, 2.5)),
-    far=st.floats(0.01, 10.0),
+    static=st.floats(0.01, 10.0),
+    cached=st.floats(0.01, 10.0),
     speed=st.none() | SPEED,
     compiled_speed=st.none() | SPEED,
 )
