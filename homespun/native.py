@@ -153,6 +153,19 @@ def wait_for_own_compilers() -> None:
         at_it.pop().wait()
 
 
+def give_way() -> None:
+    """Leaves this process what nobody else wants of the processor.
+
+    Linux may share the processor between sessions first, and ask only within one how nice a process is (sched(7),
+    autogroup). So a process that leads a session says it of that as well.
+    """
+    if hasattr(os, "nice"):
+        os.nice(19)
+    if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):  # a system without it
+            Path("/proc/self/autogroup").write_text("19", encoding="ascii")
+
+
 def is_abandoned(begun: Path) -> bool:
     """Whether that mark was left by a process that has not come to its end, and never will."""
     try:
@@ -165,7 +178,7 @@ def main() -> None:
     """In that process: python -m homespun.native SOURCE LIBRARY [in-haste]"""
     source, path = Path(sys.argv[1]), Path(sys.argv[2])
     if IN_HASTE not in sys.argv[3:]:
-        os.nice(19)
+        give_way()
     try:
         make(source, path)
     finally:

@@ -7,21 +7,21 @@ standard input; nothing is trained, and beside the cache nothing is written. Exi
 from __future__ import annotations
 
 import json
-import os
 import sys
 
 import torch
 
 from homespun.device import autocast, choose_dtype
 from homespun.model import build
+from homespun.native import give_way
 from homespun.training.compiled import compiled_form, forms, remember, tried
 from homespun.training.plan import Plan
 
 
 def main() -> None:
     order = json.load(sys.stdin)
-    if order["patient"] and hasattr(os, "nice"):
-        os.nice(19)
+    if order["patient"]:
+        give_way()
     torch.set_num_threads(int(order["threads"]))
     plan, vocab_size = Plan.parse(order["plan"], "the plan"), int(order["vocab_size"])
     compile_step(plan, vocab_size)
