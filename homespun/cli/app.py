@@ -18,6 +18,7 @@ import click
 from homespun import __version__
 from homespun.cli.allocator import keep_memory_between_steps
 from homespun.cli.telling import tell
+from homespun.cli.threads import sleep_soon
 from homespun.device import matrix_units
 from homespun.errors import UsageError
 
@@ -105,13 +106,14 @@ def homespun(context: click.Context) -> None:
 
 
 def before_anything_is_loaded(arguments: Sequence[str]) -> None:
-    """What training wants of its process: an allocator that keeps memory, and a compiler at work from the start.
+    """What training wants of its process: threads that sleep soon, memory that is kept, a compiler at work.
 
     Loading PyTorch takes a second, on one core. On the other one the library is made meanwhile that the plan
     will ask for, where there is none yet and the processor has what it is for.
     """
     if arguments[:1] not in (["train"], ["finetune"]):
         return
+    sleep_soon()
     if "--qlora" not in arguments:
         keep_memory_between_steps()
     if arguments[0] == "train" and not {"-h", "--help"} & set(arguments) and "amx_bf16" in matrix_units():

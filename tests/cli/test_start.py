@@ -12,6 +12,7 @@ import pytest
 from homespun import __version__
 from homespun.cli import app, reference
 from homespun.cli.app import VERBS
+from homespun.cli.threads import sleep_soon
 from homespun.native import Source
 from homespun.training.native.source import TRAINING
 from tests.cli.conftest import Run
@@ -99,10 +100,24 @@ def test_what_training_will_ask_for_is_begun_before_pytorch_is_loaded(
 ) -> None:
     begun: list[Source] = []
     monkeypatch.setattr(app, "keep_memory_between_steps", lambda: None)
+    monkeypatch.setattr(app, "sleep_soon", lambda: None)
     monkeypatch.setattr(app, "matrix_units", lambda: units)
     monkeypatch.setattr(Source, "compile_beside", lambda source, in_haste: begun.append(source))
     app.before_anything_is_loaded(arguments)
     assert begun == [TRAINING] * expected
+
+
+@pytest.mark.parametrize(
+    ("set_by_user", "found"),
+    [({}, {"GOMP_SPINCOUNT": "5000"})]
+    + [(own, own) for own in ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "ACTIVE"})],
+)
+def test_threads_are_told_to_sleep_soon_unless_the_user_has_told_them_something(
+    set_by_user: dict[str, str], found: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(set_by_user))
+    sleep_soon()
+    assert os.environ == found
 
 
 def test_what_is_begun_before_pytorch_is_loaded_does_not_load_it() -> None:
