@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.worker import Worker
 from homespun.cli.allocator import tunables
+from homespun.cli.threads import SPINS
 
 WARM_UP = 5  # steps before anything is timed: the first compiles, the next ones settle the memory
 
@@ -68,7 +69,7 @@ def environment(side: str, folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     kept["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
     if side == "ours":
-        kept["GLIBC_TUNABLES"] = tunables()
+        kept |= {"GLIBC_TUNABLES": tunables(), "GOMP_SPINCOUNT": str(SPINS)}
     return kept
 
 

@@ -61,10 +61,10 @@ def ladder(train: np.ndarray, val: np.ndarray, vocab_size: int) -> Ladder:
     rungs = static = [nothing]
     for length in LENGTHS:
         contexts, grams = hashes(ids, length)
-        counts = counted(contexts, grams)
-        of_guessed = counted(contexts[asked], grams[asked], new=counts[0][asked] == 0)
-        rungs = [*rungs, mixed(rungs[-1], counts[:, asked])]
-        static = [*static, mixed(static[-1], counts[:, asked] - of_guessed)]
+        counts = counted(contexts, grams)[:, asked]
+        of_guessed = counted(contexts[asked], grams[asked], new=counts[0] == 0)
+        rungs = [*rungs, mixed(rungs[-1], counts)]
+        static = [*static, mixed(static[-1], counts - of_guessed)]
     knowing_nothing, *losses = map(nats, rungs)
     best = rungs[1 + int(np.argmin(losses))]
     return Ladder(

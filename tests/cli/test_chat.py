@@ -218,6 +218,7 @@ def terminal() -> Callable[..., tuple[str, int]]:
             environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
             os.execve(sys.executable, [sys.executable, "-c", program], environment)
         shown, mark, rest, end = b"", 0, list(script), time.monotonic() + 240
+        typed, quiet_since = b"", time.monotonic()
         while time.monotonic() < end:
             if select.select([fd], [], [], 0.1)[0]:
                 try:
@@ -229,7 +230,12 @@ def terminal() -> Callable[..., tuple[str, int]]:
                 shown += content
             if rest and (found := shown.find(rest[0][0], mark)) >= 0:
                 mark = found + len(rest[0][0])
-                os.write(fd, rest.pop(0)[1])
+                typed, quiet_since = rest.pop(0)[1], time.monotonic()
+                os.write(fd, typed)
+            elif typed == b"\x03" and time.monotonic() - quiet_since > 3:
+                # Between its prompt and its waiting Python may miss a signal. A person presses again.
+                quiet_since = time.monotonic()
+                os.write(fd, typed)
         os.close(fd)
         assert not rest, (rest, shown)
         return shown.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
