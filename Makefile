@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format reference test-slow torture lessons bench fit fuzz clean help
+.PHONY: demo test check format reference test-slow properties torture lessons bench fit fuzz clean help
 
 demo: .venv/for-use ## train for two minutes on the first text that can be had
 	@$(BIN)/homespun train --minutes 2
@@ -23,6 +23,9 @@ lint: .venv/for-work
 
 test-slow: .venv/for-work ## the proofs that take minutes: the losses that the README names
 	@$(BIN)/python -m pytest -m slow
+
+properties: .venv/for-work ## what shall hold for every input, with inputs that nobody has tried
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile "other ones" -n auto --dist worksteal
 
 torture: .venv/for-work ## kill runs at random moments, 200 times, and compare them to the bit (about half an hour)
 	@$(BIN)/python tests/torture/torture.py --kills 200

@@ -6,6 +6,7 @@ import doctest
 import json
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -214,6 +215,7 @@ def terminal() -> Callable[..., tuple[str, int]]:
         program = program.replace("ARGUMENTS", repr(list(arguments)))
         pid, fd = pty.fork()
         if pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in a shell's background
             environment = {**os.environ, "TERM": "xterm-256color" if colour else "dumb", "INPUTRC": "/dev/null"}
             environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
             os.execve(sys.executable, [sys.executable, "-c", program], environment)
