@@ -116,10 +116,11 @@ def before_anything_is_loaded(arguments: Sequence[str]) -> None:
     sleep_soon()
     if "--qlora" not in arguments:
         keep_memory_between_steps()
-    if arguments[0] == "train" and not {"-h", "--help"} & set(arguments) and "amx_bf16" in matrix_units():
-        from homespun.training.native.source import TRAINING
+    if arguments[0] == "train" and not {"-h", "--help"} & set(arguments):
+        from homespun.training.native.source import MADE_FOR, TRAINING
 
-        TRAINING.compile_beside(in_haste=True)
+        if MADE_FOR & set(matrix_units()):
+            TRAINING.compile_beside(in_haste=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,7 +29,7 @@ class TuningPlan(Course):
     learnt: int = fact("numbers that are trained", 0)
     dropout: float = setting("share of numbers set to zero while training; slow on a CPU", 0.0, least=0, most=0.95)
     quick: bool = setting(
-        "attention and SwiGLU by operations of our own in C++, where the processor has AMX", False
+        "attention and SwiGLU by operations of our own in C++, where the processor multiplies in bfloat16", False
     )
     recompute: bool = setting("compute every block a second time instead of remembering it: less memory", False)
 

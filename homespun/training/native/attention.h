@@ -118,7 +118,7 @@ extern "C" void attend(const Shape *s, const half *q, const half *k, const half 
         attend_head(h, at(q, s, s->heads, text, head), stride, keys, values, at(out, s, s->heads, text, head),
                     log_sums + ((size_t)text * s->heads + head) * s->tokens, room);
     }
-    _tile_release();
+    close_tiles();
   }
 }
 
@@ -236,6 +236,6 @@ extern "C" void attend_backward(const Shape *s, const half *gradient, const half
           leave(h, shared.value_gradient + from, h.columns, nullptr, first, c, value_to, key_stride);
         }
     }
-    _tile_release();
+    close_tiles();
   }
 }

@@ -51,7 +51,7 @@ extern "C" void weight_gradient(const half *x, const half *y, float *gradient, i
       int here = tokens - t < STRETCH ? tokens - t : STRETCH;
       add_stretch(x + t * inputs, y + t * outputs, here, inputs, outputs, s == first, mine, room);
     }
-    _tile_release();
+    close_tiles();
 #pragma omp barrier
 #pragma omp for schedule(static)
     for (size_t i = 0; i < size; i++)

@@ -168,6 +168,6 @@ extern "C" void muon_step(const Matrix *matrices, int count, const Rates *rates)
       int longer = m.rows > m.columns ? m.rows : m.columns;
       walk(m, w, rates->kept, rates->step * sqrtf((float)longer), x);
     }
-    _tile_release();
+    close_tiles();
   }
 }

@@ -6,6 +6,11 @@ from pathlib import Path
 
 from homespun.native import Source
 
+# What a processor multiplies in bfloat16 with. The library is for these; on another one it is empty.
+MADE_FOR = {"amx_bf16", "avx512_bf16"}
+
 TRAINING = Source(
-    "training", Path(__file__).parent, ("training.cpp", "tiles.h", "attention.h", "layers.h", "muon.h")
+    "training",
+    Path(__file__).parent,
+    ("training.cpp", "halves.h", "tiles.h", "dots.h", "attention.h", "layers.h", "muon.h"),
 )
