@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from homespun.device import matrix_units
 from homespun.model import GPT, GPTConfig, build
 from homespun.model.attention import attend_explicitly
 from homespun.native import make
@@ -36,10 +38,35 @@ def same_dice() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="module")
+def library_without_units(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL | None:
+    """What a processor gets that has no matrix units; None where this one has none anyway."""
+    if "amx_bf16" not in matrix_units():
+        return None
+    path = tmp_path_factory.mktemp("dots") / "dots.so"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "homespun.native.ATTEMPTS", (("-march=native", "-mno-amx-tile", "-mno-amx-bf16", "-fopenmp"),)
+        )
+        make(TRAINING.main, path)
+    return operations.opened(path)
+
+
+@pytest.fixture(params=["with what is there", "without matrix units"])
+def with_and_without_units(
+    request: pytest.FixtureRequest, library_without_units: ctypes.CDLL | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if request.param == "without matrix units":
+        if library_without_units is None:
+            pytest.skip("there are no matrix units here to do without")
+        monkeypatch.setattr(operations, "found", library_without_units)
+
+
 def random(*shape: int) -> Tensor:
     return torch.randn(shape).to(BF16)
 
 
+@pytest.mark.usefixtures("with_and_without_units")
 @pytest.mark.parametrize(
     ("texts", "tokens", "heads", "key_heads", "width"),
     [
@@ -83,6 +110,7 @@ def test_scores_of_any_size_give_weights_that_add_up_to_one() -> None:
     assert torch.isfinite(log_sums).all()
 
 
+@pytest.mark.usefixtures("with_and_without_units")
 @pytest.mark.parametrize(
     ("tokens", "inputs", "outputs"), [(512, 64, 96), (700, 96, 32), (5, 32, 32), (257, 32, 64)]
 )
@@ -127,6 +155,7 @@ def test_the_gradient_of_an_embedding_adds_up_over_the_same_ids() -> None:
     torch.testing.assert_close(weight.grad, right)
 
 
+@pytest.mark.usefixtures("with_and_without_units")
 def test_muon_takes_the_step_that_it_takes_in_pytorch() -> None:
     shapes = [(64, 64), (64, 64), (176, 64), (64, 176), (33, 17), (1, 5), (90, 100)]
     torch.manual_seed(1)
