@@ -41,7 +41,7 @@ def same_dice() -> None:
 @pytest.fixture(scope="module")
 def library_without_units(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL | None:
     """What a processor gets that has no matrix units; None where this one has none anyway."""
-    if "amx_bf16" not in matrix_units():
+    if "amx_bf16" not in matrix_units() or not operations.available():
         return None
     path = tmp_path_factory.mktemp("dots") / "dots.so"
     with pytest.MonkeyPatch.context() as patch:
@@ -49,7 +49,9 @@ def library_without_units(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CD
             "homespun.native.ATTEMPTS", (("-march=native", "-mno-amx-tile", "-mno-amx-bf16", "-fopenmp"),)
         )
         make(TRAINING.main, path)
-    return operations.opened(path)
+    library = operations.opened(path)
+    assert library is not None
+    return library
 
 
 @pytest.fixture(params=["with what is there", "without matrix units"])
