@@ -305,6 +305,6 @@ def test_a_library_that_is_damaged_or_for_another_processor_is_not_used(
     path.write_bytes(b"not a library")
     assert operations.opened(path) is None
     empty = tmp_path / "empty.so"
-    monkeypatch.setattr("homespun.native.ATTEMPTS", ((),))  # for any processor, so without matrix units
+    monkeypatch.setattr("homespun.native.ATTEMPTS", ((),))  # for any processor, so without products in bfloat16
     make(TRAINING.main, empty)
     assert empty.exists() and operations.opened(empty) is None
