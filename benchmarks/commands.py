@@ -135,7 +135,7 @@ def environment(folder: Path, cache: str = "warm") -> dict[str, str]:
 
 def shakespeare(folder: Path, smoke: bool) -> str:
     """The TEXT to train on. Tiny Shakespeare is had once and put where runs with empty caches find it, too."""
-    from homespun.text import read
+    from homespun.text.sources import read
 
     data = folder / "data"
     data.mkdir(exist_ok=True)

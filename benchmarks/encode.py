@@ -27,9 +27,9 @@ Encode = Callable[[list[str]], list[list[int]]]
 
 def ours(text: Path, tokenizer: Path, out: Path, threads: int) -> tuple[float, int]:
     """Everything that `homespun train` does with a text: survey, ids, checksums, a dataset in the cache."""
-    from homespun.dataset import prepare_text
-    from homespun.text import read
-    from homespun.tokenizer import load
+    from homespun.dataset.preparation import prepare_text
+    from homespun.text.sources import read
+    from homespun.tokenizer.open import load
 
     loaded = load(tokenizer)
     began = time.perf_counter()

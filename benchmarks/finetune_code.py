@@ -91,8 +91,8 @@ def one_round(work: Work, number: int, learnt: Path, held_out: Path) -> dict[str
 def bits_per_byte(model: str | Path, text: Path, run: Path, windows: int) -> float:
     """Of that text, in windows of the length of the run's rows."""
     import homespun
-    from homespun.evaluation import evaluate
-    from homespun.finetuning import TuningPlan
+    from homespun.evaluation.loss import evaluate
+    from homespun.planning.tuning_plan import TuningPlan
 
     opened = homespun.load(model)
     split = opened.split_of(text)

@@ -68,10 +68,11 @@ def tuned_model(work: Work) -> Path:
     """SmolLM2-135M as a folder that both sides open; with --smoke a tiny model of its shape."""
     import torch
 
-    from homespun.checkpoint import save_model
-    from homespun.interop import open_model
-    from homespun.model import GPT, GPTConfig
-    from homespun.tokenizer import build
+    from homespun.checkpoint.folder import save_model
+    from homespun.interop.open import open_model
+    from homespun.model.config import GPTConfig
+    from homespun.model.gpt import GPT
+    from homespun.tokenizer.make import build
 
     folder = work.folder / "base"
     if work.smoke:

@@ -1,4 +1,4 @@
-"""Fits the law of homespun/training/expectation.py to runs of our own, and makes such runs.
+"""Fits the law of homespun/planning/expected_loss.py to runs of our own, and makes such runs.
 
     python -m benchmarks.fit             fits, and prints the constants with how far off they are for each run
     python -m benchmarks.fit --run TEXT --layers 5 --heads 6 --width 192 --context 128 --sequences 32 --tokens 2e6
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from homespun.model import GPTConfig
-from homespun.training.expectation import LAW, Counted, Law, expected_loss
+from homespun.model.config import GPTConfig
+from homespun.planning.expected_loss import LAW, Counted, Law, expected_loss
 
 RUNS = Path(__file__).with_name("losses.jsonl")
 
@@ -129,9 +129,9 @@ def run_one(options: argparse.Namespace) -> None:
     import tempfile
 
     import homespun
-    from homespun.dataset import prepare
     from homespun.dataset.ngrams import ladder
-    from homespun.text import read
+    from homespun.dataset.preparation import prepare
+    from homespun.text.sources import read
 
     shape = {
         "n_layer": options.layers,

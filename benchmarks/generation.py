@@ -11,8 +11,11 @@ from typing import Any
 import torch
 
 from benchmarks.pairs import Benchmark, Outcome, Row, Work, alternate, ratios
-from homespun.generation import Engine, Request, Sampling
-from homespun.model import GPT, GPTConfig
+from homespun.generation.engine import Engine
+from homespun.generation.request import Request
+from homespun.generation.settings import Sampling
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
 
 STREAMS = 16
 PROMPT = 200  # tokens, of which the time to the first new one is measured
@@ -75,8 +78,8 @@ def in_transformers(model: GPT, folder: Path) -> Any:
     """The same weights, opened by transformers."""
     from transformers import AutoModelForCausalLM
 
-    from homespun.checkpoint import save_model
-    from homespun.tokenizer import build
+    from homespun.checkpoint.folder import save_model
+    from homespun.tokenizer.make import build
 
     tokenizer = build("char", alphabet=ALPHABET, documents=1, pieces=lambda: iter([""]))
     save_model(folder / "model", model, tokenizer)

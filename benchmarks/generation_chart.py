@@ -11,7 +11,9 @@ import torch
 
 from benchmarks.generation import in_transformers, model_to_write, prompt, their_seconds
 from benchmarks.pairs import Benchmark, Outcome, Work, alternate
-from homespun.generation import Engine, Request, Sampling
+from homespun.generation.engine import Engine
+from homespun.generation.request import Request
+from homespun.generation.settings import Sampling
 
 TEXTS = (1, 2, 4, 8, 16, 32)
 CONTEXTS = (64, 128, 256, 512, 1024)

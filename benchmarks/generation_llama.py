@@ -16,8 +16,10 @@ from typing import Any
 from benchmarks.generation import ALPHABET, WRITTEN, model_to_write, prompt
 from benchmarks.pairs import Benchmark, Outcome, Row, Work, alternate, ratios
 from benchmarks.worker import Worker
-from homespun.generation import Engine, Request, Sampling
-from homespun.model import GPT
+from homespun.generation.engine import Engine
+from homespun.generation.request import Request
+from homespun.generation.settings import Sampling
+from homespun.model.gpt import GPT
 
 PAIRS = (("float32", "f32"), ("bfloat16", "bf16"), ("int8", "q8_0"))  # our weights, and the same in a GGUF file
 SMOLLM2_WRITTEN = 100
@@ -45,7 +47,7 @@ def measure(work: Work) -> Outcome:
             sides |= {f"ours, {weights}": ours, f"llama.cpp, {quantize}": theirs}
     if work.options.only != "small" and not work.smoke:
         import homespun
-        from homespun.interop import find_model
+        from homespun.interop.find import find_model
 
         opened = homespun.load("smollm2", device="cpu")
         engine = Engine(opened.model, weights=work.options.smollm2, streams=1, wait=True)
@@ -67,9 +69,9 @@ def measure(work: Work) -> Outcome:
 
 def small_model(work: Work) -> tuple[GPT, dict[str, Path]]:
     """The model of `benchmarks.generation`, and its files."""
-    from homespun.interop.gguf_write import write_gguf
-    from homespun.interop.gguf_write_tokenizer import tokenizer_settings
-    from homespun.tokenizer import build
+    from homespun.interop.gguf.write import write_gguf
+    from homespun.interop.gguf.write_tokenizer import tokenizer_settings
+    from homespun.tokenizer.make import build
 
     model = model_to_write(work, smoke_width=96)
     tokenizer = build("char", alphabet=ALPHABET, documents=1, pieces=lambda: iter([""]))

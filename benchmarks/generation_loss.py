@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 import homespun
 from benchmarks.pairs import Benchmark, Outcome, Row, Work
-from homespun.api import LanguageModel
-from homespun.generation import Engine
+from homespun.api.language_model import LanguageModel
+from homespun.generation.engine import Engine
 from homespun.generation.pages import pages_for
 from homespun.generation.reading import KeptPages
-from homespun.generation.rows import Rows
 from homespun.generation.settings import KINDS
+from homespun.kernels.decoding.rows import Rows
 
 WINDOWS = 200
 TINY = {"n_layer": 1, "n_head": 1, "n_embd": 16, "batch_size": 4, "compile": "no"}

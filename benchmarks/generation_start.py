@@ -30,9 +30,10 @@ def measure(work: Work) -> Outcome:
 
 
 def small_model(folder: Path) -> Path:
-    from homespun.checkpoint import save_model
-    from homespun.model import GPT, GPTConfig
-    from homespun.tokenizer import build
+    from homespun.checkpoint.folder import save_model
+    from homespun.model.config import GPTConfig
+    from homespun.model.gpt import GPT
+    from homespun.tokenizer.make import build
 
     torch.manual_seed(0)
     tokenizer = build("char", alphabet=ALPHABET, documents=1, pieces=lambda: iter([""]))

@@ -195,7 +195,7 @@ def machine() -> dict[str, Any]:
     """What a reader needs to know of this machine, and nothing that names it."""
     import torch
 
-    from homespun.device import describe_machine
+    from homespun.machine.device import describe_machine
 
     facts = describe_machine("cpu")
     return {

@@ -93,8 +93,8 @@ def encoded(side: str, text: Path, tokenizer: Path, folder: Path, threads: int) 
 
 def trained(text: Path, folder: Path, size: int) -> Path:
     """A tokenizer trained on that text, saved."""
-    from homespun.text import read
-    from homespun.tokenizer import build
+    from homespun.text.sources import read
+    from homespun.tokenizer.make import build
 
     corpus = read(text)
     survey = corpus.survey()

@@ -86,7 +86,7 @@ def write_text(path: Path, megabytes: float, *, smoke: bool) -> dict[str, int]:
 
 def named_documents() -> Iterator[str]:
     from homespun.errors import DownloadFailed
-    from homespun.text import read
+    from homespun.text.sources import read
 
     for name in ("shakespeare", "shakespeare-plays", "python"):
         try:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.worker import Worker
-from homespun.cli.allocator import tunables
-from homespun.cli.threads import SPINS
+from homespun.machine.allocator import tunables
+from homespun.machine.threads import SPINS
 
 WARM_UP = 5  # steps before anything is timed: the first compiles, the next ones settle the memory
 

@@ -20,10 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun.device import autocast, choose_dtype, compiler
-from homespun.evaluation.selftest import matmul_rate
-from homespun.model import GPTConfig, build, flops_per_token, number_of_parameters
-from homespun.training.by_hand import eager
+from homespun.kernels.eager import eager
+from homespun.kernels.selfcheck import matmul_rate
+from homespun.machine.device import autocast, choose_dtype, compiler
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import build
+from homespun.model.size import flops_per_token, number_of_parameters
 from homespun.training.compiled import forms
 from homespun.training.optimizer import Optimizers
 

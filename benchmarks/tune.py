@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from homespun.device import autocast, choose_dtype
-from homespun.finetuning.plan import TuningPlan
+from homespun.machine.device import autocast, choose_dtype
+from homespun.planning.tuning_plan import TuningPlan
 from homespun.training.optimizer import Optimizers
 
 BATCHES = 8
@@ -29,11 +29,11 @@ Step = Callable[[Tensor], float]
 
 def our_way(folder: Path, rank: int, rows: int, length: int) -> tuple[Step, int]:
     """The step as `finetuning/loop.py` takes it."""
-    from homespun.checkpoint import load_config, load_model
+    from homespun.checkpoint.folder import load_config, load_model
     from homespun.finetuning.learner import Learner
-    from homespun.finetuning.quick import can_be_quick
     from homespun.finetuning.run import prepared_model
-    from homespun.model import number_of_parameters
+    from homespun.kernels.quick import can_be_quick
+    from homespun.model.size import number_of_parameters
 
     dtype = choose_dtype("auto", "cpu")
     computed_in = str(dtype).removeprefix("torch.")

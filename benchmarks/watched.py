@@ -15,7 +15,7 @@ def main() -> int:
     before_anything_is_loaded(sys.argv[1:])  # as the command does
     from benchmarks.commands import FIRST_STEP
     from homespun.cli import main as homespun
-    from homespun.training.lines import Lines
+    from homespun.training.log_lines import Lines
 
     plain = Lines.stepped
 

@@ -9,21 +9,16 @@ print(model.generate("Once", max_tokens=200, temperature=0.8, top_k=40, seed=1))
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from homespun.api import (
-        LanguageModel,
-        Planned,
-        TrainedModel,
-        TunedModel,
-        export,
-        finetune,
-        load,
-        plan,
-        show,
-        train,
-    )
+    from homespun.api.export import export
+    from homespun.api.finetune import TunedModel, finetune
+    from homespun.api.language_model import LanguageModel, TrainedModel, load
+    from homespun.api.plan import Planned, plan
+    from homespun.api.show import show
+    from homespun.api.train import train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,10 +35,16 @@ __all__ = [
     "train",
 ]
 
+_MODULES = {
+    "LanguageModel": "language_model",
+    "Planned": "plan",
+    "TrainedModel": "language_model",
+    "TunedModel": "finetune",
+    "load": "language_model",
+}
+
 
 def __getattr__(name: str) -> Any:  # nothing is imported before it is used
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from homespun import api
-
-    return getattr(api, name)
+    return getattr(import_module(f"{__name__}.api.{_MODULES.get(name, name)}"), name)

@@ -24,7 +24,8 @@ def open_text() -> tuple[str, bool]:
     Where that cannot be had, the first text that can, and a line that says so. Raises DownloadFailed
     where there is none at all, TextUnreadable for a wrong copy in $HOMESPUN_DATA.
     """
-    from homespun.text import default_corpus, read
+    from homespun.text.named import default_corpus
+    from homespun.text.sources import read
 
     try:
         corpus, is_shakespeare = read("shakespeare"), True

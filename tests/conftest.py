@@ -25,8 +25,8 @@ hypothesis.settings.load_profile("the same")
 @pytest.fixture(scope="session")
 def operations(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     """The library of the training step, compiled once for all tests; None where it cannot be."""
-    from homespun.native import make
-    from homespun.training.native.source import TRAINING
+    from homespun.kernels.training.source import TRAINING
+    from homespun.machine.builds import make
 
     path = TRAINING.place(tmp_path_factory.mktemp("native"))
     if path is None:

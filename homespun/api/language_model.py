@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 from homespun.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from homespun.dataset import Dataset, Split
-    from homespun.evaluation import Evaluation
-    from homespun.generation import Engine, Pieces
+    from homespun.dataset.preparation import Dataset
+    from homespun.dataset.shards import Split
+    from homespun.evaluation.loss import Evaluation
     from homespun.generation.constraint import Constraint
-    from homespun.model import GPT, Bigram
-    from homespun.tokenizer import Tokenizer
-    from homespun.training import Result
-    from homespun.training.course import Course
+    from homespun.generation.engine import Engine
+    from homespun.generation.text import Pieces
+    from homespun.model.bigram import Bigram
+    from homespun.model.gpt import GPT
+    from homespun.planning.base_plan import Course
+    from homespun.tokenizer.tokenizer import Tokenizer
+    from homespun.training.watcher import Result
 
 
 @dataclass
@@ -62,7 +65,8 @@ class LanguageModel:
         repetition_penalty, seed.
         Raises UnknownCharacter for a prompt with characters that the model never met, and UsageError.
         """
-        from homespun.generation import Sampling, generate_pieces
+        from homespun.generation.settings import Sampling
+        from homespun.generation.text import generate_pieces
 
         return generate_pieces(
             self.engine,
@@ -91,7 +95,7 @@ class LanguageModel:
     @cached_property
     def engine(self) -> Engine:
         """What writes: one for all texts, so that several streams are written together."""
-        from homespun.generation import Engine
+        from homespun.generation.engine import Engine
         from homespun.generation.stepping import worthwhile_weights
 
         weights = worthwhile_weights(self.model) if self.weights == "auto" else self.weights
@@ -111,7 +115,7 @@ class LanguageModel:
 
         weights: as the engine computes it when it writes with such weights; None: as training does.
         """
-        from homespun.evaluation import evaluate
+        from homespun.evaluation.loss import evaluate
 
         if weights is None:
             return evaluate(self.model, split, stride=stride, autocast=self.autocast())
@@ -121,14 +125,14 @@ class LanguageModel:
 
     def split_of(self, *text: str | Path, field: str | None = None) -> Split:
         """That text as ids, or, without one, the text that the model's run kept back."""
-        from homespun import text as texts
-        from homespun.dataset import prepare_text
+        from homespun.dataset.preparation import prepare_text
+        from homespun.text.sources import read
 
-        return prepare_text(texts.read(*text, field=field), self.tokenizer) if text else self.dataset().val
+        return prepare_text(read(*text, field=field), self.tokenizer) if text else self.dataset().val
 
     def autocast(self) -> Callable[[], AbstractContextManager[Any]]:
         """Makes the context in which the model computes as its device does it best."""
-        from homespun.device import autocast, choose_dtype
+        from homespun.machine.device import autocast, choose_dtype
 
         return autocast(self.model.device, choose_dtype("auto", self.model.device))
 
@@ -145,8 +149,8 @@ class LanguageModel:
 
     def dataset(self) -> Dataset:
         """The text of the run that made it, as ids, split as it was then."""
-        from homespun import text as texts
-        from homespun.dataset import prepare, reopen
+        from homespun.dataset.preparation import prepare, reopen
+        from homespun.text.sources import read
 
         plan = self.plan()
         if getattr(plan, "conversations", False):
@@ -156,7 +160,7 @@ class LanguageModel:
             )
         if dataset := reopen(plan.text_key, self.tokenizer):
             return dataset
-        corpus = texts.read(*plan.text, field=plan.field or None)
+        corpus = read(*plan.text, field=plan.field or None)
         if plan.text_key and corpus.survey().key != plan.text_key:
             raise CheckpointError(
                 f"The text of this run has changed since the model was trained: {', '.join(plan.text)}.",
@@ -187,8 +191,8 @@ def load(
     """
     import torch
 
-    from homespun.device import DTYPES, choose_device
-    from homespun.interop import open_model
+    from homespun.interop.open import open_model
+    from homespun.machine.device import DTYPES, choose_device
 
     if dtype is not None and dtype not in DTYPES:
         raise UsageError(f"There is no dtype {dtype!r}.", f"Take one of: {', '.join(DTYPES)}.")

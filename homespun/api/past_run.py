@@ -12,7 +12,7 @@ from homespun.api.portrait import Training
 from homespun.errors import CheckpointError, HomespunError
 
 if TYPE_CHECKING:
-    from homespun.training.course import Course
+    from homespun.planning.base_plan import Course
     from homespun.training.watcher import Record
 
 LARGEST_METRICS = 2**26  # bytes
@@ -35,8 +35,8 @@ def training_of(folder: Path) -> Training | None:
 
 def plan_of(path: Path) -> Course:
     """A plan of training, or of fine-tuning. Raises CheckpointError, UnknownSetting."""
-    from homespun.finetuning.plan import TuningPlan
-    from homespun.training import Plan
+    from homespun.planning.plan import Plan
+    from homespun.planning.tuning_plan import TuningPlan
 
     try:
         return Plan.load(path)

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from homespun.checkpoint.atomic import json_text, replacing_files
 from homespun.checkpoint.fields import Fields, brief, read_json
 from homespun.checkpoint.hf_names import layout, only_here
 from homespun.checkpoint.place import INDEX, WEIGHTS
 from homespun.checkpoint.tensors import opened, read_header, write_tensors
 from homespun.checkpoint.weights import FLOATS, shapes_of
 from homespun.errors import CheckpointError
-from homespun.model import GPTConfig
+from homespun.machine.atomic import json_text, replacing_files
+from homespun.model.config import GPTConfig
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

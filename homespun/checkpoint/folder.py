@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from homespun.checkpoint.atomic import json_text, replacing_files
 from homespun.checkpoint.fields import read_json
 from homespun.checkpoint.hf_names import from_hf, generation_to_hf, layout, to_hf
 from homespun.checkpoint.place import CONFIG, GENERATION, WEIGHTS, model_folder
@@ -31,10 +30,13 @@ from homespun.checkpoint.weights import (
     without_memory,
 )
 from homespun.errors import CheckpointError, HomespunError
-from homespun.model import GPT, Bigram, BigramConfig, GPTConfig
+from homespun.machine.atomic import json_text, replacing_files
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import GPT
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 MOST_ROTARY_NUMBERS = 2**27  # 0.5 GiB of angles: a context of a million tokens with the usual heads
 
@@ -73,12 +75,12 @@ def load_model(
     dtype: None takes the weights as they are stored. Raises CheckpointError where the folder
     is missing or incomplete, or says something that is not so, and TokenizerError.
     """
-    from homespun import tokenizer as tokenizers
+    from homespun.tokenizer.open import load as load_tokenizer
 
     folder = model_folder(folder)
     with undisturbed(folder):
         config = load_config(folder)
-        tokenizer = tokenizers.load(folder)
+        tokenizer = load_tokenizer(folder)
         if tokenizer.vocab_size > config.vocab_size:
             raise CheckpointError(
                 f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",

@@ -16,8 +16,7 @@ from typing import Any
 
 from homespun.checkpoint.fields import REQUIRED, Fields, brief
 from homespun.errors import CheckpointError, ModelError
-from homespun.model import FAMILIES, BigramConfig, GPTConfig
-from homespun.model.config import LIMITS
+from homespun.model.config import FAMILIES, LIMITS, BigramConfig, GPTConfig
 
 SHAPES = {"modern": "qwen3", "llama": "llama", "gpt2": "gpt2"}  # family -> model_type
 ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM", "gpt2": "GPT2LMHeadModel"}

@@ -20,8 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from homespun.checkpoint.atomic import replacing
 from homespun.errors import CheckpointError
+from homespun.machine.atomic import replacing
 
 CODES = {
     torch.float64: "F64",

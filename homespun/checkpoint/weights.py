@@ -15,7 +15,9 @@ from homespun.checkpoint.hf_names import Layout, layout, only_here, usual_name
 from homespun.checkpoint.place import INDEX, WEIGHTS, no_weights
 from homespun.checkpoint.tensors import DTYPES, StoredTensor, opened, read_header
 from homespun.errors import CheckpointError
-from homespun.model import GPT, Bigram, BigramConfig, GPTConfig, build
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import GPT, build
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 FIRST_BLOCK = "blocks.0."

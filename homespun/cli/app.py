@@ -16,11 +16,11 @@ from importlib import import_module
 import click
 
 from homespun import __version__
-from homespun.cli.allocator import keep_memory_between_steps
-from homespun.cli.telling import tell
-from homespun.cli.threads import sleep_soon
-from homespun.device import matrix_units
+from homespun.cli.errors import tell
 from homespun.errors import UsageError
+from homespun.machine.allocator import keep_memory_between_steps
+from homespun.machine.device import matrix_units
+from homespun.machine.threads import sleep_soon
 
 # In the order in which a person meets them. What each does in one line is told here, and only here.
 VERBS = {
@@ -117,7 +117,7 @@ def before_anything_is_loaded(arguments: Sequence[str]) -> None:
     if "--qlora" not in arguments:
         keep_memory_between_steps()
     if arguments[0] == "train" and not {"-h", "--help"} & set(arguments):
-        from homespun.training.native.source import MADE_FOR, TRAINING
+        from homespun.kernels.training.source import MADE_FOR, TRAINING
 
         if MADE_FOR & set(matrix_units()):
             TRAINING.compile_beside(in_haste=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homespun.cli.chat_terminal import Screen
-from homespun.cli.writing import prepare_to_write, sampling_options, weights_option
+from homespun.cli.screens.writing import prepare_to_write, sampling_options, weights_option
 from homespun.errors import HomespunError, TextNotFound, TextUnreadable, UsageError
 from homespun.generation.settings import Sampling, whole
 
 if TYPE_CHECKING:
-    from homespun.api import LanguageModel
+    from homespun.api.language_model import LanguageModel
     from homespun.generation.chat import Answer, Conversation, Manuscript
 
 LONGEST_ANSWER = 1000  # tokens
@@ -53,9 +53,9 @@ def command(model: str, system: str, max_tokens: int | None, weights: str, **set
     sampling = Sampling(**settings)
     if max_tokens is not None:
         whole("max_tokens", max_tokens, "a whole number of at least 1", at_least=1)
-    from homespun import api
+    import homespun
 
-    opened = api.load(model, weights=weights)
+    opened = homespun.load(model, weights=weights)
     prepare_to_write(opened)
     talk = talk_with(opened, system, max_tokens)
     session = Session(talk, sampling, Screen())

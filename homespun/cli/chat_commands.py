@@ -79,8 +79,8 @@ def temperature(session: Session, argument: str) -> None:
 
 
 def save(session: Session, argument: str) -> None:
-    from homespun.checkpoint.atomic import json_text, write_atomically
     from homespun.generation.chat import Conversation
+    from homespun.machine.atomic import json_text, write_atomically
 
     path = path_of(argument, "save")
     if path.exists() and path.resolve() not in session.own_files:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homespun.cli.plain import colours, shows_unicode, visible, write
-from homespun.cli.telling import complaint_about, fit
+from homespun.cli.errors import complaint_about, fit
+from homespun.cli.screens.plain import colours, shows_unicode, visible, write
 from homespun.errors import HomespunError, TextUnreadable
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from homespun.cli.app import Commands
-from homespun.cli.plain import json_option, print_json, visible
+from homespun.cli.screens.plain import json_option, print_json, visible
 from homespun.errors import NotEnoughText
 
 if TYPE_CHECKING:
-    from homespun.cli.preview import Preview
-    from homespun.dataset import Examination
-    from homespun.text import Description
+    from homespun.cli.screens.preview import Preview
+    from homespun.dataset.doctor import Examination
+    from homespun.text.description import Description
 
 NAMES = {" ": "space", "\n": "newline", "\t": "tab"}
 LINES_SHOWN = 8
@@ -41,7 +41,7 @@ def list_command(as_json: bool) -> None:
 
     Each name stands for a TEXT in every command. Without a TEXT, train takes the first of them that can be had.
     """
-    from homespun.text import named_corpora
+    from homespun.text.named import named_corpora
 
     corpora = [
         {
@@ -82,13 +82,15 @@ def show_command(text: tuple[str, ...], field: str | None, tokenizer: str, as_js
       homespun data show ~/letters/ --tokenizer bpe:1000
       homespun data show chat.jsonl --field message
     """
-    from homespun import text as texts
-    from homespun.cli.preview import preview
-    from homespun.cli.screen import working
+    from homespun.cli.screens.preview import preview
+    from homespun.cli.screens.terminal import working
+    from homespun.text.description import describe
+    from homespun.text.named import default_corpus
+    from homespun.text.sources import read
 
     with working("reading"):
-        corpus = texts.read(*text, field=field) if text else texts.default_corpus()[0]
-        description = texts.describe(corpus)
+        corpus = read(*text, field=field) if text else default_corpus()[0]
+        description = describe(corpus)
         try:
             planned: Preview | NotEnoughText = preview(corpus, tokenizer)
         except NotEnoughText as problem:
@@ -116,12 +118,13 @@ def doctor_command(text: tuple[str, ...], field: str | None, as_json: bool) -> N
       homespun data doctor ~/letters/
       homespun data doctor chat.jsonl --field message --json
     """
-    from homespun import text as texts
-    from homespun.cli.screen import working
-    from homespun.dataset import examine
+    from homespun.cli.screens.terminal import working
+    from homespun.dataset.doctor import examine
+    from homespun.text.named import default_corpus
+    from homespun.text.sources import read
 
     with working("examining"):
-        examination = examine(texts.read(*text, field=field) if text else texts.default_corpus()[0])
+        examination = examine(read(*text, field=field) if text else default_corpus()[0])
     if as_json:
         print_json(examination)
     else:
@@ -131,7 +134,7 @@ def doctor_command(text: tuple[str, ...], field: str | None, as_json: bool) -> N
 def show_names(corpora: list[dict[str, str]]) -> None:
     from rich.text import Text
 
-    from homespun.cli.screen import console, table
+    from homespun.cli.screens.terminal import console, table
 
     found = table("name", "what it is")
     found.columns[0].no_wrap = True
@@ -150,7 +153,7 @@ def show_names(corpora: list[dict[str, str]]) -> None:
 
 
 def show(description: Description, planned: Preview | NotEnoughText) -> None:
-    from homespun.cli.screen import console, facts, indented
+    from homespun.cli.screens.terminal import console, facts, indented
 
     out = console()
     out.print(facts(found_in(description, out.width - LABELS), description.title))
@@ -168,8 +171,8 @@ def show(description: Description, planned: Preview | NotEnoughText) -> None:
 def show_examination(examination: Examination) -> None:
     from rich.text import Text
 
-    from homespun.cli.screen import console
-    from homespun.cli.telling import folded
+    from homespun.cli.errors import folded
+    from homespun.cli.screens.terminal import console
 
     def say(sentence: str, indent: str) -> None:
         out.print(Text("\n".join(folded(sentence, min(out.width, WIDEST), indent))))
@@ -196,7 +199,7 @@ def show_examination(examination: Examination) -> None:
 
 def found_in(description: Description, width: int) -> list[tuple[str, str]]:
     """What the text holds, line by line; width is the room for what is said of each."""
-    from homespun.cli.screen import flow, size_in_words
+    from homespun.cli.screens.terminal import flow, size_in_words
 
     d = description
     twice = f", {d.duplicates:,} of them a copy of another" if d.duplicates else ""

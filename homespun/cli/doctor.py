@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from homespun import __version__
-from homespun.cli.plain import json_option, print_json, shows_unicode
+from homespun.cli.screens.plain import json_option, print_json, shows_unicode
 
 if TYPE_CHECKING:
-    from homespun.device import Machine
-    from homespun.evaluation.selftest import CompileCheck, ModelCheck
+    from homespun.kernels.selfcheck import CompileCheck, ModelCheck
+    from homespun.machine.device import Machine
 
 LITTLE_MEMORY = 2 * 10**9  # bytes; PyTorch alone takes a good part of one of them
 LITTLE_DISK = 2 * 10**9
@@ -66,9 +66,9 @@ def examine(device_name: str) -> Report:
     """Looks, tests and measures. Raises DeviceError where there is no such device."""
     import torch
 
-    from homespun.device import DTYPES, choose_device, choose_dtype, describe_machine
-    from homespun.evaluation.selftest import check_compiled, check_model, matmul_rate
-    from homespun.fetch import cache_folder
+    from homespun.fetch.cache import cache_folder
+    from homespun.kernels.selfcheck import check_compiled, check_model, matmul_rate
+    from homespun.machine.device import DTYPES, choose_device, choose_dtype, describe_machine
 
     device = choose_device(device_name)
     cache = cache_folder()
@@ -139,7 +139,7 @@ def verdict(report: Report) -> list[str]:
 
 
 def show(report: Report) -> None:
-    from homespun.cli.screen import console, facts, size_in_words
+    from homespun.cli.screens.terminal import console, facts, size_in_words
 
     machine, check, out = report.machine, report.check, console()
     yes, no = ("✓", "✗") if shows_unicode(out.file) else ("yes", "NO")

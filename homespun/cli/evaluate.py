@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homespun.cli.plain import json_option, print_json
+from homespun.cli.screens.plain import json_option, print_json
 from homespun.errors import UsageError
 from homespun.generation.settings import KINDS
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from homespun.api import LanguageModel
-    from homespun.dataset import Split
-    from homespun.evaluation import Calibration, Evaluation, Memorisation
+    from homespun.api.language_model import LanguageModel
+    from homespun.dataset.shards import Split
+    from homespun.evaluation.calibration import Calibration
+    from homespun.evaluation.loss import Evaluation
+    from homespun.evaluation.memorisation import Memorisation
 
 # What a model writes to see what it knows by heart: it goes on from pieces of the held-out text.
 SAMPLES, SAMPLE_TOKENS, PROMPT_TOKENS = 16, 256, 16
@@ -76,11 +78,11 @@ def command(
         raise UsageError(
             "A second model and other weights are two comparisons.", "Take --against and --weights one by one."
         )
-    from homespun import api
-    from homespun.cli.screen import working
+    import homespun
+    from homespun.cli.screens.terminal import working
 
-    opened = api.load(model)
-    other = api.load(against) if against else None
+    opened = homespun.load(model)
+    other = homespun.load(against) if against else None
     with working("measuring"):
         split = opened.split_of(*text, field=field)
         result = opened.evaluate_split(split, stride=stride, weights="float32" if weights else None)
@@ -96,7 +98,7 @@ def command(
     if as_json:
         print_json(report.as_object())
     else:
-        from homespun.cli.evaluate_screen import show
+        from homespun.cli.screens.evaluation import show
 
         show(report)
 
@@ -159,7 +161,7 @@ def measured_beside(
     name: str, other: LanguageModel, opened: LanguageModel, split: Split, stride: int | None
 ) -> Beside:
     """The other model on the text of that split, whatever its tokenizer."""
-    from homespun.evaluation import same_text
+    from homespun.evaluation.comparison import same_text
 
     theirs = same_text(split, opened.tokenizer, other.tokenizer)
     result = other.evaluate_split(theirs, stride=stride)
@@ -167,14 +169,14 @@ def measured_beside(
 
 
 def calibrated(opened: LanguageModel, split: Split, stride: int | None) -> Calibration:
-    from homespun.evaluation import calibrate
+    from homespun.evaluation.calibration import calibrate
 
     return calibrate(opened.model, split, stride=stride, autocast=opened.autocast())
 
 
 def memorised(opened: LanguageModel, split: Split) -> Memorisation:
     """What of the split, and of what the model writes, stands in the text that it was trained on."""
-    from homespun.evaluation import memorisation
+    from homespun.evaluation.memorisation import memorisation
 
     dataset = opened.dataset()
     return memorisation(dataset, opened.tokenizer, written(opened, split.ids), split.ids)
@@ -184,7 +186,8 @@ def written(opened: LanguageModel, ids: np.ndarray) -> list[np.ndarray]:
     """What the model writes on from places spread over a text, as ids, without what it was given."""
     import numpy as np
 
-    from homespun.generation import Sampling, generate_ids
+    from homespun.generation.settings import Sampling
+    from homespun.generation.text import generate_ids
 
     texts = []
     for number in range(SAMPLES):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homespun.cli.plain import json_option, print_json
+from homespun.cli.screens.plain import json_option, print_json
 
 if TYPE_CHECKING:
     from homespun.interop.export import Check, Exported
@@ -67,12 +67,12 @@ def command(model: str, as_json: bool, **options: Any) -> None:
       homespun export runs/shakespeare --to gguf --quantize q8_0 --check shakespeare
       homespun export smollm2 --to merged --dtype bfloat16 --out smollm2-folder
     """
-    from homespun import api
-    from homespun.cli.screen import working
+    import homespun
+    from homespun.cli.screens.terminal import working
 
     started = time.monotonic()
     with working("exporting, and comparing with the model"):
-        exported = api.export(model, **options)
+        exported = homespun.export(model, **options)
     seconds = round(time.monotonic() - started, 1)
     if as_json:
         print_json({**as_object(exported), "model": model, "seconds": seconds})
@@ -106,7 +106,7 @@ def check_as_object(check: Check) -> dict[str, Any]:
 
 def show(exported: Exported, seconds: float) -> None:
     """What was written, what it was compared by, what it costs, and how to use it."""
-    from homespun.cli.screen import size_in_words
+    from homespun.cli.screens.terminal import size_in_words
 
     size = size_in_words(exported.bytes)
     click.echo(f"{exported.out}: {size} in {exported.precision}, {seconds:,.1f} s\n")

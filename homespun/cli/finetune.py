@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homespun.cli.plain import json_option, print_json
+from homespun.cli.errors import INTERRUPTED
 from homespun.cli.run_options import length_options, process_start, run_options
-from homespun.cli.telling import INTERRUPTED
+from homespun.cli.screens.plain import json_option, print_json
 
 if TYPE_CHECKING:
-    from homespun.finetuning import TuningResult
+    from homespun.finetuning.run import TuningResult
 
 
 @click.command()
@@ -48,8 +48,8 @@ def command(
       homespun finetune --out runs/letters --resume
     """
     started = process_start()
-    from homespun.api.tuning import tune
-    from homespun.cli.tuning_screen import TuningLines, TuningLive, conclude
+    from homespun.api.finetune import tune
+    from homespun.cli.screens.tuning import TuningLines, TuningLive, conclude
 
     if as_json:
         result = tune(model, *text, settings=list(settings), watcher=TuningLines(), started=started, **options)

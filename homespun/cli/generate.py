@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homespun.cli.generate_request import Request, bias_of, prompt_of, schema_of, unescaped
-from homespun.cli.plain import colours, json_option, print_json, shows_unicode, visible, write
-from homespun.cli.writing import prepare_to_write, sampling_options, weights_option
+from homespun.cli.screens.plain import colours, json_option, print_json, shows_unicode, visible, write
+from homespun.cli.screens.writing import prepare_to_write, sampling_options, weights_option
 from homespun.generation.settings import Sampling
 
 if TYPE_CHECKING:
-    from homespun.api import LanguageModel
-    from homespun.generation import Pieces
+    from homespun.api.language_model import LanguageModel
+    from homespun.generation.text import Pieces
 
 
 @click.command()
@@ -113,9 +113,9 @@ def command(
         shown=shown or why is not None,
         why=why,
     )
-    from homespun import api
+    import homespun
 
-    opened = api.load(model, weights=weights)
+    opened = homespun.load(model, weights=weights)
     prepare_to_write(opened)
     tell_what_is_not_read(opened, request.prompt)
     if as_json:
@@ -147,7 +147,7 @@ def write_all(opened: LanguageModel, request: Request) -> dict[str, Any]:
             }
         )
         if request.shown:
-            from homespun.cli.insight_screen import as_object
+            from homespun.cli.screens.insight import as_object
 
             written[-1]["shown"] = as_object(opened, *read_and_written(pieces), request.why)
     seconds = time.perf_counter() - started
@@ -193,7 +193,7 @@ def show(prompt: str, pieces: Pieces) -> int:
 
 def show_insight(opened: LanguageModel, pieces: Pieces, why: int | None) -> int:
     """The text when all of it is there, with what the model had in mind; returns how many tokens were written."""
-    from homespun.cli.insight_screen import show
+    from homespun.cli.screens.insight import show
 
     for _ in pieces:
         pass

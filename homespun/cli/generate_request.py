@@ -12,9 +12,9 @@ from homespun.errors import TextNotFound, TextUnreadable, UsageError
 from homespun.generation.settings import Sampling
 
 if TYPE_CHECKING:
-    from homespun.api import LanguageModel
-    from homespun.generation import Pieces
-    from homespun.tokenizer import Tokenizer
+    from homespun.api.language_model import LanguageModel
+    from homespun.generation.text import Pieces
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 LARGEST_SCHEMA = 2**20  # bytes
 

@@ -47,7 +47,7 @@ class Lesson:
 
     def put(self) -> None:
         """Raises WriteFailed."""
-        from homespun.checkpoint.atomic import failures_told, write_atomically
+        from homespun.machine.atomic import failures_told, write_atomically
 
         with failures_told(self.destination.parent):
             self.destination.parent.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homespun.cli.plain import json_option, print_json, program
-from homespun.device import DTYPES
-from homespun.training import SIZES
-from homespun.training.plan import MODELS
+from homespun.cli.screens.plain import json_option, print_json, program
+from homespun.machine.device import DTYPES
+from homespun.planning.plan import MODELS
+from homespun.planning.search import SIZES
 
 if TYPE_CHECKING:
-    from homespun.api import Planned
+    from homespun.api.plan import Planned
 
 
 @click.command()
@@ -61,15 +61,15 @@ def command(
       homespun plan letters/ --minutes 30 --set n_layer=4
       homespun plan book.txt --out book.toml
     """
-    from homespun import api
-    from homespun.cli.live import Live
-    from homespun.training.lines import Lines
+    import homespun
+    from homespun.cli.screens.live import Live
+    from homespun.training.log_lines import Lines
 
     if as_json or not sys.stdout.isatty():
-        planned = api.plan(*text, settings=list(settings), watcher=Lines(), **options)
+        planned = homespun.plan(*text, settings=list(settings), watcher=Lines(), **options)
     else:
         with Live() as watcher:
-            planned = api.plan(*text, settings=list(settings), watcher=watcher, **options)
+            planned = homespun.plan(*text, settings=list(settings), watcher=watcher, **options)
     if out is not None:
         planned.plan.save(out)
     if as_json:
@@ -82,8 +82,8 @@ def show(planned: Planned, next_command: str) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from homespun.cli.plan_screen import plan_table, yardsticks
-    from homespun.cli.screen import console, size_in_words
+    from homespun.cli.screens.plan import plan_table, yardsticks
+    from homespun.cli.screens.terminal import console, size_in_words
     from homespun.dataset.doctor import briefly
 
     screen = console()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from homespun.cli.app import homespun
-from homespun.training import settable
+from homespun.planning.plan import settable
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 HEAD = """\

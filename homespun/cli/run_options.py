@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from homespun.device import DTYPES
+from homespun.machine.device import DTYPES
 
 Command = Callable[..., Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from homespun.cli.plain import json_option, print_json
+from homespun.cli.screens.plain import json_option, print_json
 
 
 @click.command()
@@ -24,14 +24,14 @@ def command(model: str, as_json: bool) -> None:
       homespun show smollm2
       homespun show model.gguf --json
     """
-    from homespun import api
-    from homespun.cli.screen import working
+    import homespun
+    from homespun.cli.screens.terminal import working
 
     with working("looking"):
-        portrait = api.show(model)
+        portrait = homespun.show(model)
     if as_json:
         print_json(portrait)
     else:
-        from homespun.cli.show_screen import show
+        from homespun.cli.screens.show import show
 
         show(portrait)

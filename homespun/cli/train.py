@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homespun.cli.plain import json_option, print_json
+from homespun.cli.errors import INTERRUPTED
 from homespun.cli.run_options import length_options, process_start, run_options
-from homespun.cli.telling import INTERRUPTED
-from homespun.training import SIZES
-from homespun.training.plan import MODELS
+from homespun.cli.screens.plain import json_option, print_json
+from homespun.planning.plan import MODELS
+from homespun.planning.search import SIZES
 
 if TYPE_CHECKING:
-    from homespun.training import Result
+    from homespun.training.watcher import Result
 
 
 @click.command()
@@ -61,16 +61,18 @@ def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **o
       homespun train --out runs/book --extend --minutes 20
     """
     started = process_start()
-    from homespun import api
-    from homespun.cli.live import Live, conclude
-    from homespun.training.lines import Lines
+    import homespun
+    from homespun.cli.screens.live import Live, conclude
+    from homespun.training.log_lines import Lines
 
     if as_json:
-        result = api.train(*text, settings=list(settings), watcher=Lines(), started=started, **options).result
+        result = homespun.train(*text, settings=list(settings), watcher=Lines(), started=started, **options).result
         print_json(outcome(result))
     else:
         with Live() if sys.stdout.isatty() else Lines(sys.stdout) as watcher:
-            result = api.train(*text, settings=list(settings), watcher=watcher, started=started, **options).result
+            result = homespun.train(
+                *text, settings=list(settings), watcher=watcher, started=started, **options
+            ).result
         conclude(result)
     if result.interrupted:
         raise click.exceptions.Exit(INTERRUPTED)

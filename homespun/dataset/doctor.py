@@ -17,21 +17,15 @@ from homespun.dataset.finding import SEVERITIES, Finding, Place, numbered, perce
 from homespun.dataset.odd_characters import OddCharacters
 from homespun.dataset.overlap import leakage
 from homespun.dataset.pipeline import parts
-from homespun.dataset.repeats import (
-    REPEATED_SOME,
-    Gutenberg,
-    Lines,
-    LongPassages,
-    told_leak,
-    told_repeated,
-)
+from homespun.dataset.repeats import REPEATED_SOME, Gutenberg, Lines, LongPassages, told_leak, told_repeated
 from homespun.dataset.splits import check_learnable, plan_splits
 from homespun.errors import NotEnoughText
-from homespun.tokenizer import choose
+from homespun.tokenizer.choose import choose
 
 if TYPE_CHECKING:
     from homespun.dataset.preparation import Dataset
-    from homespun.text import Corpus, Survey
+    from homespun.text.corpus import Corpus
+    from homespun.text.survey import Survey
 
 LOOKED_FOR = (
     "too little text",

@@ -17,8 +17,9 @@ import numpy as np
 from homespun.errors import TextUnreadable, UnknownCharacter
 
 if TYPE_CHECKING:
-    from homespun.text import Corpus, Survey
-    from homespun.tokenizer import Tokenizer
+    from homespun.text.corpus import Corpus
+    from homespun.text.survey import Survey
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 # What a tokenizer gets at once. Sub-word tokenizers take over 100 bytes of memory for a character at work.
 BUNDLE_CHARACTERS = 2**22

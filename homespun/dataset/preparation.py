@@ -27,11 +27,12 @@ from homespun.dataset.shards import (
 from homespun.dataset.splits import check_learnable, fit_context, plan_splits
 from homespun.dataset.unused import mark_used, remove_unused
 from homespun.errors import NotEnoughText, WriteFailed
-from homespun.fetch import cache_folder
+from homespun.fetch.cache import cache_folder
 
 if TYPE_CHECKING:
-    from homespun.text import Corpus, Survey
-    from homespun.tokenizer import Tokenizer
+    from homespun.text.corpus import Corpus
+    from homespun.text.survey import Survey
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 OnProgress = Callable[[int, int], None]  # characters done, characters in all
 

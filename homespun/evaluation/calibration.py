@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun.dataset import Split
+from homespun.dataset.shards import Split
 from homespun.evaluation.loss import batch_size_for
 from homespun.evaluation.mode import evaluation_mode
 from homespun.evaluation.positions import predictions

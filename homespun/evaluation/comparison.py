@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from homespun.dataset import Split
+from homespun.dataset.shards import Split
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 
 def same_text(split: Split, tokenizer: Tokenizer, other: Tokenizer) -> Split:

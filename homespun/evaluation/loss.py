@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from homespun.dataset import Split
 from homespun.dataset.batches import windows_at
+from homespun.dataset.shards import Split
 from homespun.errors import NotEnoughText
 from homespun.evaluation.mode import device_of, evaluation_mode
 from homespun.evaluation.positions import check_stride, predictions

@@ -18,8 +18,8 @@ from homespun.dataset.copies import copied_passages, least_length, longest_copy
 from homespun.dataset.ngrams import ladder, spread, write
 
 if TYPE_CHECKING:
-    from homespun.dataset import Dataset
-    from homespun.tokenizer import Tokenizer
+    from homespun.dataset.preparation import Dataset
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 MOST_HELD_OUT = 50_000  # tokens of the held-out text that are looked up
 MOST_SHOWN = 3  # passages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.finetuning.plan import TuningPlan
+from homespun.planning.tuning_plan import TuningPlan
 from homespun.training.card import WITH_TRANSFORMERS, fenced
 
 if TYPE_CHECKING:

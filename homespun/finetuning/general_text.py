@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from homespun.errors import UnknownCharacter
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 
 def general_passages(tokenizer: Tokenizer | None = None) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from homespun.finetuning.head_loss import head_loss
-from homespun.model import GPT, Bigram
+from homespun.kernels.head_loss import head_loss
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
 
 
 class Learner(nn.Module):

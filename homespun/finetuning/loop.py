@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from homespun.dataset import Dataset
-from homespun.evaluation import Evaluation, evaluate
+from homespun.dataset.preparation import Dataset
+from homespun.evaluation.loss import Evaluation, evaluate
 from homespun.evaluation.mode import evaluation_mode
 from homespun.finetuning.learner import Learner
-from homespun.finetuning.plan import TuningPlan
-from homespun.training.course import Course
+from homespun.planning.base_plan import Course
+from homespun.planning.tuning_plan import TuningPlan
 from homespun.training.loop import Loop
 
 TOKENS_AT_ONCE = 4096  # that an evaluation computes
@@ -42,7 +42,7 @@ class TuningLoop(Loop):
 
     def make_batches(self) -> Any:
         if self.reads_rows:
-            from homespun.finetuning.packing import PackedBatches
+            from homespun.conversations.packing import PackedBatches
 
             rows: Any = self.dataset.train
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from homespun.finetuning.memory import give_back
-from homespun.model import GPT
+from homespun.machine.memory import release_freed_memory
+from homespun.model.gpt import GPT
 
 
 class LoRALinear(nn.Module):
@@ -92,7 +92,7 @@ def add_lora(model: GPT, *, rank: int, alpha: float, dtype: torch.dtype, four_bi
                     base = make(layer.weight.to(dtype), layer.bias)
                     setattr(module, name, LoRALinear(base, rank, alpha / rank))
     if four_bits:
-        give_back()
+        release_freed_memory()
 
 
 def frozen_nf4() -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from homespun.checkpoint import save_model
 from homespun.checkpoint.adapter import (
     ADAPTER_WEIGHTS,
     Base,
@@ -20,18 +19,22 @@ from homespun.checkpoint.adapter import (
     read_changes,
     write_adapter,
 )
+from homespun.checkpoint.folder import save_model
 from homespun.checkpoint.place import WEIGHTS
-from homespun.dataset import Dataset, Split
-from homespun.evaluation import Evaluation, evaluate
+from homespun.dataset.preparation import Dataset
+from homespun.dataset.shards import Split
+from homespun.evaluation.loss import Evaluation, evaluate
 from homespun.finetuning.card import tuning_card
 from homespun.finetuning.learner import Learner, compute_blocks_again
 from homespun.finetuning.loop import TOKENS_AT_ONCE, TuningLoop, closing_tokens
 from homespun.finetuning.lora import LoRALinear, add_lora, lora_parts
-from homespun.finetuning.plan import TuningPlan
-from homespun.finetuning.planner import epochs
-from homespun.finetuning.quick import quicken
-from homespun.model import GPT, Bigram, number_of_parameters
-from homespun.tokenizer import Tokenizer
+from homespun.kernels.quick import quicken
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
+from homespun.model.size import number_of_parameters
+from homespun.planning.tuning_plan import TuningPlan
+from homespun.planning.tuning_planner import epochs
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.run import Run
 from homespun.training.watcher import Result
 

@@ -6,12 +6,13 @@ import time
 
 import torch
 
-from homespun.device import autocast
 from homespun.finetuning.learner import Learner
-from homespun.finetuning.memory import give_back
-from homespun.finetuning.plan import TuningPlan
 from homespun.finetuning.run import prepared_model
-from homespun.model import BigramConfig, GPTConfig, build
+from homespun.machine.device import autocast
+from homespun.machine.memory import release_freed_memory
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import build
+from homespun.planning.tuning_plan import TuningPlan
 
 TOKENS = 1024  # of a timed step
 STEPS = 2
@@ -25,7 +26,7 @@ def seconds_a_token(plan: TuningPlan, config: GPTConfig | BigramConfig) -> float
     with torch.random.fork_rng():
         torch.manual_seed(0)
         one, two = (timed(plan, config.with_(n_layer=number)) for number in layers)
-    give_back()
+    release_freed_memory()
     block = max(two - one, 0.1 * one)
     return (max(one - block, 0.0) + config.n_layer * block) / TOKENS
 

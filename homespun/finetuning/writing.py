@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from homespun.evaluation.mode import evaluation_mode
-from homespun.model import GPT, Bigram, KVCache
+from homespun.model.bigram import Bigram
+from homespun.model.cache import KVCache
+from homespun.model.gpt import GPT
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 TEMPERATURE = 0.8
 

@@ -22,9 +22,10 @@ from homespun.generation.stopping import StopStrings
 from homespun.generation.text import Pieces, characters_after, generate_pieces, submit
 
 if TYPE_CHECKING:
-    from homespun.model import GPT, Bigram
-    from homespun.tokenizer import Tokenizer
+    from homespun.model.bigram import Bigram
+    from homespun.model.gpt import GPT
     from homespun.tokenizer.chat_template import ChatTokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 ROLES = ("user", "assistant")
 LEAST_ROOM = 4  # for an answer: at least one part in so many of what the model looks at

@@ -18,7 +18,7 @@ from torch import Tensor
 from homespun.errors import MissingExtra, ModelError, UnknownCharacter, UsageError
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 
 class Constraint(Protocol):

@@ -21,9 +21,11 @@ from homespun.generation.reading import KeptPages, Reader, WholeWindow
 from homespun.generation.request import Request
 from homespun.generation.settings import KINDS
 from homespun.generation.stepping import quickest_step
-from homespun.generation.weights import version
 from homespun.generation.writing import Token, Writing, choose_for_all
-from homespun.model import GPT, Bigram, GPTConfig
+from homespun.kernels.decoding.weights import version
+from homespun.model.bigram import Bigram
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
 
 MOST_WAITING = 1000
 WORTH_COMPILING = 2000  # tokens: what they cost more without the compiled step is what compiling costs
@@ -159,7 +161,7 @@ class Engine:
             return
         before, self.plainly = self.plainly, self.plainly + tokens
         if before < WORTH_COMPILING <= self.plainly and self.model.device.type == "cpu":
-            from homespun.generation.native.source import STEP
+            from homespun.kernels.decoding.source import STEP
 
             STEP.compile_beside()
 
@@ -204,7 +206,7 @@ class Engine:
         return KeptPages(step, self.model.config.context_length)
 
     def number_of_pages(self) -> int:
-        from homespun.device import memory_free
+        from homespun.machine.device import memory_free
 
         wanted = self.streams * pages_for(self.model.config.context_length)
         if self.memory is not None:
@@ -212,7 +214,7 @@ class Engine:
         return min(wanted, max(memory_free(self.model.device) // 4 // self.bytes_of_a_page(), 1))
 
     def bytes_of_a_page(self) -> int:
-        from homespun.generation.native.native_step import bytes_kept, numbers_in_a_page
+        from homespun.kernels.decoding.native_step import bytes_kept, numbers_in_a_page
 
         assert isinstance(self.model.config, GPTConfig)
         return numbers_in_a_page(self.model.config) * bytes_kept(self.weights)

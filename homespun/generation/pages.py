@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-PAGE = 16  # tokens; `native/step.cpp` knows it, too
+from homespun.kernels.decoding.rows import PAGE
 
 # What a full page holds: the page that stands before it in the text, as its serial number, and its own tokens.
 Key = tuple[int, tuple[int, ...]]

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from homespun.generation.pages import Pages
-from homespun.generation.rows import Rows, Step
 from homespun.generation.window import window_start
 from homespun.generation.writing import Writing
-from homespun.model import GPT, Bigram
+from homespun.kernels.decoding.rows import Rows, Step
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
 
 ROWS_AT_ONCE = 256  # a long prompt is read in parts of that many tokens, and the other texts go on in between
 

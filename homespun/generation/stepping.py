@@ -11,17 +11,18 @@ from torch.nn import functional as F
 from homespun.errors import ModelError
 from homespun.generation.pages import pages_for
 from homespun.generation.reading import ROWS_AT_ONCE
-from homespun.generation.rows import Rows, Step
-from homespun.model import GPT, Bigram
+from homespun.kernels.decoding.rows import Rows, Step
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
 
 LARGE = 25_000_000  # parameters: 100 MB in float32
 
 
 def quickest_step(model: GPT, weights: str, pages: int, *, wait: bool = False) -> Step:
     """The compiled step where it is there, or (wait) can be made now; else the one in PyTorch."""
-    from homespun.generation.native.native_step import NativeStep, opened
-    from homespun.generation.native.source import STEP
     from homespun.generation.torch_step import TorchStep
+    from homespun.kernels.decoding.native_step import NativeStep, opened
+    from homespun.kernels.decoding.source import STEP
 
     path = STEP.library(wait=wait) if model.device.type == "cpu" else None
     found = None if path is None else opened(path)
@@ -36,7 +37,7 @@ def worthwhile_weights(model: GPT | Bigram) -> str:
     who have looked: it added 0.0005 to the loss of a model of 1.4 million parameters that homespun had trained,
     and 0.055 to that of SmolLM2, where bfloat16 added nothing to either.
     """
-    from homespun.generation.native.source import STEP
+    from homespun.kernels.decoding.source import STEP
 
     large = isinstance(model, GPT) and model.number_of_parameters() >= LARGE
     return "bfloat16" if large and model.device.type == "cpu" and STEP.can_be_had() else "float32"

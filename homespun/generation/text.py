@@ -17,10 +17,12 @@ from homespun.errors import UnknownCharacter
 from homespun.generation.engine import Engine, Stream
 from homespun.generation.request import Request
 from homespun.generation.stopping import StopStrings
-from homespun.model import GPT, Bigram
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer, TokenStream
+    from homespun.tokenizer.stream import TokenStream
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 
 def generate_ids(

@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from homespun.generation.pages import PAGE
-from homespun.generation.rows import Rows
-from homespun.generation.weights import LayerWeights, Matrix, Norm, rounded, weights_of
-from homespun.model import GPT, GPTConfig
+from homespun.kernels.decoding.rows import Rows
+from homespun.kernels.decoding.weights import LayerWeights, Matrix, Norm, rounded, weights_of
 from homespun.model.attention import attend_fused
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
 from homespun.model.rotary import rotate
 
 

@@ -15,10 +15,11 @@ from homespun.checkpoint.adapter import AdapterConfig, Base, Change, is_adapter,
 from homespun.checkpoint.weights import weight_files
 from homespun.errors import CheckpointError
 from homespun.interop.find import PACKAGED, find_model
-from homespun.model import GPT, Bigram
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import Tokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 # A fingerprint reads so many pieces of a file, spread over it: training changes every number.
 PIECES = 64
@@ -32,8 +33,8 @@ def open_adapter(
 
     Raises CheckpointError where the base is gone or is another one, and where the adapter asks for what we lack.
     """
-    from homespun import tokenizer as tokenizers
     from homespun.interop.open import open_model
+    from homespun.tokenizer.open import load as load_tokenizer
 
     adapter = read_adapter_config(folder)
     place = base_of(folder, adapter)
@@ -45,7 +46,7 @@ def open_adapter(
         )
     merge(model, read_changes(folder, adapter, model.config))
     if (folder / "tokenizer.json").is_file():
-        tokenizer = tokenizers.load(folder)
+        tokenizer = load_tokenizer(folder)
         if tokenizer.vocab_size > model.config.vocab_size:
             raise CheckpointError(
                 f"{folder}: its tokenizer has {tokenizer.vocab_size:,} tokens, and its base "

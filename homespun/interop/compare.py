@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from homespun.model import GPT, Bigram
-from homespun.tokenizer import Tokenizer
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
+from homespun.tokenizer.tokenizer import Tokenizer
 
 LONGEST_WINDOW = 256  # tokens that are computed at a time
 LIKELY = math.log(0.01)  # differences are looked for among tokens that are at least so likely

@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-from homespun.checkpoint import load_model, save_model
-from homespun.checkpoint.atomic import replacing_files
+from homespun.checkpoint.folder import load_model, save_model
 from homespun.checkpoint.place import CONFIG
 from homespun.errors import CheckpointError, UsageError
 from homespun.interop import llama_cpp
@@ -31,16 +30,18 @@ from homespun.interop.compare import (
     windows,
 )
 from homespun.interop.export_card import export_card
-from homespun.interop.gguf import load_gguf
-from homespun.interop.gguf_file import read_gguf
-from homespun.interop.gguf_tokenizer import STAND_IN
-from homespun.interop.gguf_write import BLOCK, QUANTIZATIONS, WHOLE, write_gguf
-from homespun.interop.gguf_write_tokenizer import tokenizer_settings
+from homespun.interop.gguf.file import read_gguf
+from homespun.interop.gguf.load import load_gguf
+from homespun.interop.gguf.tokenizer import STAND_IN
+from homespun.interop.gguf.write import BLOCK, QUANTIZATIONS, WHOLE, write_gguf
+from homespun.interop.gguf.write_tokenizer import tokenizer_settings
 from homespun.interop.modelfile import modelfile
 from homespun.interop.origin import SAMPLING, Origin
 from homespun.interop.probes import known_part, trials
-from homespun.model import GPT, Bigram
-from homespun.tokenizer import Tokenizer
+from homespun.machine.atomic import replacing_files
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
+from homespun.tokenizer.tokenizer import Tokenizer
 
 # How far what the models expect may be apart, in nats a token (Kullback-Leibler), before it is no copy any more.
 # Measured exports stay ten times below. For few bits it is what no one would call the same model.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from homespun.checkpoint import only_here
+from homespun.checkpoint.hf_names import only_here
 from homespun.interop.origin import Origin
-from homespun.model import GPT, Bigram
+from homespun.model.bigram import Bigram
+from homespun.model.gpt import GPT
 
 CARD = """\
 ---

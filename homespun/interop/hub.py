@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from homespun.errors import DownloadFailed, MissingExtra
-from homespun.fetch import cache_folder, written_whole
+from homespun.fetch.cache import cache_folder, written_whole
 
 WANTED = [
     "*.safetensors",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from homespun.errors import HomespunError
-from homespun.tokenizer import Tokenizer
 from homespun.tokenizer.chat_template import ChatTemplate, chat_tokenizer
+from homespun.tokenizer.tokenizer import Tokenizer
 
 ROLES = ("system", "user", "assistant")
 # Ollama's names of the settings that it shares with us.

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from homespun.checkpoint import load_config, load_model
 from homespun.checkpoint.adapter import is_adapter
+from homespun.checkpoint.folder import load_config, load_model
 from homespun.checkpoint.place import model_folder
 from homespun.errors import CheckpointError
 from homespun.interop.adapter import open_adapter
 from homespun.interop.find import find_model
-from homespun.interop.gguf import load_gguf
-from homespun.interop.gguf_config import config_of
-from homespun.interop.gguf_file import read_gguf
-from homespun.interop.gguf_tokenizer import tokenizer_of
+from homespun.interop.gguf.config import config_of
+from homespun.interop.gguf.file import read_gguf
+from homespun.interop.gguf.load import load_gguf
+from homespun.interop.gguf.tokenizer import tokenizer_of
 
 if TYPE_CHECKING:
-    from homespun.model import GPT, Bigram, BigramConfig, GPTConfig
-    from homespun.tokenizer import Tokenizer
+    from homespun.model.bigram import Bigram
+    from homespun.model.config import BigramConfig, GPTConfig
+    from homespun.model.gpt import GPT
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 
 def open_model(
@@ -42,7 +44,7 @@ def look_into(place: Path) -> tuple[GPTConfig | BigramConfig, Tokenizer]:
 
     Raises CheckpointError, TokenizerError; of an adapter, too, which has no shape of its own.
     """
-    from homespun import tokenizer as tokenizers
+    from homespun.tokenizer.open import load as load_tokenizer
 
     if place.is_file() and place.suffix.lower() == ".gguf":
         file = read_gguf(place)
@@ -53,7 +55,7 @@ def look_into(place: Path) -> tuple[GPTConfig | BigramConfig, Tokenizer]:
             f"Make a whole model of it first:  homespun export {place} --to merged",
         )
     config = load_config(place)
-    return config, tokenizers.load(model_folder(place))
+    return config, load_tokenizer(model_folder(place))
 
 
 def loader_of(place: Path) -> Callable[..., tuple[GPT | Bigram, Tokenizer]]:

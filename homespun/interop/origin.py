@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from homespun.checkpoint import read_json
+from homespun.checkpoint.fields import read_json
 from homespun.checkpoint.place import GENERATION
 from homespun.errors import CheckpointError
-from homespun.interop.gguf_file import read_gguf
+from homespun.interop.gguf.file import read_gguf
 
 CARD = "README.md"
 ADAPTER = "adapter_config.json"

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from homespun.errors import UnknownCharacter
-from homespun.tokenizer import Tokenizer
+from homespun.tokenizer.tokenizer import Tokenizer
 
 # Said in the report as "a general text". Plain prose, some code, some numbers, other alphabets.
 GENERAL = """\

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from homespun.errors import DownloadFailed, TextNotFound, TextUnreadable
-from homespun.fetch import archive_members, cache_folder, download, package_archive, sha256_of
+from homespun.fetch.cache import cache_folder, sha256_of
+from homespun.fetch.package import archive_members, package_archive
+from homespun.fetch.web import download
 from homespun.text.blob import file_blob, memory_blob
 from homespun.text.corpus import Corpus, FileSource, FolderSource, Source
 from homespun.text.decode import decoded

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from homespun.errors import TextNotFound, TextUnreadable
-from homespun.fetch import Download, retrieve, without_password
+from homespun.fetch.web import Download, retrieve, without_password
 from homespun.text.blob import told
 from homespun.text.corpus import Corpus, FileSource, FolderSource, Source
 from homespun.text.document import whole_characters

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from homespun.errors import TextUnreadable
-from homespun.fetch import cache_folder, remove_abandoned, written_whole
+from homespun.fetch.cache import cache_folder, remove_abandoned, written_whole
 from homespun.text.blob import BLOCK, told
 
 MAX_SPOOLED = 2**34  # bytes: 16 GiB; what gives more most likely never ends

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import homespun
+from homespun import __version__
 from homespun.errors import WriteFailed
-from homespun.fetch import cache_folder, written_whole
+from homespun.fetch.cache import cache_folder, written_whole
 from homespun.text.document import Document
 from homespun.text.notes import KINDS, Tally
 
@@ -178,7 +178,7 @@ def _cache_name(corpus: Corpus) -> str | None:
     signatures = [source.signature() for source in corpus.sources]
     if None in signatures:
         return None
-    facts = [FORMAT, READING, homespun.__version__, asdict(corpus.request), signatures]
+    facts = [FORMAT, READING, __version__, asdict(corpus.request), signatures]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32] + ".json"
 
 

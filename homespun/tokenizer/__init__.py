@@ -12,34 +12,3 @@ elsewhere), chat_template (a talk as an instruct model wants it), choose, make, 
 >>> hello.encode("hello"), hello.decode([1, 0, 2, 2, 3])
 ([1, 0, 2, 2, 3], 'hello')
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-from homespun.tokenizer.choose import bpe_size, choose
-
-if TYPE_CHECKING:
-    from homespun.tokenizer.make import build
-    from homespun.tokenizer.open import load
-    from homespun.tokenizer.stream import TokenStream
-    from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
-
-__all__ = ["END_OF_TEXT", "TokenStream", "Tokenizer", "bpe_size", "build", "choose", "load"]
-
-_LIVES_IN = {
-    "END_OF_TEXT": "tokenizer",
-    "TokenStream": "stream",
-    "Tokenizer": "tokenizer",
-    "build": "make",
-    "load": "open",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """The rest needs the `tokenizers` library, which is imported when it is first used."""
-    if name not in _LIVES_IN:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LIVES_IN[name]}"), name)

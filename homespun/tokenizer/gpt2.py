@@ -11,7 +11,9 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
 from homespun.errors import DownloadFailed, TokenizerError
-from homespun.fetch import cache_folder, download, package_file, sha256_of, written_whole
+from homespun.fetch.cache import cache_folder, sha256_of, written_whole
+from homespun.fetch.package import package_file
+from homespun.fetch.web import download
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
 
 ADDRESS = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"

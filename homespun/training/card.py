@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from homespun.dataset import Dataset
-from homespun.training.plan import Plan
+from homespun.dataset.preparation import Dataset
+from homespun.planning.plan import Plan
 from homespun.training.watcher import Result
 
 WITH_TRANSFORMERS = """

@@ -11,11 +11,11 @@ import sys
 
 import torch
 
-from homespun.device import autocast, choose_dtype
-from homespun.model import build
-from homespun.native import give_way
+from homespun.machine.builds import give_way
+from homespun.machine.device import autocast, choose_dtype
+from homespun.model.gpt import build
+from homespun.planning.plan import Plan
 from homespun.training.compiled import compiled_form, forms, remember, tried
-from homespun.training.plan import Plan
 
 
 def main() -> None:

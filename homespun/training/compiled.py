@@ -22,15 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun import model as model_room
-from homespun.device import choose_dtype, compile_cache, compiler_failures, first_line
-from homespun.evaluation.selftest import agree
-from homespun.model import GPT
-from homespun.training.by_hand import eager
-from homespun.training.native.operations import available
-from homespun.training.native.source import TRAINING
-from homespun.training.native.twin import quick_twin
-from homespun.training.plan import Plan
+from homespun.kernels.eager import eager
+from homespun.kernels.selfcheck import agree
+from homespun.kernels.training.operations import available
+from homespun.kernels.training.source import TRAINING
+from homespun.kernels.training.twin import quick_twin
+from homespun.machine.device import choose_dtype, compile_cache, compiler_failures, first_line
+from homespun.model.gpt import GPT
+from homespun.planning.plan import Plan
 from homespun.training.watcher import Watcher
 
 
@@ -226,7 +225,8 @@ def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:
 
 def surroundings() -> list[Any]:
     """What a compiled step depends on beside its shape: versions, threads, and all code that is compiled in."""
-    folders = Path(str(model_room.__file__)).parent, Path(__file__).with_name("native")
+    package = Path(__file__).parents[1]
+    folders = package / "model", package / "kernels" / "training"
     sources = sorted(path for folder in folders for path in folder.glob("*.py"))
     operations = TRAINING.library()  # what its processor and its source are is in its name
     return [

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 
 from homespun.errors import CheckpointError, UsageError
-from homespun.training.plan import Plan
-from homespun.training.planner import WARMUP_STEPS, seconds_to_train
+from homespun.planning.plan import Plan
+from homespun.planning.planner import WARMUP_STEPS, seconds_to_train
 from homespun.training.resume import Point, newest_point
 
 

@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun.dataset import Batches, Dataset
-from homespun.device import autocast, choose_dtype, is_out_of_memory
+from homespun.dataset.batches import Batches
+from homespun.dataset.preparation import Dataset
 from homespun.errors import TrainingError
-from homespun.evaluation import Evaluation, evaluate
+from homespun.evaluation.loss import Evaluation, evaluate
+from homespun.machine.device import autocast, choose_dtype, is_out_of_memory
+from homespun.planning.base_plan import Course
+from homespun.planning.evaluations import closing_tokens, look_is_due
+from homespun.planning.plan import Plan
 from homespun.training.compiled import Forward
-from homespun.training.course import Course
-from homespun.training.looks import closing_tokens, look_is_due
 from homespun.training.optimizer import Optimizers
 from homespun.training.pace import Pace
-from homespun.training.plan import Plan
 from homespun.training.watcher import Progress, Record, Watcher
 
 CALM = 0.3  # share of the learning rate that is left after a run has run away once

@@ -17,21 +17,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-# Quintics a x + b x³ + c x⁵ which, one after the other, bring every singular value between 0.01 and 1 to
-# 0.73 to 1.27. Each is the best that there is for the interval which the one before it leaves (Remez's
-# exchange), as in Amsel et al. 2025, arXiv 2505.16932. Jordan's five of one kind do as much.
-QUINTICS = (
-    (8.0934, -23.6204, 17.4462),
-    (3.6366, -2.7219, 0.5365),
-    (2.6613, -1.9772, 0.4526),
-)
-LEEWAY = 1.02  # beyond 1 the first of them shoots up, and a size in bfloat16 may be off by half a percent
+from homespun.kernels.newton_schulz import LEEWAY, QUINTICS, orthogonalise
+from homespun.planning.cost import TURNS
 
 STEP_SIZE = 0.2
-
-# One half of the matrices takes a step, then the other half, each twice as far. That is half of the work, and
-# what a model learns is the same: 800 steps of 4 layers, 192 wide, on tiny Shakespeare end at 1.50 either way.
-TURNS = 2
 
 
 class Muon:
@@ -118,7 +107,7 @@ def quick_step(
     momentum: float,
 ) -> None:
     """The same for all matrices at once, each in the cache of one core."""
-    from homespun.training.native.operations import Rates, muon_step
+    from homespun.kernels.training.operations import Rates, muon_step
 
     rates = Rates.of(QUINTICS, momentum=momentum, step=learning_rate * STEP_SIZE, kept=kept, leeway=LEEWAY)
     matrices = [matrix for of_shape, _ in shapes for matrix in of_shape]
@@ -134,26 +123,3 @@ def by_shape(matrices: Iterable[nn.Parameter]) -> list[list[Tensor]]:
         if matrix.grad is not None:
             groups[matrix.shape].append(matrix)
     return list(groups.values())
-
-
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """(N, rows, columns) -> the nearest matrices whose singular values are all about 1.
-
-    Newton and Schulz's iteration: products only, no decomposition. Singular values end
-    between about 0.7 and 1.3, which is as good as 1 for a step.
-
-    >>> made = orthogonalise(torch.diag(torch.tensor([3.0, 0.5]))[None])
-    >>> bool((made[0].diag() - 1).abs().max() < 0.3)
-    True
-    """
-    x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
-    tall = x.size(-2) > x.size(-1)
-    if tall:  # x xᵀ is then the smaller product
-        x = x.mT
-    for number, (a, b, c) in enumerate(QUINTICS):
-        square = x @ x.mT
-        if number == 0:  # the length of x may be many times its largest singular value; this is nearer to it
-            size = LEEWAY * torch.linalg.matrix_norm(square, keepdim=True) ** 0.5 + 1e-7
-            x, square = x / size, square / size**2
-        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from homespun.training.course import C, Course
-from homespun.training.looks import looks_to_come
+from homespun.planning.base_plan import C, Course
+from homespun.planning.evaluations import looks_to_come
 
 TIMED_FROM = 3  # the first steps warm up caches and allocators
 REMEMBERED = 200  # steps whose mean is the pace: machines change speed, and change it back

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from homespun.checkpoint import read_json, read_tensors, write_json, write_tensors
-from homespun.checkpoint.atomic import flush_folder, replacing_files
+from homespun.checkpoint.fields import read_json
+from homespun.checkpoint.tensors import read_tensors, write_tensors
 from homespun.errors import CheckpointError, HomespunError
-from homespun.fetch import sha256_of
-from homespun.training.course import Course
-from homespun.training.plan import Plan
+from homespun.fetch.cache import sha256_of
+from homespun.machine.atomic import flush_folder, replacing_files, write_json
+from homespun.planning.base_plan import Course
+from homespun.planning.plan import Plan
 from homespun.training.watcher import Record
 
 FOLDER = "resume"

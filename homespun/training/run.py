@@ -14,26 +14,30 @@ from typing import Any
 import torch
 from torch import nn
 
-from homespun.checkpoint import load_model, save_model, write_atomically
-from homespun.checkpoint.atomic import replacing_files
+from homespun.checkpoint.folder import load_model, save_model
 from homespun.checkpoint.place import WEIGHTS
-from homespun.dataset import Dataset
+from homespun.dataset.preparation import Dataset
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
-from homespun.model import GPT, Bigram, BigramConfig, GPTConfig, build, number_of_parameters
-from homespun.tokenizer import Tokenizer
+from homespun.machine.atomic import replacing_files, write_atomically
+from homespun.machine.memory import peak_memory
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import GPT, build
+from homespun.model.size import number_of_parameters
+from homespun.planning.base_plan import Course
+from homespun.planning.evaluations import closing_looks
+from homespun.planning.forecast import Forecast
+from homespun.planning.plan import Plan
+from homespun.planning.search import LONGER, enough_steps
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.card import model_card
-from homespun.training.course import Course
 from homespun.training.curve import draw_curve
-from homespun.training.forecast import Forecast, peak_memory
-from homespun.training.hold import held, whom
 from homespun.training.interrupt import StopRequest
-from homespun.training.looks import closing_looks
+from homespun.training.lock import held, whom
 from homespun.training.loop import CALM, Loop, RanAway
 from homespun.training.pace import Pace
-from homespun.training.plan import Plan
 from homespun.training.resume import FOLDER as RESUME_FOLDER
 from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
-from homespun.training.search import LONGER, enough_steps
 from homespun.training.watcher import Record, Result, Watcher
 
 PLAN_FILE = "plan.toml"

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.training.course import Course
-from homespun.training.forecast import Forecast
+from homespun.planning.base_plan import Course
+from homespun.planning.forecast import Forecast
 
 if TYPE_CHECKING:
-    from homespun.evaluation import Evaluation
+    from homespun.evaluation.loss import Evaluation
 
 
 @dataclass(frozen=True)

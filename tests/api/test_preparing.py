@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from homespun.api.preparing import Given, check_agreement
+from homespun.api.train_setup import Given, check_agreement
 from homespun.errors import UsageError
-from homespun.training import Facts, Wishes, decide
+from homespun.planning.facts import Facts
+from homespun.planning.planner import Wishes, decide
 
 
 def test_a_named_size_says_nothing_of_dropout() -> None:

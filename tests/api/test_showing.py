@@ -11,12 +11,15 @@ import pytest
 import torch
 
 import homespun
-from homespun.checkpoint import save_model
+from homespun.checkpoint.folder import save_model
 from homespun.checkpoint.tensors import write_tensors
 from homespun.errors import CheckpointError
-from homespun.model import FAMILIES, GPT, Bigram, BigramConfig, GPTConfig
-from homespun.tokenizer import Tokenizer, build
-from homespun.training import Watcher
+from homespun.model.bigram import Bigram
+from homespun.model.config import FAMILIES, BigramConfig, GPTConfig
+from homespun.model.gpt import GPT
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.training.watcher import Watcher
 
 SHAPE: dict[str, Any] = {"context_length": 24, "n_layer": 2, "n_head": 4, "n_embd": 32}
 
@@ -58,7 +61,7 @@ def test_the_parameters_are_those_of_the_model(
 
 
 def test_the_cache_is_as_large_as_the_engines(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    from homespun.generation import Engine
+    from homespun.generation.engine import Engine
     from homespun.generation.pages import pages_for
 
     folder, model = folder_of("llama", tokenizer, tmp_path / "m", n_kv_head=2, context_length=64, n_embd=64)

@@ -11,7 +11,7 @@ import pytest
 
 import homespun
 from homespun.errors import CheckpointError, NotEnoughText, UnknownCharacter, UsageError
-from homespun.training import Watcher
+from homespun.training.watcher import Watcher
 
 TEXT = "".join(f"{n} green bottles standing on the wall.\n" for n in range(400))
 SMALL = {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 16, "batch_size": 4, "compile": False}
@@ -61,7 +61,7 @@ def test_what_the_next_run_wants_compiled_is_begun_when_this_one_has_ended_in_or
     book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[object] = []
-    monkeypatch.setattr("homespun.training.planner.plan_for_next_time", lambda wishes, facts, plan: plan)
+    monkeypatch.setattr("homespun.planning.planner.plan_for_next_time", lambda wishes, facts, plan: plan)
     monkeypatch.setattr(
         "homespun.training.compiled.compile_for_next_time", lambda plan, vocab_size: begun.append(plan)
     )
@@ -145,7 +145,7 @@ def test_standard_input_can_be_trained_on(book: Path, monkeypatch: pytest.Monkey
 
 def test_python_needs_no_network_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    from homespun import text
+    from homespun.text.sources import read
 
-    corpus = text.read("python")
+    corpus = read("python")
     assert next(corpus.documents()).read()

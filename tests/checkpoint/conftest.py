@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from homespun.checkpoint import save_model
+from homespun.checkpoint.folder import save_model
 from tests.checkpoint.models import char_tokenizer, lively, tiny
 
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from homespun import tokenizer as tokenizers
-from homespun.checkpoint import load_model
+from homespun.checkpoint.folder import load_model
 from homespun.errors import CheckpointError
-from homespun.model import GPT, Bigram, BigramConfig, GPTConfig, build
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import GPT, build
+from homespun.tokenizer.make import build as build_tokenizer
 
 ALPHABET = "\n !,.abcdefghijklmnopqrstuvwxyz"
 EVERY_KIND = ("modern", "llama", "gpt2", "lecture", "bigram")
@@ -21,7 +23,7 @@ EVERY_KIND = ("modern", "llama", "gpt2", "lecture", "bigram")
 
 def char_tokenizer(*, documents: int = 1, alphabet: str = ALPHABET) -> Any:
     counts = dict.fromkeys(alphabet, 1)
-    return tokenizers.build("char", alphabet=counts, documents=documents, pieces=lambda: iter([alphabet]))
+    return build_tokenizer("char", alphabet=counts, documents=documents, pieces=lambda: iter([alphabet]))
 
 
 def tiny(family: str, **changes: Any) -> GPTConfig | BigramConfig:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from homespun.checkpoint import load_config, load_model, load_weights, save_model
+from homespun.checkpoint.folder import load_config, load_model, load_weights, save_model
 from homespun.checkpoint.hf_names import layout
 from homespun.checkpoint.weights import shapes_of, stored_shape
 from homespun.errors import HomespunError, TokenizerError
-from homespun.model import GPT
+from homespun.model.gpt import GPT
 from tests.checkpoint.models import (
     char_tokenizer,
     lively,

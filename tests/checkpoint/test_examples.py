@@ -18,13 +18,6 @@ def test_the_examples_in_the_docstrings_are_true(module: str) -> None:
 
 
 def test_writing_a_text_file_does_not_import_torch() -> None:
-    program = "import sys; from homespun.checkpoint import write_json; print('torch' in sys.modules)"
+    program = "import sys; from homespun.machine.atomic import write_json; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
-
-
-def test_every_public_name_is_there() -> None:
-    import homespun.checkpoint as room
-
-    assert all(callable(getattr(room, name)) for name in room.__all__)
-    assert not hasattr(room, "torch_load")

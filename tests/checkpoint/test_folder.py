@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from homespun import tokenizer as tokenizers
-from homespun.checkpoint import load_config, load_model, load_weights, save_model
+from homespun.checkpoint.folder import load_config, load_model, load_weights, save_model
 from homespun.checkpoint.weights import shapes_of
 from homespun.errors import WriteFailed
-from homespun.model import build
+from homespun.model.gpt import build
+from homespun.tokenizer.open import load as load_tokenizer
 from tests.checkpoint.models import (
     ALPHABET,
     EVERY_KIND,
@@ -161,28 +161,28 @@ def test_a_model_that_is_replaced_while_it_is_read_is_not_mixed_with_the_new_one
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new model has the same shapes and other characters: nothing but the time tells them apart."""
-    load = tokenizers.load
+    load = load_tokenizer
 
     def and_then_replaced(path: Path) -> Any:
         old = load(path)
         save_model(folder, lively(tiny("modern"), seed=7), char_tokenizer(alphabet=ALPHABET.upper()))
         return old
 
-    monkeypatch.setattr(tokenizers, "load", and_then_replaced)
+    monkeypatch.setattr("homespun.tokenizer.open.load", and_then_replaced)
     assert told(folder) == f"{folder} was written to while it was read.\nTry again."
     monkeypatch.undo()
     load_model(folder)
 
 
 def test_new_weights_of_the_same_run_disturb_no_reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = tokenizers.load
+    load = load_tokenizer
     better = lively(tiny("modern"), seed=7)
 
     def and_then_better(path: Path) -> Any:
         save_model(folder, better, char_tokenizer())
         return load(path)
 
-    monkeypatch.setattr(tokenizers, "load", and_then_better)
+    monkeypatch.setattr("homespun.tokenizer.open.load", and_then_better)
     assert torch.equal(load_model(folder)[0].head.weight, better.head.weight)
 
 

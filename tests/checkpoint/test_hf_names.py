@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homespun.checkpoint import only_here
-from homespun.checkpoint.hf_names import from_hf, generation_to_hf, to_hf
+from homespun.checkpoint.hf_names import from_hf, generation_to_hf, only_here, to_hf
 from homespun.errors import CheckpointError
-from homespun.model import GPTConfig
+from homespun.model.config import GPTConfig
 from tests.checkpoint.models import EVERY_KIND, tiny
 
 

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from homespun.checkpoint import read_header, read_tensors, write_tensors
-from homespun.checkpoint.tensors import CODES
+from homespun.checkpoint.tensors import CODES, read_header, read_tensors, write_tensors
 from homespun.errors import CheckpointError
 from tests.checkpoint.models import names_in
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from homespun import tokenizer as tokenizers
-from homespun.checkpoint import load_weights, save_model
-from homespun.model import KVCache
+from homespun.checkpoint.folder import load_weights, save_model
+from homespun.model.cache import KVCache
+from homespun.tokenizer.make import build as build_tokenizer
 from tests.checkpoint.models import ALPHABET, char_tokenizer, lively, random_ids, tiny
 
 transformers = pytest.importorskip("transformers")
@@ -138,7 +138,7 @@ def test_transformers_writes_the_same_text_as_greedy_decoding(family: str, tmp_p
 @pytest.mark.parametrize("kind", ["char", "byte", "bpe:300"])
 @pytest.mark.parametrize("documents", [1, 2])
 def test_transformers_gives_the_same_ids_and_the_same_text(kind: str, documents: int, tmp_path: Path) -> None:
-    tokenizer = tokenizers.build(
+    tokenizer = build_tokenizer(
         kind, alphabet=dict.fromkeys(ALPHABET, 1), documents=documents, pieces=lambda: iter([TEXT * 20])
     )
     save_model(tmp_path, lively(tiny("modern", vocab_size=tokenizer.vocab_size)), tokenizer)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from homespun import native
 from homespun.cli import main
+from homespun.machine import builds as native
 from tests.generation.fakes import ByteTokenizer, Parrot
 
 
@@ -78,12 +78,12 @@ def spawn(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
 @pytest.fixture
 def parrot(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Parrot]:
     """parrot("text") makes every MODEL one that recites that text."""
-    from homespun import api
+    import homespun
 
     def recite(text: str, context_length: int = 64) -> Parrot:
         model = Parrot(ByteTokenizer().encode(text), context_length)
-        opened = api.LanguageModel(model, ByteTokenizer(), Path("runs/parrot"))  # type: ignore[arg-type]
-        monkeypatch.setattr(api, "load", lambda folder, **_: opened)
+        opened = homespun.LanguageModel(model, ByteTokenizer(), Path("runs/parrot"))  # type: ignore[arg-type]
+        monkeypatch.setattr(homespun, "load", lambda folder, **_: opened)
         return model
 
     return recite

@@ -183,7 +183,7 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 import pytest
-from homespun import api
+import homespun
 from homespun.cli import main
 from tests.generation.fakes import ByteTokenizer, Parrot
 
@@ -193,8 +193,8 @@ class Slow(Parrot):
         return super().forward(ids)
 
 model = Slow(TEXT, 200)
-opened = api.LanguageModel(model, ByteTokenizer(), Path("runs/parrot"))
-api.load = lambda folder, **_: opened
+opened = homespun.LanguageModel(model, ByteTokenizer(), Path("runs/parrot"))
+homespun.load = lambda folder, **_: opened
 sys.exit(main(["chat", "m", *ARGUMENTS]))
 """
 

@@ -7,11 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from homespun.api.preparing import choose_corpus
-from homespun.cli import screen
-from homespun.cli.live import Live
+from homespun.api.train_setup import choose_corpus
+from homespun.cli.screens import terminal as screen
+from homespun.cli.screens.live import Live
 from homespun.fetch import progress
-from homespun.training.lines import Lines
+from homespun.training.log_lines import Lines
 from tests.cli.conftest import Run
 from tests.web import TEXT
 

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from homespun import api
-from homespun.cli import data, plain, screen, telling
+import homespun
+from homespun.cli import data
+from homespun.cli import errors as telling
+from homespun.cli.screens import plain
+from homespun.cli.screens import terminal as screen
 from homespun.errors import CheckpointError, HomespunError, NotEnoughText, UsageError
 from tests.cli.conftest import Run
 
@@ -30,7 +33,7 @@ def failing(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseExceptio
         def load(folder: str, **asked: object) -> None:
             raise error
 
-        monkeypatch.setattr(api, "load", load)
+        monkeypatch.setattr(homespun, "load", load)
         outcome = run("generate", "runs/x")
         assert outcome.out == ""
         return outcome.code, outcome.err

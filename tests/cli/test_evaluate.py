@@ -10,18 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from homespun import api
-from homespun.cli import evaluate_screen
-from homespun.dataset import Dataset, Split
-from homespun.model import GPT, GPTConfig
-from homespun.tokenizer import Tokenizer, build
+import homespun
+from homespun.cli.screens import evaluation as evaluate_screen
+from homespun.dataset.preparation import Dataset
+from homespun.dataset.shards import Split
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 from .conftest import Run
 
 TEXT = "The cat sat on the mat, and the dog sat by the door until it rained again.\n" * 30
 
 
-class Known(api.LanguageModel):
+class Known(homespun.LanguageModel):
     """A model whose run had TEXT."""
 
     def dataset(self) -> Dataset:
@@ -43,7 +46,7 @@ def known(kind: str, context_length: int) -> Known:
 @pytest.fixture(autouse=True)
 def models(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = {"chars": known("char", 32), "pairs": known("bpe:300", 16)}
-    monkeypatch.setattr(api, "load", lambda folder: opened[folder])
+    monkeypatch.setattr(homespun, "load", lambda folder: opened[folder])
 
 
 def test_the_examples_in_the_docstrings() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import homespun
-from homespun.checkpoint import save_model
+from homespun.checkpoint.folder import save_model
 from tests.checkpoint.models import char_tokenizer, lively, tiny
 from tests.cli.conftest import Run
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from homespun import api
-from homespun.model import GPT, GPTConfig
-from homespun.tokenizer import build
+import homespun
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
+from homespun.tokenizer.make import build
 from tests.cli.conftest import Run
 from tests.generation.fakes import Parrot
 
@@ -79,7 +80,7 @@ def test_json_keeps_its_characters_where_the_terminal_has_none(
     run: Run, parrot: MakeParrot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parrot("😀")
-    monkeypatch.setattr("homespun.cli.plain.shows_unicode", lambda stream: False)
+    monkeypatch.setattr("homespun.cli.screens.plain.shows_unicode", lambda stream: False)
     outcome = run("generate", "m", "--max-tokens", "4", "--json")
     assert outcome.out.isascii() and outcome.json["samples"][0]["text"] == "😀"
 
@@ -152,12 +153,12 @@ def test_an_encoding_without_the_character_is_no_reason_to_stop() -> None:
     code = (
         "import sys; sys.path.insert(0, '.')\n"
         "from pathlib import Path\n"
-        "from homespun import api\n"
+        "import homespun\n"
         "from homespun.cli import main\n"
         "from tests.generation.fakes import ByteTokenizer, Parrot\n"
         "model = Parrot(ByteTokenizer().encode('a\\U0001f600\\u2014'), 64)\n"
-        "opened = api.LanguageModel(model, ByteTokenizer(), Path('m'))\n"
-        "api.load = lambda folder, **_: opened\n"
+        "opened = homespun.LanguageModel(model, ByteTokenizer(), Path('m'))\n"
+        "homespun.load = lambda folder, **_: opened\n"
         "sys.exit(main(['generate', 'm', '\\xe9', '--max-tokens', '8', '--samples', '2']))"
     )
     env = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -175,8 +176,8 @@ def babbler(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     config = GPTConfig.of("modern", vocab_size=256, context_length=32, n_layer=1, n_head=2, n_embd=16)
     tokenizer = build("byte", alphabet={}, documents=1, pieces=lambda: iter([]))
-    opened = api.LanguageModel(GPT(config).eval(), tokenizer, Path("m"))
-    monkeypatch.setattr(api, "load", lambda folder, **_: opened)
+    opened = homespun.LanguageModel(GPT(config).eval(), tokenizer, Path("m"))
+    monkeypatch.setattr(homespun, "load", lambda folder, **_: opened)
 
 
 @pytest.mark.usefixtures("babbler")
@@ -240,6 +241,6 @@ def test_a_bias_forbids_a_token_by_its_text_and_by_its_id(run: Run, parrot: Make
 
 def test_the_ids_are_those_of_what_is_shown(parrot: MakeParrot) -> None:
     parrot("hello END, and more")
-    pieces = api.load("m").stream("x: ", stop=["END"])
+    pieces = homespun.load("m").stream("x: ", stop=["END"])
     assert pieces.prompt_ids == tuple(b"x: ") and pieces.ids == []
     assert "".join(pieces) == "hello " and bytes(pieces.ids) == b"hello END" and pieces.tokens == 9

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from homespun import api
-from homespun.api import preparing
-from homespun.evaluation import Evaluation
+import homespun
+from homespun.api import train_setup as preparing
+from homespun.evaluation.loss import Evaluation
 from tests.cli.conftest import Run
 from tests.generation.fakes import ByteTokenizer, Parrot
 
@@ -60,7 +60,7 @@ def test_the_tokens_that_are_told_are_those_that_training_gets(run: Run, tmp_pat
     from functools import partial
 
     from homespun import dataset, text
-    from homespun.tokenizer import build
+    from homespun.tokenizer.make import build
 
     for number in range(12):
         (tmp_path / f"{number}.txt").write_text(f"{number}: naïve — {BOOK}", encoding="utf-8")
@@ -133,7 +133,7 @@ EVALUATION = Evaluation(
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Evaluation without a model; what was to be measured is kept here."""
     asked: list[Any] = []
-    opened = api.LanguageModel(Parrot([1]), ByteTokenizer(), Path("m"))  # type: ignore[arg-type]
+    opened = homespun.LanguageModel(Parrot([1]), ByteTokenizer(), Path("m"))  # type: ignore[arg-type]
 
     def split_of(self: object, *text: str, field: str | None = None) -> None:
         asked.append((text, field))
@@ -143,9 +143,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ) -> Evaluation:
         return EVALUATION
 
-    monkeypatch.setattr(api, "load", lambda folder: opened)
-    monkeypatch.setattr(api.LanguageModel, "split_of", split_of)
-    monkeypatch.setattr(api.LanguageModel, "evaluate_split", evaluate_split)
+    monkeypatch.setattr(homespun, "load", lambda folder: opened)
+    monkeypatch.setattr(homespun.LanguageModel, "split_of", split_of)
+    monkeypatch.setattr(homespun.LanguageModel, "evaluate_split", evaluate_split)
     return asked
 
 
@@ -168,7 +168,7 @@ def test_evaluate_json_has_no_infinity(run: Run, asked: list[Any]) -> None:
 
 @pytest.fixture
 def quick_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
-    from homespun.evaluation import selftest
+    from homespun.kernels import selfcheck as selftest
 
     monkeypatch.setattr(selftest, "matmul_rate", lambda device, dtype: 2e11 if "float32" in str(dtype) else 8e11)
     monkeypatch.setattr(selftest, "check_compiled", lambda device, dtype: selftest.CompileCheck(True, "in 7 s"))
@@ -192,7 +192,7 @@ def test_doctor_json(run: Run, quick_doctor: None) -> None:
 def test_doctor_fails_when_the_arithmetic_is_wrong(
     run: Run, quick_doctor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from homespun.evaluation import selftest
+    from homespun.kernels import selfcheck as selftest
 
     broken = selftest.ModelCheck("bfloat16", math.nan, 0.2, False)
     monkeypatch.setattr(selftest, "check_model", lambda device, dtype: broken)
@@ -204,7 +204,7 @@ def test_doctor_fails_when_the_arithmetic_is_wrong(
 def test_the_self_test_notices_wrong_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from homespun.evaluation import selftest
+    from homespun.kernels import selfcheck as selftest
 
     right = selftest.loss_and_gradient(torch.device("cpu"), torch.float32)
     wrong = iter([right, (right[0], torch.roll(right[1], 1)), right, (right[0] * 1.1, right[1])])
@@ -218,7 +218,7 @@ def test_the_self_test_notices_a_compiler_that_is_not_there_and_one_that_compute
 ) -> None:
     import torch
 
-    from homespun.evaluation import selftest
+    from homespun.kernels import selfcheck as selftest
 
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch, "compile", lambda model: model)
@@ -232,7 +232,7 @@ def test_the_self_test_notices_a_compiler_that_is_not_there_and_one_that_compute
 def test_matmul_rate_is_measured() -> None:
     import torch
 
-    from homespun.evaluation import selftest
+    from homespun.kernels import selfcheck as selftest
 
     assert selftest.matmul_rate(torch.device("cpu"), torch.float32, seconds=0.01) > 1e8
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homespun.cli.plain import program
+from homespun.cli.screens.plain import program
 
 
 @pytest.fixture

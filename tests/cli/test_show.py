@@ -10,22 +10,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from homespun import api
-from homespun.cli import insight_screen
-from homespun.generation.insight import token_probabilities
-from homespun.model import BigramConfig, GPTConfig, build
-from homespun.tokenizer import build as build_tokenizer
+import homespun
+from homespun.cli.screens import insight as insight_screen
+from homespun.insight.probabilities import token_probabilities
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import build
+from homespun.tokenizer.make import build as build_tokenizer
 from tests.cli.conftest import Run
 
 TEXT = "the cat sat on a mat,\n"
-Open = Callable[[str], api.LanguageModel]
+Open = Callable[[str], homespun.LanguageModel]
 
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
     """opened("modern") makes every MODEL a small one of that family that has learnt nothing."""
 
-    def make(family: str) -> api.LanguageModel:
+    def make(family: str) -> homespun.LanguageModel:
         torch.manual_seed(0)
         tokenizer = build_tokenizer("char", alphabet=dict(Counter(TEXT)), documents=1, pieces=lambda: iter([TEXT]))
         ids, shape = tokenizer.vocab_size, {"context_length": 12, "n_layer": 2, "n_head": 2, "n_embd": 16}
@@ -35,8 +36,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
         model = build(config).eval()
         for weight in model.parameters():
             torch.nn.init.normal_(weight, std=0.5)
-        found = api.LanguageModel(model, tokenizer, Path("runs/small"))
-        monkeypatch.setattr(api, "load", lambda folder, **_: found)
+        found = homespun.LanguageModel(model, tokenizer, Path("runs/small"))
+        monkeypatch.setattr(homespun, "load", lambda folder, **_: found)
         return found
 
     return make

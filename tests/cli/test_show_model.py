@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from homespun import api
+import homespun
 from homespun.api.portrait import Adapter, Flops, Memory, Origin, Parameters, Portrait, Stored, Tokens, Training
-from homespun.cli import curve_screen, show_screen
-from homespun.cli.curve_screen import HEIGHT, curve
+from homespun.cli.screens import curve as curve_screen
+from homespun.cli.screens import show as show_screen
+from homespun.cli.screens.curve import HEIGHT, curve
 from tests.cli.conftest import Run
 
 SHAPE = {
@@ -43,7 +44,7 @@ PORTRAIT = Portrait(
 
 
 def shown(run: Run, monkeypatch: pytest.MonkeyPatch, portrait: Portrait) -> str:
-    monkeypatch.setattr(api, "show", lambda model: portrait)
+    monkeypatch.setattr(homespun, "show", lambda model: portrait)
     outcome = run("show", "runs/book")
     assert (outcome.code, outcome.err) == (0, "")
     assert all(len(line) <= 80 for line in outcome.out.splitlines())
@@ -84,16 +85,16 @@ def test_an_adapter_without_its_base_is_shown_as_far_as_it_is_known(
 
 
 def test_json_has_all_of_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "show", lambda model: PORTRAIT)
+    monkeypatch.setattr(homespun, "show", lambda model: PORTRAIT)
     found = run("show", "runs/book", "--json").json
     assert found["parameters"] == {"total": 1_000_000, "embedding": 200_000}
     assert found["training"]["curve"][1] == [1000, 3.0, 2.9] and found["adapter"] is None
 
 
 def test_what_a_model_says_of_itself_cannot_steer_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "show", lambda model: PORTRAIT)
+    monkeypatch.setattr(homespun, "show", lambda model: PORTRAIT)
     hostile = Portrait(**{**vars(PORTRAIT), "origin": Origin("\x1b[2Jname", "\x07mit")})
-    monkeypatch.setattr(api, "show", lambda model: hostile)
+    monkeypatch.setattr(homespun, "show", lambda model: hostile)
     out = run("show", "m").out
     assert "\x1b[2J" not in out and "\x07" not in out and "␛[2Jname" in out
 

@@ -12,9 +12,9 @@ import pytest
 from homespun import __version__
 from homespun.cli import app, reference
 from homespun.cli.app import VERBS
-from homespun.cli.threads import sleep_soon
-from homespun.native import Source
-from homespun.training.native.source import TRAINING
+from homespun.kernels.training.source import TRAINING
+from homespun.machine.builds import Source
+from homespun.machine.threads import sleep_soon
 from tests.cli.conftest import Run
 
 SLOW = ("torch", "rich", "numpy", "httpx", "tokenizers", "matplotlib")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from homespun.dataset import prepare
+from homespun.dataset.preparation import prepare
 from homespun.errors import UnknownCharacter
 
 

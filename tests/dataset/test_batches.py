@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homespun.dataset import Batches, get_batch, shuffle
+from homespun.dataset import shuffle
+from homespun.dataset.batches import Batches, get_batch
 from homespun.dataset.shuffle import mixed, shuffled
 
 

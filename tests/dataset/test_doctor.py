@@ -9,22 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from homespun import text as texts
-from homespun.dataset import (
-    Examination,
-    Finding,
-    briefly,
-    examine,
-    leakage,
-    near_duplicates,
-    overlap,
-    prepare,
-    repeats,
-    too_little,
-)
+from homespun.dataset import near_duplicates, overlap, repeats
+from homespun.dataset.doctor import Examination, briefly, examine, too_little
+from homespun.dataset.finding import Finding
+from homespun.dataset.overlap import leakage
+from homespun.dataset.preparation import prepare
 from homespun.errors import HomespunError
-from homespun.text import Corpus
-from homespun.tokenizer import build
+from homespun.text.corpus import Corpus
+from homespun.text.sources import read
+from homespun.tokenizer.make import build
 
 RANDOM_WORDS = 4000
 
@@ -57,7 +50,7 @@ def corpus_of(folder: Path, content: str | dict[str, str]) -> Corpus:
         where = folder
     for name, text in content.items():
         (folder / name).write_text(text, encoding="utf-8")
-    return texts.read(where)
+    return read(where)
 
 
 def examined(folder: Path, content: str | dict[str, str], **options: object) -> Examination:
@@ -89,11 +82,11 @@ def test_healthy_documents_have_nothing(tmp_path: Path) -> None:
 
 
 def test_tiny_shakespeare_has_nothing(shakespeare_path: Path) -> None:
-    assert examine(texts.read(shakespeare_path)).findings == ()
+    assert examine(read(shakespeare_path)).findings == ()
 
 
 def test_the_python_library_has_only_copies_that_are_really_there() -> None:
-    found = examine(texts.read("python")).findings
+    found = examine(read("python")).findings
     assert {finding.kind for finding in found} <= {"near-duplicates", "leakage"}
     assert all(finding.severity == "note" for finding in found)
 

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homespun.dataset import pipeline, preparation, prepare, prepare_text, shards
+from homespun.dataset import pipeline, preparation, shards
+from homespun.dataset.preparation import prepare, prepare_text
 from homespun.dataset.shards import ShardWriter, id_type
 from homespun.errors import NotEnoughText, TextUnreadable, UnknownCharacter, WriteFailed
-from homespun.fetch import cache_folder
+from homespun.fetch.cache import cache_folder
 from tests.dataset.fakes import FakeCorpus, FakeTokenizer, prepare_together
 
 TEXT = "To be, or not to be, that is the question.\n" * 50

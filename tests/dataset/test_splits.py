@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homespun.dataset import check_learnable, fit_context, plan_splits, splits
+from homespun.dataset import splits
+from homespun.dataset.splits import check_learnable, fit_context, plan_splits
 from homespun.errors import NotEnoughText
 
 documents = st.lists(st.integers(0, 5000), min_size=1, max_size=40)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from homespun.dataset import Dataset, prepare, reopen, unused
-from homespun.fetch import cache_folder
+from homespun.dataset import unused
+from homespun.dataset.preparation import Dataset, prepare, reopen
+from homespun.fetch.cache import cache_folder
 from tests.dataset.fakes import FakeCorpus, FakeTokenizer
 
 DAY = 86400

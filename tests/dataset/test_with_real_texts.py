@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from homespun.dataset import Dataset, prepare, prepare_text
+from homespun.dataset.preparation import Dataset, prepare, prepare_text
 from homespun.errors import NotEnoughText, UnknownCharacter
-from homespun.text import Corpus, read
-from homespun.tokenizer import Tokenizer, build
+from homespun.text.corpus import Corpus
+from homespun.text.sources import read
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 WORDS = [
     *("the", "cat", "and", "dog", "café", "naïve", "漢字", "house's", "3.14", "of", "rain", "\n", "\n\n"),

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from homespun.evaluation import calibrate, calibration, evaluate
-from homespun.evaluation.calibration import calibration_of
-from homespun.model import Bigram, BigramConfig
+from homespun.evaluation import calibration
+from homespun.evaluation.calibration import calibrate, calibration_of
+from homespun.evaluation.loss import evaluate
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig
 
 from .test_loss import split_of
 

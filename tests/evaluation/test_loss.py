@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from homespun.dataset import Split
+from homespun.dataset.shards import Split
 from homespun.errors import NotEnoughText
-from homespun.evaluation import Evaluation, batch_size_for, evaluate, loss
-from homespun.model import GPT, Bigram, BigramConfig, GPTConfig
+from homespun.evaluation import loss
+from homespun.evaluation.loss import Evaluation, batch_size_for, evaluate
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import GPT
 
 
 def split_of(ids: list[int] | np.ndarray, characters: int = 0, bytes: int = 0) -> Split:

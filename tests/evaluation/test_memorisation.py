@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from homespun.dataset import Dataset, Split
-from homespun.evaluation import comparison, same_text
-from homespun.evaluation import memorisation as measure
+from homespun.dataset.preparation import Dataset
+from homespun.dataset.shards import Split
+from homespun.evaluation import comparison
+from homespun.evaluation.comparison import same_text
 from homespun.evaluation.memorisation import apart, copied
-from homespun.tokenizer import Tokenizer, build
+from homespun.evaluation.memorisation import memorisation as measure
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 ROOM = import_module("homespun.evaluation.memorisation")
 LETTERS = "abcdefghijklmnopqrstuvwxyz \n"

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from homespun.cli.allocator import tunables
+from homespun.machine.allocator import tunables
 
 READ = """
 import re, sys

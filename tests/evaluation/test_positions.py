@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from homespun.errors import UsageError
-from homespun.evaluation import evaluate, positions
+from homespun.evaluation import positions
+from homespun.evaluation.loss import evaluate
 from homespun.evaluation.positions import predictions, sliding_windows
 
 from .test_loss import Uniform, random_split, small_gpt, split_of

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import homespun
-from homespun.api import LanguageModel
+from homespun.api.language_model import LanguageModel
 from homespun.checkpoint.hf_names import to_hf
 from homespun.checkpoint.weights import to_stored
-from homespun.dataset import Split
-from homespun.model import GPT
+from homespun.dataset.shards import Split
+from homespun.model.gpt import GPT
 
 transformers = pytest.importorskip("transformers")
 
@@ -56,7 +56,7 @@ def in_transformers(model: GPT) -> Any:
 
 
 def test_smollm2_has_the_loss_that_transformers_gives_it(smollm2: LanguageModel, split: Split) -> None:
-    from homespun.evaluation import evaluate
+    from homespun.evaluation.loss import evaluate
 
     assert isinstance(smollm2.model, GPT)
     ids = torch.from_numpy(split.ids.astype(np.int64))[None]

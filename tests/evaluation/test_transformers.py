@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from homespun.checkpoint import load_model, save_model
-from homespun.evaluation import evaluate
-from homespun.tokenizer import Tokenizer, build
+from homespun.checkpoint.folder import load_model, save_model
+from homespun.evaluation.loss import evaluate
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 from .test_loss import small_gpt, split_of
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from homespun.checkpoint import save_model
-from homespun.model import GPT, BigramConfig, GPTConfig, build
-from homespun.tokenizer import Tokenizer
-from homespun.tokenizer import build as build_tokenizer
+from homespun.checkpoint.folder import save_model
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import GPT, build
+from homespun.tokenizer.make import build as build_tokenizer
+from homespun.tokenizer.tokenizer import Tokenizer
 
 LINES = "".join(
     f"{who} {does} the {what} {when}.\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from homespun.finetuning.general_text import general_passages, general_text
-from homespun.tokenizer import build
+from homespun.tokenizer.make import build
 
 
 def test_it_is_some_pages_of_all_kinds() -> None:

@@ -7,9 +7,9 @@ import copy
 import pytest
 import torch
 
-from homespun.finetuning.head_loss import head_loss
 from homespun.finetuning.learner import Learner, compute_blocks_again, documents_of
 from homespun.finetuning.lora import Frozen, LoRALinear, add_lora, lora_parts
+from homespun.kernels.head_loss import head_loss
 from tests.finetuning.conftest import tiny_model
 
 IDS = torch.randint(257, (2, 40), generator=torch.Generator().manual_seed(3))
@@ -110,7 +110,7 @@ def test_blocks_that_are_computed_twice_learn_the_same() -> None:
 
 @pytest.mark.parametrize("family", ["modern", "gpt2", "lecture"])
 def test_the_loss_in_pieces_is_the_loss(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("homespun.finetuning.head_loss.LARGEST", 257 * 7)  # rows of logits at once: 7
+    monkeypatch.setattr("homespun.kernels.head_loss.LARGEST", 257 * 7)  # rows of logits at once: 7
     model = tiny_model(family)
     expected_loss = model(IDS[:, :-1], IDS[:, 1:])[1]
     expected_loss.backward()

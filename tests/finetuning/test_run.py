@@ -16,13 +16,14 @@ import pytest
 import torch
 
 import homespun
-from homespun.api.tuning import tune
-from homespun.checkpoint import load_model, read_tensors, save_model
+from homespun.api.finetune import tune
 from homespun.checkpoint.adapter import ADAPTER_WEIGHTS
+from homespun.checkpoint.folder import load_model, save_model
+from homespun.checkpoint.tensors import read_tensors
 from homespun.errors import CheckpointError, NotEnoughText, TextError, UsageError
-from homespun.finetuning import TuningPlan
-from homespun.interop import open_model
-from homespun.training import Progress, Watcher
+from homespun.interop.open import open_model
+from homespun.planning.tuning_plan import TuningPlan
+from homespun.training.watcher import Progress, Watcher
 from tests.finetuning.conftest import LINES, tiny_model
 
 Make = Callable[..., Path]
@@ -235,7 +236,7 @@ def test_several_documents_do_not_see_each_other(
         (tmp_path / "texts").mkdir(exist_ok=True)
         (tmp_path / "texts" / f"{number}.txt").write_text(f"Text {number}. " + LINES[: 200 + 10 * number])
     seen: list[torch.Tensor | None] = []
-    from homespun.model import GPT
+    from homespun.model.gpt import GPT
 
     plain = GPT.features
 

@@ -16,10 +16,11 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 with atheris.instrument_imports(include=["homespun"]):
-    from homespun.checkpoint import load_config, load_weights, save_model
+    from homespun.checkpoint.folder import load_config, load_weights, save_model
     from homespun.errors import HomespunError
-    from homespun.model import FAMILIES, BigramConfig, GPTConfig, build
-    from homespun.tokenizer import build as build_tokenizer
+    from homespun.model.config import FAMILIES, BigramConfig, GPTConfig
+    from homespun.model.gpt import build
+    from homespun.tokenizer.make import build as build_tokenizer
 
 from tests.fuzz import harness
 

@@ -19,12 +19,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 with atheris.instrument_imports(include=["homespun"]):
     import torch
 
-    from homespun.interop import load_gguf
-    from homespun.interop.gguf_file import LIST, NUMBERS, STRING, read_gguf
-    from homespun.interop.gguf_write import write_gguf
-    from homespun.interop.gguf_write_tokenizer import tokenizer_settings
-    from homespun.model import GPTConfig, build
-    from homespun.tokenizer import build as build_tokenizer
+    from homespun.interop.gguf.file import LIST, NUMBERS, STRING, read_gguf
+    from homespun.interop.gguf.load import load_gguf
+    from homespun.interop.gguf.write import write_gguf
+    from homespun.interop.gguf.write_tokenizer import tokenizer_settings
+    from homespun.model.config import GPTConfig
+    from homespun.model.gpt import build
+    from homespun.tokenizer.make import build as build_tokenizer
 
 from tests.fuzz import harness
 

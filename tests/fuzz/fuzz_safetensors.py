@@ -17,11 +17,12 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 with atheris.instrument_imports(include=["homespun"]):
-    from homespun.checkpoint import load_weights, read_header, read_tensors, save_model
-    from homespun.checkpoint.tensors import CODES
+    from homespun.checkpoint.folder import load_weights, save_model
+    from homespun.checkpoint.tensors import CODES, read_header, read_tensors
     from homespun.errors import HomespunError
-    from homespun.model import GPTConfig, build
-    from homespun.tokenizer import build as build_tokenizer
+    from homespun.model.config import GPTConfig
+    from homespun.model.gpt import build
+    from homespun.tokenizer.make import build as build_tokenizer
 
 from tests.fuzz import harness
 
@@ -68,7 +69,7 @@ def seeds() -> tuple[bytes, bytes, bytes]:
 
     import torch
 
-    from homespun.checkpoint import write_tensors
+    from homespun.checkpoint.tensors import write_tensors
 
     with tempfile.TemporaryDirectory() as folder:
         alphabet = dict.fromkeys("ab", 1)

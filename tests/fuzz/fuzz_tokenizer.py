@@ -21,7 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 with atheris.instrument_imports(include=["homespun"]):
     from homespun.errors import HomespunError
-    from homespun.tokenizer import Tokenizer, build, load
+    from homespun.tokenizer.make import build
+    from homespun.tokenizer.open import load
+    from homespun.tokenizer.tokenizer import Tokenizer
 
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors

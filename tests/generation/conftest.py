@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from homespun import native as compiling
-from homespun.generation.native.native_step import opened
-from homespun.generation.native.source import STEP
+from homespun.kernels.decoding.native_step import opened
+from homespun.kernels.decoding.source import STEP
+from homespun.machine import builds as compiling
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
-from homespun.model import GPT, Bigram, BigramConfig, GPTConfig
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import GPT
 
 CONTEXT = 40  # more than two pages of 16
 

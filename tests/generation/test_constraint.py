@@ -12,9 +12,13 @@ import pytest
 import torch
 
 from homespun.errors import MissingExtra, ModelError, UsageError
-from homespun.generation import Sampling, generate, generate_pieces, json_schema, pattern
-from homespun.model import GPT, GPTConfig
-from homespun.tokenizer import Tokenizer, build
+from homespun.generation.constraint import json_schema, pattern
+from homespun.generation.settings import Sampling
+from homespun.generation.text import generate, generate_pieces
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 TEXT = '{"name": "Ab", "age": 12, "né": true} 漢 0123456789-.: abcdefghijklmnopqrstuvwxyz,[]\n' * 30
 PERSON = {

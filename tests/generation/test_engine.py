@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from homespun.errors import ModelError, UsageError
-from homespun.generation import Background, Engine, Request, Sampling, Stream
+from homespun.generation.background import Background
+from homespun.generation.engine import Engine, Stream
 from homespun.generation.pages import PAGE
 from homespun.generation.reading import KeptPages
-from homespun.model import FAMILIES, GPT
+from homespun.generation.request import Request
+from homespun.generation.settings import Sampling
+from homespun.model.config import FAMILIES
+from homespun.model.gpt import GPT
 from tests.generation.fakes import Parrot
 from tests.generation.models import CONTEXT, prompt_of, sure_model
 
@@ -58,7 +62,7 @@ def test_log_probabilities_are_those_of_the_cacheless_computation(way: str, fami
 @pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
 def test_ids_and_log_probabilities_are_those_of_transformers(way: str, family: str, tmp_path: Any) -> None:
     transformers = pytest.importorskip("transformers")
-    from homespun.checkpoint import save_model
+    from homespun.checkpoint.folder import save_model
     from tests.checkpoint.models import char_tokenizer
 
     tokenizer = char_tokenizer()

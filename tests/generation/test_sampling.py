@@ -7,15 +7,11 @@ import pytest
 import torch
 
 from homespun.errors import HomespunError, ModelError, UsageError
-from homespun.generation import Sampling, pages, request, sampling, settings, stopping, weights, window
-from homespun.generation.native import packing
+from homespun.generation import pages, request, sampling, settings, stopping, window
 from homespun.generation.sampling import choose as choose_with
-from homespun.generation.sampling import (
-    keep_min_p,
-    keep_top_k,
-    keep_top_p,
-    with_temperature,
-)
+from homespun.generation.sampling import keep_min_p, keep_top_k, keep_top_p, with_temperature
+from homespun.generation.settings import Sampling
+from homespun.kernels.decoding import packing, weights
 
 PROBABILITIES = torch.tensor([0.05, 0.4, 0.15, 0.3, 0.1])
 

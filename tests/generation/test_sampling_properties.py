@@ -8,9 +8,9 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from homespun.generation import Sampling
 from homespun.generation.sampling import choose as choose_with
 from homespun.generation.sampling import keep_min_p, keep_top_k, keep_top_p, with_temperature
+from homespun.generation.settings import Sampling
 
 # Equals among them, differences that vanish in float32, and tokens that are impossible from the start.
 LOGIT = st.one_of(st.floats(-60, 60, width=32), st.sampled_from([0.0, 1.0, -1.0, 1e30, -1e30, float("-inf")]))

@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from homespun.errors import ModelError
-from homespun.generation import Engine, Request, Sampling, stepping
-from homespun.generation.native.source import STEP
+from homespun.generation import stepping
+from homespun.generation.engine import Engine
+from homespun.generation.request import Request
+from homespun.generation.settings import Sampling
 from homespun.generation.stepping import Stepped, stepped, worthwhile_weights
-from homespun.model import FAMILIES, GPT
+from homespun.kernels.decoding.source import STEP
+from homespun.model.config import FAMILIES
+from homespun.model.gpt import GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
 
 

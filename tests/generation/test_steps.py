@@ -12,14 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from homespun import native as compiling
-from homespun.generation import Engine, Request
-from homespun.generation.native.native_step import NativeStep, opened
-from homespun.generation.native.source import STEP
-from homespun.generation.rows import Rows, Step
+from homespun.generation.engine import Engine
+from homespun.generation.request import Request
 from homespun.generation.settings import KINDS
 from homespun.generation.torch_step import TorchStep
-from homespun.model import FAMILIES, GPT
+from homespun.kernels.decoding.native_step import NativeStep, opened
+from homespun.kernels.decoding.rows import Rows, Step
+from homespun.kernels.decoding.source import STEP
+from homespun.machine import builds as compiling
+from homespun.model.config import FAMILIES
+from homespun.model.gpt import GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
 
 MakeStep = Callable[..., Step]

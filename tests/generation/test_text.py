@@ -7,8 +7,12 @@ import torch
 from torch import nn
 
 from homespun.errors import ModelError, UnknownCharacter, UsageError
-from homespun.generation import Request, Sampling, generate, generate_ids, generate_pieces
-from homespun.model import FAMILIES, GPT, Bigram, BigramConfig, GPTConfig
+from homespun.generation.request import Request
+from homespun.generation.settings import Sampling
+from homespun.generation.text import generate, generate_ids, generate_pieces
+from homespun.model.bigram import Bigram
+from homespun.model.config import FAMILIES, BigramConfig, GPTConfig
+from homespun.model.gpt import GPT
 from tests.generation.fakes import ByteTokenizer, Parrot
 
 CONTEXT = 12

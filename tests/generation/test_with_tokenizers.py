@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from homespun.errors import UnknownCharacter
-from homespun.generation import Sampling, generate_ids, generate_pieces
-from homespun.model import GPT, GPTConfig
-from homespun.tokenizer import Tokenizer, build
+from homespun.generation.settings import Sampling
+from homespun.generation.text import generate_ids, generate_pieces
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 TEXT = "— naïve? «Ça va», said the 漢字 😀 to the cat. 한국어, и так далее.\n" * 30
 

@@ -146,7 +146,7 @@ CASES = [
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a text, things that are none, a model, and a model whose tokenizer was cut off."""
-    from homespun.checkpoint import save_model
+    from homespun.checkpoint.folder import save_model
     from tests.checkpoint.models import char_tokenizer, lively, tiny
 
     monkeypatch.chdir(tmp_path)

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from gguf.quants import quantize
 
-from homespun import tokenizer as tokenizers
-from homespun.interop.gguf_write import add_settings
-from homespun.model import GPT
-from homespun.tokenizer import Tokenizer
+from homespun.interop.gguf.write import add_settings
+from homespun.model.gpt import GPT
+from homespun.tokenizer.make import build as build_tokenizer
+from homespun.tokenizer.tokenizer import Tokenizer
 
 ARCHITECTURES = {"modern": "qwen3", "llama": "llama", "gpt2": "gpt2"}
 TEXT = "come, let us spin a yarn, and another!\nwell spun, 1234 times.\n" * 30
@@ -25,7 +25,7 @@ TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 def bpe(size: int = 300) -> Tokenizer:
     counts = dict.fromkeys(TEXT, 1)
-    return tokenizers.build(f"bpe:{size}", alphabet=counts, documents=2, pieces=lambda: iter([TEXT]))
+    return build_tokenizer(f"bpe:{size}", alphabet=counts, documents=2, pieces=lambda: iter([TEXT]))
 
 
 def llama_cpp_order(weight: torch.Tensor, heads: int) -> torch.Tensor:

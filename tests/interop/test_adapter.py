@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from homespun.checkpoint import load_model, read_tensors, save_model, write_tensors
 from homespun.checkpoint.adapter import ADAPTER, ADAPTER_WEIGHTS, Base, Change, modules_of, write_adapter
+from homespun.checkpoint.folder import load_model, save_model
+from homespun.checkpoint.tensors import read_tensors, write_tensors
 from homespun.errors import CheckpointError
-from homespun.interop import open_model
 from homespun.interop.adapter import fingerprint
+from homespun.interop.open import open_model
 from tests.finetuning.conftest import base, byte_tokenizer, tiny_config, tiny_model  # noqa: F401 (fixtures)
 
 Make = Callable[..., Path]

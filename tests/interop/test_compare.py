@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from homespun.interop.compare import Text, compared, compared_with_candidates, log_probabilities, rarest_token
-from homespun.model import GPT
+from homespun.model.gpt import GPT
 from tests.checkpoint.models import lively, tiny
 
 

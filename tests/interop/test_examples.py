@@ -10,11 +10,12 @@ import pytest
 
 import homespun.interop
 
-FILES = sorted(Path(homespun.interop.__file__).parent.glob("*.py"))
-MODULES = [f"homespun.interop.{file.stem}" for file in FILES if file.stem != "__init__"]
+ROOM = Path(homespun.interop.__file__).parent
+FILES = sorted(path.relative_to(ROOM).with_suffix("") for path in ROOM.rglob("*.py"))
+MODULES = [".".join(("homespun", "interop", *file.parts)) for file in FILES if file.name != "__init__"]
 
 
-@pytest.mark.parametrize("module", [*MODULES, "homespun.cli.export", "homespun.api.exporting"])
+@pytest.mark.parametrize("module", [*MODULES, "homespun.cli.export", "homespun.api.export"])
 def test_the_examples_of(module: str) -> None:
     result = doctest.testmod(import_module(module))
     assert result.failed == 0

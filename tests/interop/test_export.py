@@ -12,18 +12,19 @@ import gguf
 import pytest
 import torch
 
-from homespun import tokenizer as tokenizers
-from homespun.checkpoint import load_model
+from homespun.checkpoint.folder import load_model
 from homespun.errors import CheckpointError, ModelError, TokenizerError, UsageError, WriteFailed
 from homespun.interop import export as exporting
-from homespun.interop import load_gguf
 from homespun.interop.export import Exported, Leaving, export_gguf, export_merged
-from homespun.interop.gguf_file import read_gguf
-from homespun.interop.gguf_write import QUANTIZATIONS, type_of, write_gguf
-from homespun.interop.gguf_write_tokenizer import tokenizer_settings
+from homespun.interop.gguf.file import read_gguf
+from homespun.interop.gguf.load import load_gguf
+from homespun.interop.gguf.write import QUANTIZATIONS, type_of, write_gguf
+from homespun.interop.gguf.write_tokenizer import tokenizer_settings
 from homespun.interop.origin import Origin
-from homespun.model import GPTConfig
-from homespun.tokenizer import Tokenizer
+from homespun.model.config import GPTConfig
+from homespun.tokenizer.make import build as build_tokenizer
+from homespun.tokenizer.open import load as load_tokenizer
+from homespun.tokenizer.tokenizer import Tokenizer
 from tests.checkpoint.models import lively, tiny
 from tests.interop.files import TEMPLATE, TEXT, foreign_tensors, gguf_of
 from tests.interop.test_gguf import SHAPES
@@ -34,7 +35,7 @@ ALPHABET = "abcXYZ 0123456789.,!?'\"\n\tяюёЖñé€ß½٣漢字かな한😀
 
 def tokenizer_of(kind: str, documents: int = 1, alphabet: str = ALPHABET) -> Tokenizer:
     pieces = [alphabet * 20 + TEXT]
-    return tokenizers.build(
+    return build_tokenizer(
         kind, alphabet=dict.fromkeys(alphabet, 1), documents=documents, pieces=lambda: iter(pieces)
     )
 
@@ -122,7 +123,7 @@ def test_pieces_of_sentencepiece_leave_with_scores_that_join_them_alike(tmp_path
         byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False, minloglevel=2,
         hard_vocab_limit=False,
     )  # fmt: skip
-    tokenizer = tokenizers.load(tmp_path / "its.model")
+    tokenizer = load_tokenizer(tmp_path / "its.model")
     out = tmp_path / "out" / "model.gguf"
     done = exported(leaving(tokenizer, "llama"), out, ask_llama_cpp=True)
     assert all(check.texts > 10 for check in done.checks)
@@ -230,7 +231,7 @@ def changed(tokenizer: Tokenizer, folder: Path, change: Any) -> Tokenizer:
     content = json.loads((folder / "tokenizer.json").read_text())
     change(content)
     (folder / "tokenizer.json").write_text(json.dumps(content))
-    return tokenizers.load(folder)
+    return load_tokenizer(folder)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_an_export_that_is_not_the_model_leaves_nothing(tmp_path: Path, monkeypa
     def wrong_order(rows: torch.Tensor, name: str, config: GPTConfig) -> torch.Tensor:
         return rows.detach()
 
-    monkeypatch.setattr("homespun.interop.gguf_write.in_file_order", wrong_order)
+    monkeypatch.setattr("homespun.interop.gguf.write.in_file_order", wrong_order)
     with pytest.raises(CheckpointError, match="The export is not the model, so nothing was written"):
         exported(leaving(tokenizer_of("char"), "llama"), tmp_path / "there" / "model.gguf")
     assert not list(tmp_path.iterdir())

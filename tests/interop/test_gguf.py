@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import homespun
-from homespun.checkpoint import load_model, save_model
-from homespun.interop import load_gguf
-from homespun.interop.gguf_blocks import PLAIN_BLOCKS, floats, from_library
-from homespun.interop.gguf_file import TENSOR_TYPES, read_gguf
-from homespun.interop.gguf_weights import read_tensor
+from homespun.checkpoint.folder import load_model, save_model
+from homespun.interop.gguf.blocks import PLAIN_BLOCKS, floats, from_library
+from homespun.interop.gguf.file import TENSOR_TYPES, read_gguf
+from homespun.interop.gguf.load import load_gguf
+from homespun.interop.gguf.weights import read_tensor
 from tests.checkpoint.models import lively, random_ids, tiny
 from tests.interop.files import TEMPLATE, TEXT, bpe, foreign_tensors, gguf_of, settings_of, write_gguf
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from homespun.errors import CheckpointError
-from homespun.interop import llama_cpp, load_gguf
+from homespun.interop import llama_cpp
 from homespun.interop.export import Leaving
+from homespun.interop.gguf.load import load_gguf
 from homespun.interop.origin import Origin
 from tests.checkpoint.models import lively, tiny
 from tests.interop.files import TEXT, gguf_of

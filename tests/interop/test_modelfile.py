@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from homespun.interop.modelfile import conversation, form_of, modelfile
-from homespun.tokenizer import Tokenizer
 from homespun.tokenizer.chat_template import ChatTemplate
+from homespun.tokenizer.tokenizer import Tokenizer
 from tests.interop.test_export import tokenizer_of
 
 pytest.importorskip("jinja2")

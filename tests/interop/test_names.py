@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import homespun
-from homespun.checkpoint import save_model
+from homespun.checkpoint.folder import save_model
 from homespun.errors import CheckpointError, DownloadFailed, MissingExtra
-from homespun.interop import find, find_model
+from homespun.interop import find
+from homespun.interop.find import find_model
 from homespun.interop.hub import MOST_BYTES
 from tests.checkpoint.models import char_tokenizer, lively, tiny
 

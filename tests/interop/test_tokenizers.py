@@ -9,10 +9,10 @@ import pytest
 import tiktoken
 
 from homespun.errors import TokenizerError
-from homespun.interop.gguf_file import read_gguf
-from homespun.interop.gguf_tokenizer import tokenizer_of
-from homespun.tokenizer import Tokenizer
+from homespun.interop.gguf.file import read_gguf
+from homespun.interop.gguf.tokenizer import tokenizer_of
 from homespun.tokenizer.byte_level import token_bytes
+from homespun.tokenizer.tokenizer import Tokenizer
 from tests.checkpoint.models import lively, tiny
 from tests.interop.files import bpe, settings_of, write_gguf
 

@@ -57,17 +57,20 @@ def test_the_text_is_tiny_shakespeare_where_it_can_be_had(
 def test_another_text_is_taken_and_named_where_it_cannot(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from homespun import text
+    from homespun.text.corpus import Corpus
+    from homespun.text.sources import read as read_text
 
     (tmp_path / "plays.txt").write_text("Enter a messenger. " * 200_000)
 
-    def read(name: str) -> text.Corpus:
+    def read(name: str) -> Corpus:
         if name == "shakespeare":
             raise DownloadFailed("It could not be downloaded.")
-        return text.sources.read(name)
+        return read_text(name)
 
-    monkeypatch.setattr(text, "read", read)
-    monkeypatch.setattr(text, "default_corpus", lambda: (read(str(tmp_path / "plays.txt")), "because"))
+    monkeypatch.setattr("homespun.text.sources.read", read)
+    monkeypatch.setattr(
+        "homespun.text.named.default_corpus", lambda: (read(str(tmp_path / "plays.txt")), "because")
+    )
     found, is_shakespeare = open_text()
     assert (len(found), is_shakespeare) == (2_000_000, False)
     said = capsys.readouterr().out

@@ -111,34 +111,30 @@ def names_of_homespun(source: str) -> set[str]:
 
 
 def is_public(name: str) -> bool:
-    """homespun.X, or X.Y of a room's list of names; what lies deeper is a method of something public.
-
-    Errors and what the lessons have for themselves are public as they stand.
-    """
-    _, first, *rest = name.split(".")
-    package = import_module("homespun")
-    if first in package.__all__:
+    """homespun.X of the package's own list, or what a module of a room defines itself, with a docstring."""
+    parts = name.split(".")
+    if parts[1] in import_module("homespun").__all__:
         return True
-    if first.startswith("_") or util.find_spec(f"homespun.{first}") is None:
+    module, names = "homespun", parts[1:]
+    while names and util.find_spec(f"{module}.{names[0]}") is not None:
+        module, names = f"{module}.{names[0]}", names[1:]
+        if not hasattr(import_module(module), "__path__"):
+            break
+    if not names or any(part.startswith("_") for part in names):
         return False
-    room = import_module(f"homespun.{first}")
-    if not rest:
-        return True
-    public = getattr(room, "__all__", None)
-    if public is None:  # a room of one file
-        return first in ("errors", "lessons", "device") and not rest[0].startswith("_") and hasattr(room, rest[0])
-    return rest[0] in public
+    found = getattr(import_module(module), names[0], None)
+    return getattr(found, "__module__", None) == module and bool(found.__doc__)
 
 
 @pytest.mark.parametrize(
     ("name", "public"),
     [
         ("homespun.train", True),
-        ("homespun.model.GPT", True),
-        ("homespun.model.GPT.forward", True),
+        ("homespun.model.gpt.GPT", True),
+        ("homespun.model.gpt.GPT.forward", True),
         ("homespun.errors.DownloadFailed", True),
         ("homespun.model.attention", False),
-        ("homespun.model.attention.sees", False),
+        ("homespun.model.gpt.Tensor", False),
         ("homespun.nothing", False),
         ("homespun.lessons._secret", False),
     ],

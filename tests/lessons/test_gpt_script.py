@@ -15,7 +15,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from homespun.model import GPTConfig, build
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import build
 
 SCRIPT = Path(__file__).parents[2] / "lessons" / "scripts" / "gpt.py"
 STEP = re.compile(r"step +(\d+): train loss (\d+\.\d+), val loss (\d+\.\d+)")

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from homespun.model import GPT, GPTConfig
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
 
 FAMILY_NAMES = ("modern", "llama", "gpt2", "lecture")
 

@@ -7,7 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from homespun.errors import ModelError
-from homespun.model import Bigram, BigramConfig, build
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig
+from homespun.model.gpt import build
 
 # The 65 characters of tiny Shakespeare in their order, and the lecture's batch of four texts.
 ALPHABET = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from homespun.errors import ModelError
-from homespun.model import KVCache
+from homespun.model.cache import KVCache
 from tests.model.shapes import FAMILY_NAMES, lively, random_ids, tiny
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from homespun.errors import ModelError
-from homespun.model import FAMILIES, GPTConfig
+from homespun.model.config import FAMILIES, GPTConfig
 from tests.model.shapes import FAMILY_NAMES, tiny
 
 

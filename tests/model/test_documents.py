@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from homespun.errors import ModelError
-from homespun.model import GPT, GPTConfig
-from homespun.model.gpt import positions_in
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT, positions_in
 
 DOCUMENTS = ((1, 5, 7, 2), (9, 3), (4,), (8, 8, 6, 1, 2))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from homespun.model import GPT, GPTConfig
+from homespun.model.config import GPTConfig
 from homespun.model.dropout import ChannelDropout, drop_whole
+from homespun.model.gpt import GPT
 
 
 def test_pieces_go_whole_and_the_others_grow() -> None:

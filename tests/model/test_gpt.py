@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from homespun.errors import ModelError
-from homespun.model import GPT, GPTConfig
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
 from tests.model.shapes import FAMILY_NAMES, lively, random_ids, tiny
 
 every_family = pytest.mark.parametrize("family", FAMILY_NAMES)

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from homespun.model import GPT, Bigram, BigramConfig, GPTConfig, flops_per_token, number_of_parameters
+from homespun.model.bigram import Bigram
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.gpt import GPT
+from homespun.model.size import flops_per_token, number_of_parameters
 from tests.model.shapes import FAMILY_NAMES, random_ids, tiny
 
 

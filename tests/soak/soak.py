@@ -19,9 +19,12 @@ import psutil
 import torch
 
 from homespun.errors import MissingExtra
-from homespun.generation import Engine, Request, Sampling, Stream, json_schema, pattern
-from homespun.generation.constraint import Constraint
-from homespun.model import GPT, GPTConfig
+from homespun.generation.constraint import Constraint, json_schema, pattern
+from homespun.generation.engine import Engine, Stream
+from homespun.generation.request import Request
+from homespun.generation.settings import Sampling
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
 from homespun.tokenizer.char import char_tokenizer
 
 ALPHABET = string.ascii_letters + string.digits + '{}": ,-.\n'

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from homespun.text import Corpus, read
+from homespun.text.corpus import Corpus
+from homespun.text.sources import read
 
 STORY = "Once upon a time there was a hen.\nShe lived in a small house.\n"
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homespun.errors import TextUnreadable
-from homespun.text import read
 from homespun.text.blob import SMALL, Blob, memory_blob
 from homespun.text.decode import decoded
 from homespun.text.document import PIECE, Document, cut, text_document
+from homespun.text.sources import read
 from tests.text.conftest import notes_of, only_text
 
 FRENCH = "Il était une fois, dans une forêt très éloignée, un garçon nommé Émile. Ça va ?\n"

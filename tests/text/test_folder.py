@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from homespun.errors import NotEnoughText, TextUnreadable
-from homespun.text import read
+from homespun.text.sources import read
 from tests.text.conftest import notes_of, texts, write_zip
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from homespun.errors import HomespunError, MissingExtra, NotEnoughText, TextUnreadable
-from homespun.text import read
+from homespun.text.sources import read
 from tests.text.conftest import STORY, epub_members, notes_of, only_text, pdf_bytes, texts, write_zip
 
 

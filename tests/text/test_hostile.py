@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from homespun.errors import TextNotFound, TextUnreadable
-from homespun.fetch import cache_folder
-from homespun.text import read
+from homespun.fetch.cache import cache_folder
+from homespun.text.sources import read
 from tests.text.conftest import STORY, notes_of, only_text, texts
 
 # --- names and places -----------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from homespun.errors import NotEnoughText, TextUnreadable
-from homespun.text import read
 from homespun.text.formats import portable, records, table
+from homespun.text.sources import read
 from tests.text.conftest import STORY, at_most, epub_members, notes_of, only_text, pdf_bytes, texts, write_zip
 
 # --- records ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from homespun.errors import DownloadFailed, TextNotFound, TextUnreadable
-from homespun.text import default_corpus, named, named_corpora, read
+from homespun.text import named
+from homespun.text.named import default_corpus, named_corpora
+from homespun.text.sources import read
 from tests.text.conftest import STORY, texts
 
 

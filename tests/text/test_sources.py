@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from homespun.errors import NotEnoughText, TextNotFound
-from homespun.text import read
-from homespun.text.sources import folder_name
+from homespun.text.sources import folder_name, read
 from tests.text.conftest import STORY, texts
 
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homespun.text import describe, read
 from homespun.text import survey as survey_module
 from homespun.text.corpus import Corpus
+from homespun.text.description import describe
 from homespun.text.document import Document, text_document
 from homespun.text.notes import Tally
+from homespun.text.sources import read
 from tests.text.conftest import STORY
 
 

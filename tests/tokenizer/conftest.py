@@ -11,7 +11,8 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from homespun.tokenizer import Tokenizer, build
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 NASTY = [
     "",

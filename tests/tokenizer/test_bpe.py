@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homespun.errors import NotEnoughText, UnknownCharacter, UsageError
-from homespun.tokenizer import Tokenizer, bpe_size, build
 from homespun.tokenizer import bpe as bpe_module
 from homespun.tokenizer.bpe import sample, sample_size
+from homespun.tokenizer.choose import bpe_size
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.words import cut
 
 from .conftest import LEARNED_FROM

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homespun.errors import TokenizerError, UnknownCharacter
-from homespun.tokenizer import build
 from homespun.tokenizer.byte import ByteTokenizer
 from homespun.tokenizer.byte_level import byte_characters, token_bytes
+from homespun.tokenizer.make import build
 
 ANY_TEXT = st.text(st.characters(codec="utf-8"))
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homespun.errors import NotEnoughText, TokenizerError, UnknownCharacter
-from homespun.tokenizer import Tokenizer, build
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 ANY_TEXT = st.text(st.characters(codec="utf-8"))
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from homespun.errors import TokenizerError, UnknownCharacter
-from homespun.tokenizer import Tokenizer, build, load
 from homespun.tokenizer.chat_marks import CHATML, END, ROLE_MARKS, START, needs_tokens, with_chat_template
 from homespun.tokenizer.chat_template import chat_tokenizer
+from homespun.tokenizer.make import build
+from homespun.tokenizer.open import load
+from homespun.tokenizer.tokenizer import Tokenizer
 
 pytest.importorskip("jinja2")
 

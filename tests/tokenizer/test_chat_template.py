@@ -11,9 +11,11 @@ import pytest
 from tokenizers import Tokenizer as Backend
 
 from homespun.errors import MissingExtra, TokenizerError, UsageError
-from homespun.tokenizer import Tokenizer, build, chat_template, load
+from homespun.tokenizer import chat_template
 from homespun.tokenizer.chat_template import LONGEST_TEMPLATE, LONGEST_TEXT, ChatTemplate, chat_tokenizer
-from homespun.tokenizer.tokenizer import special
+from homespun.tokenizer.make import build
+from homespun.tokenizer.open import load
+from homespun.tokenizer.tokenizer import Tokenizer, special
 
 jinja2 = pytest.importorskip("jinja2")
 

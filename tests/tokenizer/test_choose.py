@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from homespun.tokenizer import bpe_size, choose
+from homespun.tokenizer.choose import bpe_size, choose
 
 
 def alphabet(size: int) -> dict[str, int]:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from homespun.errors import DownloadFailed, TokenizerError
-from homespun.tokenizer import Tokenizer, build, gpt2
+from homespun.tokenizer import gpt2
 from homespun.tokenizer.gpt2 import from_files
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 from .conftest import LEARNED_FROM
 

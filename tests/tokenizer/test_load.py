@@ -15,7 +15,9 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from homespun.errors import TokenizerError, UnknownCharacter, UsageError, WriteFailed
-from homespun.tokenizer import Tokenizer, build, load
+from homespun.tokenizer.make import build
+from homespun.tokenizer.open import load
+from homespun.tokenizer.tokenizer import Tokenizer
 
 
 @pytest.mark.parametrize("documents", [1, 2])

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from homespun.errors import MissingExtra, TokenizerError
-from homespun.tokenizer import build, load
+from homespun.tokenizer.make import build
+from homespun.tokenizer.open import load
 
 spm = pytest.importorskip("sentencepiece")
 pytest.importorskip("google.protobuf")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models
 
-from homespun.tokenizer import Tokenizer, build
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 from .conftest import LEARNED_FROM, NASTY
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from homespun.tokenizer import Tokenizer, load
+from homespun.tokenizer.open import load
+from homespun.tokenizer.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
 

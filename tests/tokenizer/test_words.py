@@ -10,9 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from homespun.tokenizer import Tokenizer, build, words
+from homespun.tokenizer import words
 from homespun.tokenizer.joined import encode_joined, encode_words
 from homespun.tokenizer.known_words import KnownWords, NumberTable, Words
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.words import WordTable, word_starts
 
 

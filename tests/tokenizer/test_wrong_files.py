@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from homespun.errors import TokenizerError
-from homespun.tokenizer import load
+from homespun.tokenizer.open import load
 from homespun.tokenizer.unknown import UNKNOWN
 
 

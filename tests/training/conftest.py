@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from homespun import text
-from homespun.dataset import Dataset, prepare
-from homespun.tokenizer import Tokenizer, build
-from homespun.training import Facts, Plan, Wishes, decide, parse_settings
+from homespun.dataset.preparation import Dataset, prepare
+from homespun.planning.facts import Facts
+from homespun.planning.plan import Plan, parse_settings
+from homespun.planning.planner import Wishes, decide
+from homespun.text.sources import read
+from homespun.tokenizer.make import build
+from homespun.tokenizer.tokenizer import Tokenizer
 
 LINES = "\n".join(
     f"{who} {does} the {what} {when}."
@@ -37,7 +40,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture
 def dataset(book: Path, tokenizer: Tokenizer) -> Dataset:
-    return prepare(text.read(book), tokenizer)
+    return prepare(read(book), tokenizer)
 
 
 def small_plan(dataset: Dataset, *, model: str = "modern", steps: int | None = 40, **settings: Any) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from homespun.model import GPT
+from homespun.model.gpt import GPT
 
 
 def loss_and_gradient(

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from homespun.dataset import Batches, Dataset
-from homespun.device import compile_cache, compiler
-from homespun.model import build
-from homespun.training import Plan, Watcher
+from homespun.dataset.batches import Batches
+from homespun.dataset.preparation import Dataset
+from homespun.machine.device import compile_cache, compiler
+from homespun.model.gpt import build
+from homespun.planning.plan import Plan
 from homespun.training import compiled as compiled_module
 from homespun.training.compiled import (
     Forward,
@@ -25,6 +26,7 @@ from homespun.training.compiled import (
     is_warm,
     remember,
 )
+from homespun.training.watcher import Watcher
 from tests.training.conftest import small_plan
 
 

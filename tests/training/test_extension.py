@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from homespun.dataset import Dataset
+from homespun.dataset.preparation import Dataset
 from homespun.errors import CheckpointError, UsageError
-from homespun.tokenizer import Tokenizer
-from homespun.training import Plan
+from homespun.planning.plan import Plan
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.extension import extended_plan
 from tests.training.conftest import small_plan
 from tests.training.test_resume import assert_same_run, stopped_at

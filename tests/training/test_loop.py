@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from homespun.dataset import Dataset
+from homespun.dataset.preparation import Dataset
 from homespun.errors import TrainingError
-from homespun.model import build
-from homespun.training import Plan, Record, Watcher
+from homespun.model.gpt import build
+from homespun.planning.plan import Plan
 from homespun.training.loop import Loop
 from homespun.training.pace import Pace
+from homespun.training.watcher import Record, Watcher
 from tests.training.conftest import small_plan
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from homespun.dataset import Dataset
-from homespun.training import Plan
+from homespun.dataset.preparation import Dataset
+from homespun.planning.evaluations import look_is_due
+from homespun.planning.plan import Plan
 from homespun.training import pace as pace_module
-from homespun.training.looks import look_is_due
 from homespun.training.pace import KEPT_BACK, Pace
 from tests.training.conftest import small_plan
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import homespun
-from homespun.training import Result, Watcher
+from homespun.training.watcher import Result, Watcher
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

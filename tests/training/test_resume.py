@@ -18,13 +18,15 @@ import pytest
 import torch
 
 import homespun
-from homespun.dataset import Dataset
+from homespun.dataset.preparation import Dataset
 from homespun.errors import CheckpointError, TextError, TrainingError, UsageError, WriteFailed
-from homespun.tokenizer import Tokenizer
-from homespun.training import Plan, Progress, Record, Run, Watcher
-from homespun.training.hold import held
+from homespun.planning.plan import Plan
+from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.training.lock import held
 from homespun.training.loop import Loop
 from homespun.training.resume import POINT, STATE, folders, newest_point
+from homespun.training.run import Run
+from homespun.training.watcher import Progress, Record, Watcher
 from tests.training.conftest import small_plan
 from tests.training.test_run import run_of
 

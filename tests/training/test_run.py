@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from homespun.checkpoint import load_model
-from homespun.dataset import Dataset
+from homespun.checkpoint.folder import load_model
+from homespun.dataset.preparation import Dataset
 from homespun.errors import TrainingError, UsageError
-from homespun.tokenizer import Tokenizer
-from homespun.training import Plan, Record, Result, Run, Watcher
+from homespun.planning.plan import Plan
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.curve import draw_curve
+from homespun.training.run import Run
+from homespun.training.watcher import Record, Result, Watcher
 from tests.training.conftest import small_plan
 
 
@@ -71,7 +73,7 @@ def test_the_weights_in_the_folder_are_the_best_ones(
     lines = [json.loads(line) for line in (result.out / "metrics.jsonl").read_text().splitlines()]
     best = min(lines, key=lambda line: line["val_loss"])
     assert 0 < best["step"] == result.best_step < 4
-    from homespun.evaluation import evaluate
+    from homespun.evaluation.loss import evaluate
 
     assert evaluate(load_model(result.out)[0], dataset.val).loss == pytest.approx(best["val_loss"], abs=1e-5)
 

@@ -1,0 +1,129 @@
+"""Fine-tuning as one function."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.api.finetune_setup import Tuning
+from homespun.api.language_model import LanguageModel
+from homespun.api.train import free_folder
+from homespun.api.train_setup import check_same, places
+from homespun.errors import UsageError
+
+if TYPE_CHECKING:
+    from homespun.finetuning.run import TuningResult
+    from homespun.planning.tuning_plan import TuningPlan
+    from homespun.training.watcher import Watcher
+
+
+@dataclass
+class TunedModel(LanguageModel):
+    """What `homespun.finetune` returns: the model with what it has learnt, and what came of it."""
+
+    result: TuningResult = field(kw_only=True)
+
+    def __repr__(self) -> str:
+        return f"<{self.folder}: loss {self.result.val_loss_before:.4f} before, {self.result.val_loss:.4f} after>"
+
+
+def finetune(model: str | Path | None = None, *text: str | Path, **asked: Any) -> TunedModel:
+    """Tunes a model on a text or on conversations, and returns it; the folder is its `folder`.
+
+    model: what `homespun.load` opens. text: paths, addresses, or names from `homespun data list`.
+    method: "lora" (unless the model wants "full"), "qlora" or "full". minutes, steps: how long; five minutes
+    unless given. out, seed, field, plan, resume, settings, device, dtype, watcher, started: as for `train`.
+    Raises UsageError, CheckpointError, TextError, TrainingError and others, which say what to do.
+    """
+    from homespun.interop.open import open_model
+
+    result = tune(model, *text, **asked)
+    return TunedModel(*open_model(result.out), result=result)
+
+
+def tune(
+    model: str | Path | None,
+    *text: str | Path,
+    method: str | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    field: str | None = None,
+    plan: str | Path | None = None,
+    resume: bool = False,
+    settings: dict[str, Any] | list[str] | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    watcher: Watcher | None = None,
+    started: float | None = None,
+) -> TuningResult:
+    """The same, without opening what came of it."""
+    from homespun.finetuning.run import TuningResult
+    from homespun.machine.device import find_compile_cache
+    from homespun.planning.tuning_plan import TuningPlan, parse_settings
+    from homespun.training.log_lines import Lines
+
+    started = time.monotonic() if started is None else started
+    watcher = Lines() if watcher is None else watcher
+    find_compile_cache(watcher.note)
+    numbers = parse_settings(settings or {})
+    given = {
+        "method": method,
+        "minutes": minutes,
+        "steps": steps,
+        "seed": seed,
+        "field": field,
+        "device": device,
+        "dtype": dtype,
+    } | numbers
+    given = {name: value for name, value in given.items() if value is not None}
+    if resume and out is None:
+        raise UsageError("--resume goes on with a run, and no run was named.", "Name it:  --out RUN --resume")
+    is_there = resume and out is not None and (Path(out) / "plan.toml").exists()
+    if is_there and out is not None:
+        known = TuningPlan.load(Path(out) / "plan.toml")
+        check_agreement(known, model, text, given, Path(out))
+        tuning = Tuning.by_plan(known, watcher, again=Path(out))
+    elif plan is not None:
+        if given:
+            raise UsageError(
+                f"A plan says everything, and {', '.join(given)} was given beside it.",
+                "Change the number in the plan's file, or leave --plan out.",
+            )
+        known = TuningPlan.load(Path(plan))
+        tuning = Tuning.by_plan(replace_named(known, model, text), watcher)
+    else:
+        if model is None:
+            raise UsageError("No model was named.", "It is written:  homespun finetune MODEL TEXT")
+        if not text:
+            raise UsageError(
+                "No text was named.", f"It is written:  homespun finetune {shlex.quote(str(model))} TEXT"
+            )
+        tuning = Tuning.anew(model, text, given, watcher)
+    folder = Path(out) if out else free_folder(f"{tuning.name_of_base}-{tuning.name}")
+    result = tuning.run(folder, watcher=watcher, started=started, resume=is_there).train()
+    assert isinstance(result, TuningResult)
+    return result
+
+
+def check_agreement(
+    plan: TuningPlan, model: str | Path | None, text: tuple[str | Path, ...], given: dict[str, Any], run: Path
+) -> None:
+    """UsageError that names the difference between what was given and what the run is."""
+    wanted = dict(given)
+    if model is not None:
+        wanted["base"] = str(Path(model).resolve()) if Path(model).exists() else str(model).partition("@")[0]
+    if text:
+        wanted["text"] = places(text)
+    check_same(plan, wanted, run)
+
+
+def replace_named(plan: TuningPlan, model: str | Path | None, text: tuple[str | Path, ...]) -> TuningPlan:
+    """The plan for another model or another text, where one was named beside it."""
+    if model is not None:
+        plan = plan.with_(base=str(model), base_revision="")
+    return plan.with_(text=places(text)) if text else plan

@@ -1,0 +1,67 @@
+"""What a training would do, without doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from homespun.api.train_setup import Asked, Given, prepared_anew
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from homespun.dataset.doctor import Examination
+    from homespun.dataset.preparation import Dataset
+    from homespun.planning.facts import Facts
+    from homespun.planning.forecast import Forecast
+    from homespun.planning.plan import Plan
+    from homespun.planning.planner import Alternative
+    from homespun.text.corpus import Corpus
+    from homespun.training.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, what it was decided on, what is to be expected of it, and what the data doctor says of the text.
+
+    smaller, larger: what the best models of half and of twice the size would come to, where there is a choice.
+    """
+
+    plan: Plan
+    forecast: Forecast
+    facts: Facts
+    parameters: int
+    corpus: Corpus
+    dataset: Dataset
+    examination: Examination
+    smaller: Alternative | None
+    larger: Alternative | None
+
+
+def plan(*text: str | Path, watcher: Watcher | None = None, **asked: Unpack[Asked]) -> Planned:
+    """What `train` with the same arguments would do: data, size, memory, time, expected loss. Trains nothing.
+
+    asked: minutes, steps, model, size, tokenizer, context, seed, field, device, dtype, settings; see `Asked`.
+    """
+    from homespun.dataset.doctor import examine
+    from homespun.model.size import number_of_parameters
+    from homespun.planning.forecast import forecast_of
+    from homespun.planning.planner import alternatives
+    from homespun.training.log_lines import Lines
+
+    prepared = prepared_anew(Given.of(text, asked), Lines() if watcher is None else watcher)
+    assert prepared.corpus and prepared.facts and prepared.wishes, "a plan that is made anew has them"
+    forecast = forecast_of(prepared.plan, prepared.facts)
+    smaller, larger = alternatives(prepared.wishes, prepared.facts, prepared.plan)
+    return Planned(
+        plan=prepared.plan,
+        forecast=forecast,
+        facts=prepared.facts,
+        parameters=number_of_parameters(prepared.plan.config(prepared.dataset.vocab_size)),
+        corpus=prepared.corpus,
+        dataset=prepared.dataset,
+        examination=examine(prepared.corpus, dataset=prepared.dataset, epochs=forecast.epochs),
+        smaller=smaller,
+        larger=larger,
+    )

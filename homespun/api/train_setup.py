@@ -1,0 +1,353 @@
+"""From what was asked for to what a run needs: the text, its tokenizer, its dataset, the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from homespun.errors import TextError, UsageError
+from homespun.fetch.progress import downloads_told
+from homespun.fetch.web import without_password
+
+if TYPE_CHECKING:
+    from homespun.dataset.preparation import Dataset
+    from homespun.planning.base_plan import Course
+    from homespun.planning.facts import Facts
+    from homespun.planning.plan import Plan
+    from homespun.planning.planner import Wishes
+    from homespun.text.corpus import Corpus
+    from homespun.tokenizer.tokenizer import Tokenizer
+    from homespun.training.watcher import Watcher
+
+SEED = 1337
+
+
+class Asked(TypedDict, total=False):
+    """What `plan` and `train` take by name, besides the text. What is left out, or None, is left to us.
+
+    minutes, steps: how long; one of them, or neither for five minutes.
+    model, size, tokenizer: "modern", "auto" and "auto" unless given. seed: 1337 unless given.
+    context: the most tokens that the model looks at. device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    field: of a .jsonl, .csv or .parquet file, the one that holds the text. dtype: "auto", "float32" or "bfloat16".
+    settings: numbers of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
+    """
+
+    minutes: float | None
+    steps: int | None
+    model: str | None
+    size: str | None
+    tokenizer: str | None
+    context: int | None
+    seed: int | None
+    field: str | None
+    device: str | None
+    dtype: str | None
+    settings: dict[str, Any] | list[str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What was asked for, checked. None, or nothing, is what was left to us."""
+
+    text: tuple[str | Path, ...]
+    minutes: float | None = None
+    steps: int | None = None
+    model: str | None = None
+    size: str | None = None
+    tokenizer: str | None = None
+    context_length: int | None = None
+    seed: int | None = None
+    field: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, text: Iterable[str | Path], asked: Asked) -> Given:
+        """Raises UnknownSetting; TypeError for a name that there is not, as any function does."""
+        from homespun.planning.plan import parse_settings
+
+        if unknown := asked.keys() - Asked.__annotations__.keys():
+            raise TypeError(f"{', '.join(sorted(unknown))}: there is no such argument")
+        named: dict[str, Any] = {("context_length" if name == "context" else name): asked[name] for name in asked}  # type: ignore[literal-required]
+        return cls(text=tuple(text), **{**named, "settings": parse_settings(asked.get("settings") or {})})
+
+    def beside_the_text(self) -> dict[str, Any]:
+        """By the names of the plan, all that was given and is not the text."""
+        given = {part.name: getattr(self, part.name) for part in fields(self)}
+        settings = given.pop("settings")
+        return {name: value for name, value in given.items() if name != "text" and value is not None} | settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is made from. `title` is the text's name for people, `name` one for a folder.
+
+    wishes, facts: what the plan was decided on, where it was decided now.
+    """
+
+    title: str
+    name: str
+    tokenizer: Tokenizer
+    dataset: Dataset
+    plan: Plan
+    corpus: Corpus | None = None
+    wishes: Wishes | None = None
+    facts: Facts | None = None
+
+    def plan_for_next_time(self) -> Plan | None:
+        """What such a run would be with its step compiled; None where it is, or where nothing was decided here."""
+        from homespun.planning.planner import plan_for_next_time
+
+        if self.wishes is None or self.facts is None:
+            return None
+        return plan_for_next_time(self.wishes, self.facts, self.plan)
+
+    @classmethod
+    def from_corpus(cls, corpus: Corpus, tokenizer: Tokenizer, dataset: Dataset, plan: Plan) -> Prepared:
+        return cls(corpus.title, corpus.name, tokenizer, dataset, plan, corpus)
+
+
+def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
+    """A run that nobody has made before: the plan is decided here."""
+    from homespun.planning.planner import Wishes, decide
+
+    corpus = choose_corpus(given.text, given.field, watcher)
+    spec, tokenizer = tokenizer_for(corpus, given.tokenizer or "auto", watcher)
+    dataset = prepare_dataset(corpus, tokenizer, watcher)
+    wishes = Wishes(
+        text=places(given.text or (corpus.name,)),
+        tokenizer=spec,
+        field=given.field or "",
+        text_key=corpus.survey().key,
+        model=given.model or "modern",
+        size=given.size or "auto",
+        steps=given.steps,
+        minutes=given.minutes,
+        context_length=given.context_length,
+        seed=SEED if given.seed is None else given.seed,
+        settings=tuple(given.settings.items()),
+    )
+    device = given.settings.get("device", given.device or "auto")
+    dtype = given.settings.get("dtype", given.dtype or "auto")
+    facts = facts_of(dataset, device, dtype, wishes, watcher)
+    plan = fit_to_text(decide(wishes, facts), dataset, watcher)
+    return replace(Prepared.from_corpus(corpus, tokenizer, dataset, plan), wishes=wishes, facts=facts)
+
+
+def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
+    """A plan that is replayed, or carried out on another text: then it is no replay, and the user is told."""
+    if beside := given.beside_the_text():
+        raise UsageError(
+            f"A plan says everything, and {', '.join(beside)} was given beside it.",
+            "Change the number in the plan's file, or leave --plan out.",
+        )
+    corpus = choose_corpus(given.text or plan.text, plan.field, watcher)
+    _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
+    dataset = prepare_dataset(corpus, tokenizer, watcher)
+    key = corpus.survey().key
+    if plan.text_key and plan.text_key != key:
+        watcher.note("this is not the text that the plan was made for, so the numbers will be others")
+        plan = plan.with_(text_key=key, text=places(given.text) or plan.text)
+    # Its minutes are over: what is repeated is every step that they had room for.
+    return Prepared.from_corpus(corpus, tokenizer, dataset, fit_to_text(plan.with_(minutes=0.0), dataset, watcher))
+
+
+def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Prepared:
+    """A run that goes on: text and plan are the run's own, and what is given again has to agree with them."""
+    from homespun.dataset.preparation import reopen
+    from homespun.tokenizer.open import load as load_tokenizer
+
+    check_agreement(plan, given, run)
+    if (run / "tokenizer.json").exists():
+        tokenizer = load_tokenizer(run)
+        # The ids that it was trained on are in the cache as a rule, and the text is not needed.
+        if dataset := reopen(plan.text_key, tokenizer):
+            return Prepared(", ".join(plan.text), run.name, tokenizer, dataset, plan)
+    if "-" in plan.text and not given.text:
+        raise UsageError(
+            f"{run} was trained on standard input, which is gone.", "Pipe the same text in again, with - for it."
+        )
+    corpus = choose_corpus(plan.text, plan.field, watcher)
+    if corpus.survey().key != plan.text_key:
+        raise TextError(
+            f"The text of {run} has changed since it was trained on: {', '.join(plan.text)}.",
+            "Put the old text back to go on with this run, or train anew in another folder with --out.",
+        )
+    if not (run / "tokenizer.json").exists():
+        _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
+    return Prepared.from_corpus(corpus, tokenizer, prepare_dataset(corpus, tokenizer, watcher), plan)
+
+
+def prepared_to_extend(run: Path, given: Given, watcher: Watcher) -> Prepared:
+    """A run that has ended and is carried on: its own text and plan, with a new end."""
+    from homespun.planning.plan import Plan
+    from homespun.training.extension import extended_plan
+
+    if (given.minutes is None) == (given.steps is None):
+        raise UsageError(
+            "--extend needs to know how long to carry the run on.",
+            "Add --minutes 20, or --steps 1000: that much more.",
+        )
+    plan = Plan.load(run / "plan.toml")
+    prepared = prepared_again(plan, run, replace(given, minutes=None, steps=None), watcher)
+    return replace(prepared, plan=extended_plan(run, plan, minutes=given.minutes, steps=given.steps))
+
+
+def check_agreement(plan: Plan, given: Given, run: Path) -> None:
+    """UsageError that names the difference between what was given and what the run is."""
+    from homespun.planning.search import SIZES
+
+    wanted = given.beside_the_text()
+    for name, value in (vars(SIZES[wanted.pop("size")]) if wanted.get("size") in SIZES else {}).items():
+        if name != "dropout":  # of which a size says nothing
+            wanted.setdefault(name, value)
+    if wanted.get("tokenizer") == "bpe":
+        del wanted["tokenizer"]  # the plan has it with its number of tokens
+    if given.text and given.text != ("-",):
+        wanted["text"] = places(given.text)
+    check_same(plan, wanted, run)
+
+
+def check_same(plan: Course, wanted: dict[str, Any], run: Path) -> None:
+    """UsageError that names where the plan of a run has something else than is wanted; "auto" wants nothing."""
+    differences = [
+        f"{name} is {getattr(plan, name)!r} there and {value!r} here"
+        for name, value in wanted.items()
+        if value != "auto" and getattr(plan, name) != value
+    ]
+    if differences:
+        raise UsageError(
+            f"{run} is another run: {'; '.join(differences)}.",
+            "Leave that out to go on with the run as it is, or choose another folder with --out.",
+        )
+
+
+def choose_corpus(text: Sequence[str | Path], field: str | None, watcher: Watcher) -> Corpus:
+    """The texts that were named, or the first named corpus that can be had."""
+    from homespun.text.named import default_corpus
+    from homespun.text.sources import read
+
+    with downloads_told(watcher.downloaded):
+        if text:
+            return read(*text, field=field or None)
+        corpus, why = default_corpus()
+    watcher.note(why)
+    return corpus
+
+
+def tokenizer_for(corpus: Corpus, spec: str, watcher: Watcher) -> tuple[str, Tokenizer]:
+    """Surveys the text and makes its tokenizer; "auto" becomes the kind that suits it."""
+    from homespun.dataset.splits import check_learnable
+    from homespun.tokenizer.choose import choose
+    from homespun.tokenizer.make import build
+
+    survey = corpus.survey()
+    for line in corpus.notes:
+        watcher.note(line)
+    check_learnable(corpus.title, survey.characters, survey.alphabet)
+    if spec == "auto":
+        spec, why = choose(characters=survey.characters, alphabet=survey.alphabet, documents=survey.documents)
+        watcher.note(f"tokenizer {spec}: {why}")
+    pieces = partial(pieces_of, corpus)
+    with downloads_told(watcher.downloaded):  # GPT-2's comes from the network
+        return spec, build(spec, alphabet=survey.alphabet, documents=survey.documents, pieces=pieces)
+
+
+def pieces_of(corpus: Corpus) -> Iterator[str]:
+    for document in corpus.documents():
+        yield from document.pieces()
+
+
+def prepare_dataset(corpus: Corpus, tokenizer: Tokenizer, watcher: Watcher) -> Dataset:
+    from homespun.dataset.preparation import prepare
+
+    dataset = prepare(corpus, tokenizer, on_progress=watcher.prepared)
+    watcher.note(
+        f"{dataset.characters:,} characters are {dataset.tokens:,} tokens of {dataset.vocab_size:,} kinds; "
+        f"held out for validation: {dataset.how}"
+    )
+    return dataset
+
+
+def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
+    """A text that is shorter than the context is trained on with a shorter one."""
+    from homespun.dataset.splits import fit_context
+
+    context_length = fit_context(dataset.train.tokens, dataset.val.tokens, plan.context_length)
+    if context_length < plan.context_length:
+        watcher.note(
+            f"the text is too short for a context of {plan.context_length} tokens: {context_length} it is"
+        )
+    return plan.with_(context_length=context_length)
+
+
+def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher: Watcher) -> Facts:
+    """What the plan rests on. The text is counted; the machine is tested once, and timed every time."""
+    import psutil
+
+    from homespun.dataset.ngrams import ladder
+    from homespun.kernels.trusted_dtype import trusted_dtype
+    from homespun.machine.device import choose_device, choose_dtype, compiler, memory_free
+    from homespun.planning.facts import Facts
+
+    chosen = choose_device(device)
+    computed_in = str(choose_dtype(dtype, chosen)).removeprefix("torch.")
+    if dtype == "auto":  # who names a dtype gets it
+        computed_in = trusted_dtype(str(chosen), computed_in, watcher.note)
+    counted = ladder(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
+    facts = Facts(
+        train_tokens=dataset.train.tokens,
+        val_tokens=dataset.val.tokens,
+        vocab_size=dataset.vocab_size,
+        ladder=counted.losses,
+        static=counted.static,
+        cached=counted.cached,
+        device=str(chosen),
+        dtype=computed_in,
+        can_compile=chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None),
+    )
+    if wishes.model != "bigram":
+        facts = timed(facts, wishes)
+    # Looked at last: what was loaded for the timing stays loaded.
+    return replace(facts, memory_free=memory_free(chosen), memory_used=psutil.Process().memory_info().rss)
+
+
+def timed(facts: Facts, wishes: Wishes) -> Facts:
+    """The facts with the machine's speed in them.
+
+    That of compiled steps, which takes seconds to find out, where the wishes leave the time to compile. Where time
+    is short, a speed that was measured here before is good enough: the run times itself.
+    """
+    from homespun.machine.builds import wait_for_own_compilers
+    from homespun.planning.planner import is_short, weighs_compiling
+    from homespun.training.compiled import compiled_shapes
+    from homespun.training.measured_speed import Memory, compiled, compiled_way, measured_speed
+
+    memory = Memory(facts.device, facts.dtype)
+    speed = memory.speed() if is_short(wishes) else None
+    if speed is None:
+        wait_for_own_compilers()  # nothing is timed beside one that is still at work
+        speed = measured_speed(facts.device, facts.dtype)
+        memory.remember_speed(speed)
+    facts = replace(facts, speed=speed.times(memory.correction("eager")))
+    if not (facts.can_compile and weighs_compiling(wishes)):
+        return facts
+    way = compiled_way(facts.device, facts.dtype)
+    return replace(
+        facts,
+        compiled_speed=compiled(speed, way).times(memory.correction(way)),
+        compiled=compiled_shapes(facts.device, facts.dtype, wishes.model, facts.vocab_size),
+    )
+
+
+def places(text: Iterable[str | Path]) -> tuple[str, ...]:
+    """The texts as the plan keeps them: what is a path here is found from anywhere.
+
+    Without a password that stands in an address; and a plan is UTF-8, which not every file's name is.
+    """
+    found = (str(Path(one).resolve()) if Path(one).exists() else without_password(str(one)) for one in text)
+    return tuple(place.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for place in found)

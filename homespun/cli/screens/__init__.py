@@ -1,0 +1,1 @@
+"""What the commands print: tables, pictures of attention, live progress."""

@@ -1,0 +1,245 @@
+"""Conversations as ids on the disk, in the cache: made once for a text and a tokenizer, and from then on opened.
+
+Beside the ids stand where each example ends, and which tokens are answers. Nothing is cut yet, and nothing split:
+that takes no time, and depends on what a run wants.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from homespun.conversations.conversation import Conversation
+from homespun.conversations.recognise import Found, measured, told_left_out
+from homespun.conversations.rendering import Answer, Example, Renderer
+from homespun.dataset.preparation import key_of
+from homespun.dataset.shards import ShardWriter, draft_of, id_type, open_splits, telling_why, write_meta
+from homespun.dataset.unused import mark_used, remove_unused
+from homespun.errors import NotEnoughText, TextUnreadable, TokenizerError, WriteFailed
+from homespun.fetch.cache import cache_folder
+from homespun.tokenizer.chat_template import chat_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from homespun.text.document import Document
+    from homespun.tokenizer.chat_template import ChatTokenizer
+    from homespun.tokenizer.tokenizer import Tokenizer
+
+    OnProgress = Callable[[int, int], None]  # characters done, characters in all
+
+BUNDLE_CHARACTERS = 2**19  # encoded at once: what the library gives for a token takes some 200 bytes
+REFUSED = "the model cannot write them down"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples as ids: one or several of a conversation, one of a text.
+
+    ids: (N,), all of them one after another, memory-mapped. ends: (n,) int64, where each example ends.
+    answers: (k, 4) int64, in order: tokens from … to (without) … are learnt; their characters and bytes.
+    entries: (n,) int64, which entry of `found` an example is of.
+    whole: (n,) bool, whether it is a text, which is learnt as a whole and may be cut anywhere.
+    left_out: why a conversation was passed over here -> how many, and the first one.
+    """
+
+    found: Found
+    key: str
+    vocab_size: int
+    ids: np.ndarray
+    ends: np.ndarray
+    answers: np.ndarray
+    entries: np.ndarray
+    whole: np.ndarray
+    left_out: dict[str, tuple[int, str]]
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """(n,) int64, where each example begins."""
+        return np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(n,) int64: tokens of each example."""
+        return self.ends - self.starts
+
+
+def encode_conversations(found: Found, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> Encoded:
+    """The examples of what was found; a second call finds them in the user's cache.
+
+    tokenizer: with a chat template (see tokenizer/chat_marks).
+    Raises NotEnoughText where the model can write none of them down, TextUnreadable where the text has changed
+    since it was looked at, WriteFailed, and what the tokenizer raises.
+    """
+    chat = chat_tokenizer(tokenizer)
+    assert chat is not None, "with_chat_template gives one to every tokenizer"
+    manner = hashlib.sha256(repr((chat.template.source, sorted(chat.template.names.items()))).encode())
+    key = key_of("conversations", found.key, tokenizer.key + manner.hexdigest())
+    folder = cache_folder("datasets") / key
+    for _ in range(3):  # another process that found the folder damaged may take ours away with it
+        if (opened := open_encoded(folder, key, found, tokenizer.vocab_size)) is not None:
+            mark_used(folder)
+            return opened
+        remove_unused(folder.parent)
+        with draft_of(folder) as draft:
+            write(draft, found, chat, on_progress)
+    raise WriteFailed(
+        f"{folder} was written three times, and each time it was damaged when it was read again.",
+        "The disk may be failing. Set HOMESPUN_CACHE to a folder on another one.",
+    )
+
+
+def open_encoded(folder: Path, key: str, found: Found, vocab_size: int) -> Encoded | None:
+    opened = open_splits(folder)
+    if opened is None:
+        return None
+    meta, arrays = opened
+    return Encoded(
+        found,
+        key,
+        vocab_size,
+        ids=arrays["ids"].ids,
+        ends=np.array(arrays["ends"].ids),
+        answers=np.array(arrays["answers"].ids).reshape(-1, 4),
+        entries=np.array(arrays["entries"].ids),
+        whole=np.array(arrays["whole"].ids, dtype=bool),
+        left_out={reason: (count, first) for reason, count, first in meta["left_out"]},
+    )
+
+
+def write(draft: Path, found: Found, chat: ChatTokenizer, on_progress: OnProgress | None) -> None:
+    """Encodes everything into the files of a folder."""
+    whole_number = np.dtype("<i8")
+    types = {
+        "ids": id_type(chat.tokenizer.vocab_size),
+        "ends": whole_number,
+        "answers": whole_number,
+        "entries": whole_number,
+        "whole": np.dtype("|u1"),
+    }
+    with telling_why(draft):
+        files = {name: ShardWriter(draft / f"{name}.npy", dtype) for name, dtype in types.items()}
+    left_out: dict[str, tuple[int, str]] = {}
+    done = 0
+    try:
+        for first, bundle in bundles(found):
+            for number, examples in enumerate(encode_bundle(bundle, chat, left_out), start=first):
+                whole = not isinstance(bundle[number - first].record, Conversation)
+                with telling_why(draft):
+                    for example in examples:
+                        append(files, example, number, whole)
+                done += found.characters[number]
+            if on_progress is not None:
+                on_progress(done, sum(found.characters))
+        if not files["answers"].tokens:
+            raise nothing_left(found, left_out)
+        with telling_why(draft):
+            entries = [file.finish() for file in files.values()]
+            told = [[reason, *counted] for reason, counted in left_out.items()]
+            write_meta(draft, {"text": found.title, "splits": entries, "left_out": told})
+    finally:
+        for file in files.values():
+            with telling_why(draft):
+                file.file.close()
+
+
+def append(files: dict[str, ShardWriter], example: Example, number: int, whole: bool) -> None:
+    before = files["ids"].tokens
+    files["ids"].append(np.array(example.ids))
+    files["ends"].append(np.array([before + len(example.ids)]))
+    files["entries"].append(np.array([number]))
+    files["whole"].append(np.array([whole]))
+    for start, end, characters, size in example.answers:
+        files["answers"].append(np.array([before + start, before + end, characters, size]))
+
+
+def bundles(found: Found) -> Iterator[tuple[int, list[Document]]]:
+    """The entries, so many at a time, with the number of the first. Raises TextUnreadable if they have changed."""
+    bundle: list[Document] = []
+    characters = number = 0
+    for number, document in enumerate(found.entries(), start=1):
+        if number > len(found.keys) or measured(document)[0] != found.keys[number - 1]:
+            raise changed(found)
+        bundle.append(document)
+        characters += found.characters[number - 1]
+        if characters >= BUNDLE_CHARACTERS:
+            yield number - len(bundle), bundle
+            bundle, characters = [], 0
+    if number != len(found.keys):
+        raise changed(found)
+    if bundle:
+        yield number - len(bundle), bundle
+
+
+def changed(found: Found) -> TextUnreadable:
+    return TextUnreadable(
+        f"{found.title} changed while it was read.",
+        "Run the same command again once nothing writes to it, or give a copy of it.",
+    )
+
+
+def encode_bundle(
+    bundle: Sequence[Document], chat: ChatTokenizer, left_out: dict[str, tuple[int, str]]
+) -> list[list[Example]]:
+    """The examples of each; none of a conversation that the model cannot write down, which is then left out."""
+    renderer = Renderer(chat)
+    talks = [document.record for document in bundle if isinstance(document.record, Conversation)]
+    try:
+        rendered = iter(renderer.examples(talks))
+    except TokenizerError:
+        rendered = iter(
+            [alone(document, renderer, left_out) for document in bundle if document.record is not None]
+        )
+    return [
+        [text_example(document, chat.tokenizer)] if document.record is None else next(rendered)
+        for document in bundle
+    ]
+
+
+def alone(document: Document, renderer: Renderer, left_out: dict[str, tuple[int, str]]) -> list[Example]:
+    assert isinstance(document.record, Conversation)
+    try:
+        return renderer.examples([document.record])[0]
+    except TokenizerError as error:
+        count, first = left_out.get(REFUSED, (0, f"{document.origin}: {in_short(error)}"))
+        left_out[REFUSED] = count + 1, first
+        return []
+
+
+def in_short(error: TokenizerError) -> str:
+    """What is wrong, without the place in a text that nobody has seen.
+
+    >>> in_short(TokenizerError("'2' at line 2, column 1 is not known"))
+    "'2' is not known"
+    """
+    first_line = error.what.partition("\n")[0].partition(': "')[0]
+    return re.sub(r" at line [\d,]+, column [\d,]+", "", first_line)
+
+
+def text_example(document: Document, tokenizer: Tokenizer) -> Example:
+    """A text among the conversations: all of it is learnt, and that it ends. Raises UnknownCharacter."""
+    ids: list[int] = []
+    characters = size = 0
+    for piece in document.pieces():
+        ids += tokenizer.encode(piece)
+        characters += len(piece)
+        size += len(piece.encode())
+    if tokenizer.end_of_text is not None:
+        ids.append(tokenizer.end_of_text)
+    return Example(ids, [Answer(0, len(ids), characters, size)])
+
+
+def nothing_left(found: Found, left_out: dict[str, tuple[int, str]]) -> NotEnoughText:
+    return NotEnoughText(
+        f"The model can learn from none of the conversations in {found.title}: "
+        f"{'; '.join(told_left_out(left_out))}.",
+        "Change the conversations, or take another model: smollm2, or one that was trained with --tokenizer bpe "
+        "or byte, knows every character.",
+    )

@@ -1,0 +1,208 @@
+"""A conversation as ids, and which of them are answers: the words to learn, and the token that ends the turn.
+
+The text is what the model's chat template makes of the conversation, exactly. Where in it an answer begins and
+ends, some templates say themselves, with {% generation %}. For the others it follows from how the model will be
+used: it is given the conversation up to a question, and what an answer adds to that is the answer. Some templates
+write earlier turns anew when the conversation goes on (they leave out what the model thought): then each answer
+becomes an example of its own, with what the model will see before it, and nothing is learnt twice.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from homespun.conversations.conversation import Conversation
+from homespun.errors import TokenizerError
+from homespun.tokenizer.chat_template import ANSWER, ANSWERED, APART, ChatTokenizer, aliased
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+
+class Answer(NamedTuple):
+    """Tokens `start` to `end` (without) of an example are learnt; they stand for so many characters and bytes."""
+
+    start: int
+    end: int
+    characters: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """What one row of training sees together: ids (n,), and the answers in it, in order."""
+
+    ids: list[int]
+    answers: list[Answer]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text as `ChatTokenizer.written` gives it, and the stretches of it that are learnt, in characters."""
+
+    text: str
+    learnt: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A conversation as a template is told it, with APART in what only looks like a special token."""
+
+    messages: list[dict[str, Any]]
+    names: dict[str, Any]
+    learnt: tuple[bool, ...]
+
+
+class Places:
+    """Where the characters of a text went that was encoded part by part."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.length = 0
+        self.parts: list[
+            tuple[int, int, int, Encoding]
+        ] = []  # its characters from … to, its first id, its encoding
+
+    def add(self, part: str, encoding: Encoding, ids: list[int]) -> None:
+        self.parts.append((self.length, self.length + len(part), len(self.ids), encoding))
+        self.ids += ids
+        self.length += len(part) + len(APART)
+
+    def tokens(self, start: int, end: int) -> tuple[int, int]:
+        """The tokens from … to (without) that have characters from `start` to `end` (without) in them."""
+        return self._token_of(start), max(self._token_of(end), self._token_of(end - 1) + 1 if end > start else 0)
+
+    def _token_of(self, character: int) -> int:
+        """The first token with that character in it, or with the next one that is in any."""
+        at = bisect_right(self.parts, character, key=lambda part: part[0]) - 1
+        begin, end, first, encoding = self.parts[at]
+        for place in range(character - begin, end - begin):
+            if (token := encoding.char_to_token(place)) is not None:
+                return first + (token if end - begin > 1 else 0)
+        return self.parts[at + 1][2] if at + 1 < len(self.parts) else len(self.ids)
+
+
+class Renderer:
+    """Conversations to examples, by the template of one tokenizer."""
+
+    def __init__(self, chat: ChatTokenizer) -> None:
+        self.chat = chat
+
+    def examples(self, conversations: Sequence[Conversation]) -> list[list[Example]]:
+        """The examples of each conversation: one, or one for each answer where the template writes turns anew.
+
+        Raises TokenizerError where the template does not want a conversation, or the tokenizer has no id for
+        a character of it.
+        """
+        written = [self.written(conversation) for conversation in conversations]
+        parts = [part for several in written for one in several for part in one.text.split(APART)]
+        encodings = iter(self.chat.encode_parts(parts))
+        return [[self._example(one, encodings) for one in several] for several in written]
+
+    def _example(self, written: Written, encodings: Iterator[Encoding]) -> Example:
+        places = Places()
+        for part in written.text.split(APART):
+            encoding = next(encodings)
+            # A character alone is what is left of something kept apart, and may itself be the name of a token.
+            places.add(part, encoding, self.chat.tokenizer.encode(part) if len(part) == 1 else encoding.ids)
+        answers = []
+        for start, end in written.learnt:
+            first, last = places.tokens(start, end)
+            if first < last:
+                words = self._ends.sub("", written.text[start:end]).replace(APART, "")
+                answers.append(Answer(first, last, len(words), len(words.encode())))
+        return Example(places.ids, answers)
+
+    def written(self, conversation: Conversation) -> list[Written]:
+        """The texts of a conversation, and what is learnt of each. Raises TokenizerError."""
+        told = Told(
+            self.chat.kept_apart(aliased(conversation.messages)),
+            self.chat.kept_apart(conversation.names),
+            conversation.learnt,
+        )
+        if self.chat.template.marks_answers:
+            return [self._as_marked(told)]
+        spans = [self._answer(told, at) for at, learnt in enumerate(told.learnt) if learnt]
+        text = spans[-1].text
+        if all(text.startswith(span.text[: span.learnt[0][1]]) for span in spans):
+            return [Written(text, [stretch for span in spans for stretch in span.learnt])]
+        return spans
+
+    def _as_marked(self, told: Told) -> Written:
+        """What the template itself marks as answers; where it leaves the end of the turn out, that too."""
+        marked = self.chat.written(told.messages, marked=True, **told.names)
+        text, stretches = without_marks(marked)
+        answers = [at for at, message in enumerate(told.messages) if message["role"] == "assistant"]
+        for speaking in (answers, range(len(told.messages))):  # a careless one marks everybody's words
+            if len(speaking) == len(stretches):
+                stretches = [stretches[number] for number, at in enumerate(speaking) if told.learnt[at]]
+                break
+        learnt = []
+        for start, end in stretches:
+            behind = self._ends.match(text, end)
+            learnt.append((start, behind.end() if behind else end))
+        return Written(text, learnt)
+
+    def _answer(self, told: Told, at: int) -> Written:
+        """The conversation up to and with message `at`, an answer, of which that one is learnt."""
+        messages, names = told.messages, told.names
+        asked = self.chat.written(messages[:at], answer=True, **names)
+        text = self.chat.written(messages[: at + 1], **names)
+        start = len(asked)
+        if not text.startswith(asked):  # what it puts before an answer to come is not what it puts before one
+            start = self._where_it_begins(told, at, asked, text)
+        end = self._ends.search(text, start)
+        return Written(text, [(start, end.end() if end else len(text))])
+
+    def _where_it_begins(self, told: Told, at: int, asked: str, text: str) -> int:
+        before = self.chat.written(told.messages[:at], **told.names)
+        if not text.startswith(before):
+            raise TokenizerError(
+                "The model's chat template writes what was asked anew when there is an answer, "
+                "so that it cannot be told where the answer begins.",
+                "Give it a template that adds to what was there, or marks answers with {% generation %}.",
+            )
+        words = str(told.messages[at]["content"])
+        place = text.find(words, len(before)) if words else -1
+        start = alike(asked, text)
+        return min(start, place) if place >= 0 else start
+
+    @cached_property
+    def _ends(self) -> re.Pattern[str]:
+        """The tokens that end a turn. In what a person said there are none: those are kept apart."""
+        names = [name for name, id in self.chat.tokenizer.special_tokens.items() if id in self.chat.ends]
+        return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
+
+
+def alike(one: str, other: str) -> int:
+    """How many characters two texts begin with that are the same.
+
+    >>> alike("assistant: <think>", "assistant: Good day.")
+    11
+    """
+    differs = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differs, min(len(one), len(other)))
+
+
+def without_marks(marked: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text without the marks of answers, and where they stood.
+
+    >>> without_marks(f"ask {ANSWER}answer{ANSWERED}.")
+    ('ask answer.', [(4, 10)])
+    """
+    parts: list[str] = []
+    stretches, length, start = [], 0, 0
+    for part in re.split(f"([{ANSWER}{ANSWERED}])", marked):
+        if part == ANSWER:
+            start = length
+        elif part == ANSWERED:
+            stretches.append((start, length))
+        else:
+            parts.append(part)
+            length += len(part)
+    return "".join(parts), stretches

@@ -1,0 +1,195 @@
+"""Conversations for a run: some kept back, what is too long cut, and all of it packed into rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from homespun.conversations.encoding import Encoded, encode_conversations
+from homespun.conversations.packing import Answers, PackedSplit, packed
+from homespun.conversations.recognise import told_left_out
+from homespun.dataset.preparation import InTwoSplits
+from homespun.dataset.splits import documents_to_keep_back
+from homespun.errors import NotEnoughText
+
+if TYPE_CHECKING:
+    from homespun.conversations.encoding import OnProgress
+    from homespun.conversations.recognise import Found
+    from homespun.dataset.shards import Split
+    from homespun.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Conversations(InTwoSplits):
+    """Conversations as rows of ids, in two splits: the counterpart of dataset.Dataset.
+
+    key: of the conversations, the tokenizer and its template; equal keys mean equal ids and answers.
+    vocab_size: ids are 0 … vocab_size-1. how: what was kept back for validation, in words.
+    notes: what was cut or left out, a line each.
+    """
+
+    train: PackedSplit
+    val: PackedSplit
+    vocab_size: int
+    key: str
+    how: str
+    notes: list[str] = field(default_factory=list)
+
+
+def lengths(found: Found, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> np.ndarray:
+    """(n,) int64: how many tokens each example has, questions and all. Raises as `encode_conversations`."""
+    return encode_conversations(found, tokenizer, on_progress=on_progress).lengths
+
+
+def prepare_conversations(found: Found, tokenizer: Tokenizer, *, length: int, seed: int) -> Conversations:
+    """The conversations in rows of `length` places, about a tenth of them kept back, whole ones.
+
+    Which are kept back depends on what they say alone, and equal ones stay together. Those that do not fit
+    into a row are cut behind the last answer that does.
+    Raises NotEnoughText where there are not two different ones, and as `encode_conversations`.
+    """
+    encoded = encode_conversations(found, tokenizer)
+    kept = held_back(encoded)
+    is_val = kept[encoded.entries]
+    answers = Answers(*np.ascontiguousarray(encoded.answers.T))
+    notes = told_left_out(encoded.left_out)
+    sides = []
+    for name, of_side in (("train", ~is_val), ("val", is_val)):
+        pieces, said = fitted(encoded, np.flatnonzero(of_side), length)
+        if not len(pieces.starts):
+            raise too_long(found, name, length)
+        sides.append(packed(name, encoded.ids, answers, pieces.starts, pieces.counts, length, seed))
+        notes += [f"{line} ({'for training' if name == 'train' else 'kept back'})" for line in said]
+    return Conversations(sides[0], sides[1], encoded.vocab_size, encoded.key, how_many(encoded, kept), notes)
+
+
+def held_back(encoded: Encoded) -> np.ndarray:
+    """(entries,) bool: which are for validation. Raises NotEnoughText where there are not two different ones."""
+    found = encoded.found
+    sizes: dict[str, int] = {}
+    for entry in np.unique(encoded.entries).tolist():
+        sizes[found.keys[entry]] = sizes.get(found.keys[entry], 0) + found.characters[entry]
+    if len(sizes) < 2:
+        raise NotEnoughText(
+            f"There is only one conversation to learn from in {found.title}, and it takes two different ones: "
+            "one is kept back to see how well the other was learnt.",
+            "Give more of them: some dozens teach a manner of speaking, some hundreds a little more.",
+        )
+    chosen = documents_to_keep_back(sizes)
+    if not chosen:  # none come near a tenth together: the one that comes nearest, but never the larger part
+        tenth = sum(sizes.values()) / 10
+        chosen = {min(sizes, key=lambda key: (abs(sizes[key] - tenth), key))}
+    return np.array([key in chosen for key in found.keys])
+
+
+def how_many(encoded: Encoded, kept: np.ndarray) -> str:
+    entries = np.unique(encoded.entries)
+    what = "conversations and texts" if encoded.found.texts else "conversations"
+    return f"{int(kept[entries].sum()):,} of {len(entries):,} {what}, whole"
+
+
+class Pieces(NamedTuple):
+    """Stretches of ids: where each begins, and how many places it takes, one less than its tokens; int64 (n,)."""
+
+    starts: np.ndarray
+    counts: np.ndarray
+
+
+def fitted(encoded: Encoded, examples: np.ndarray, length: int) -> tuple[Pieces, list[str]]:
+    """The examples of these numbers as pieces of at most `length` places, and what had to be cut or left out."""
+    starts, counts = encoded.starts[examples], encoded.lengths[examples] - 1
+    fits = (counts <= length) & (counts >= 1)
+    found_starts, found_counts = [starts[fits]], [counts[fits]]
+    behind_answer = inside_answer = none = lost = 0
+    for example in examples[counts > length].tolist():
+        start, end = int(encoded.starts[example]), int(encoded.ends[example])
+        if encoded.whole[example]:
+            pieces = windows(start, end - start - 1, length)
+            found_starts.append(pieces.starts)
+            found_counts.append(pieces.counts)
+            continue
+        stop, whole = cut(answers_of(encoded, start, end), start, length)
+        lost += end - stop
+        behind_answer += whole
+        inside_answer += not whole and stop > start
+        none += stop == start
+        if stop > start:
+            found_starts.append(np.array([start]))
+            found_counts.append(np.array([stop - start - 1]))
+    said = []
+    if behind_answer or inside_answer or none:
+        said = [longer(length, behind_answer, inside_answer, none, lost)]
+    return Pieces(np.concatenate(found_starts), np.concatenate(found_counts)), said
+
+
+def answers_of(encoded: Encoded, start: int, end: int) -> np.ndarray:
+    """(k, 2): from where to where the answers go that stand between two places."""
+    first, last = np.searchsorted(encoded.answers[:, 0], [start, end])
+    return encoded.answers[first:last, :2]
+
+
+def cut(answers: np.ndarray, start: int, length: int) -> tuple[int, bool]:
+    """Where an example that begins at `start` is cut, so that it takes at most `length` places; whether behind an
+    answer. `start` itself where not even the beginning of an answer would be left.
+
+    >>> cut(np.array([[4, 10], [20, 30]]), start=0, length=15), cut(np.array([[4, 30]]), start=0, length=15)
+    ((10, True), (16, False))
+    """
+    most = start + length + 1  # one token more than places: the last is only predicted
+    whole = answers[answers[:, 1] <= most]
+    if len(whole):
+        return int(whole[-1, 1]), True
+    return (most, False) if len(answers) and answers[0, 0] < most else (start, False)
+
+
+def longer(length: int, behind_answer: int, inside_answer: int, none: int, lost: int) -> str:
+    """What was done to those that were too long, in a line."""
+    done = [
+        f"{count:,} {how}"
+        for count, how in (
+            (behind_answer, "cut behind the last answer that fits"),
+            (inside_answer, "cut within the first answer"),
+            (none, "left out, since the first answer begins behind that"),
+        )
+        if count
+    ]
+    total = behind_answer + inside_answer + none
+    return f"{total:,} longer than {length + 1:,} tokens: {', '.join(done)}; {lost:,} tokens are not learnt from"
+
+
+def windows(start: int, places: int, length: int) -> Pieces:
+    """A text of so many places from `start` on, in pieces of `length` and a rest; every token is predicted once.
+
+    >>> windows(start=100, places=5, length=2)
+    Pieces(starts=array([100, 102, 104]), counts=array([2, 2, 1]))
+    """
+    offsets = np.arange(0, places, length)
+    return Pieces(start + offsets, np.minimum(length, places - offsets))
+
+
+def packed_text(split: Split, end_of_text: int | None, *, length: int, seed: int) -> PackedSplit:
+    """A split of plain text in rows, every document an example of its own; long ones in several pieces.
+
+    end_of_text: the id behind each document, or None where there is but one. Every token is learnt.
+    """
+    ids = split.ids
+    ends = np.flatnonzero(ids == end_of_text) + 1 if end_of_text is not None else np.empty(0, np.int64)
+    borders = np.unique(np.concatenate([[0], ends, [len(ids)]]))
+    pieces = [
+        windows(start, end - start - 1, length)
+        for start, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True)
+    ]
+    starts, counts = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    whole = np.array([[0], [len(ids)], [split.characters], [split.bytes]], np.int64)
+    return packed(split.name, ids, Answers(*whole), starts, counts, length, seed)
+
+
+def too_long(found: Found, name: str, length: int) -> NotEnoughText:
+    which = "of those to learn from" if name == "train" else "of those that are kept back"
+    return NotEnoughText(
+        f"None {which} in {found.title} fits: the model looks at {length:,} tokens, and every answer begins "
+        "behind that.",
+        "Give shorter questions, or a model that looks at more (its context_length).",
+    )

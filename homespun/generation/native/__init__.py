@@ -1,7 +1,0 @@
-"""A decoding step in C++, compiled on the user's machine for its processor: the whole model in one call.
-
-To compute one token of a small model takes PyTorch longer for its own housekeeping than for the numbers.
-`step.cpp` with `products.h` does the numbers alone; `source` names them for `homespun.native`, which makes a
-library of them, once a machine;
-`packing` lays out the weights as they want them; `native_step` calls them.
-"""

@@ -1,9 +1,0 @@
-"""What the library of a decoding step is made of."""
-
-from __future__ import annotations
-
-from pathlib import Path
-
-from homespun.native import Source
-
-STEP = Source("step", Path(__file__).parent, ("step.cpp", "products.h"))

@@ -1,0 +1,1 @@
+"""What is inside of a model, as arrays: the probability of each token, attention."""

@@ -1,0 +1,152 @@
+"""The settings of a GGUF file in our words, for the three shapes that homespun has.
+
+    qwen3 -> modern        llama -> llama        gpt2 -> gpt2
+
+What would change the model's numbers and that homespun does not have is refused by name: a model that
+opens and then writes nonsense helps nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from homespun.checkpoint.fields import REQUIRED, Fields, brief
+from homespun.checkpoint.folder import check_context
+from homespun.errors import CheckpointError, ModelError
+from homespun.interop.gguf.file import GGUFFile
+from homespun.model.config import LIMITS, GPTConfig
+
+FAMILY_OF = {"llama": "llama", "qwen3": "modern", "gpt2": "gpt2"}
+# Settings of other shapes, and the value with which they change nothing.
+WITHOUT_EFFECT = {
+    "expert_count": 0,
+    "attention.max_alibi_bias": 0.0,
+    "attention.clamp_kqv": 0.0,
+    "attn_logit_softcapping": 0.0,
+    "final_logit_softcapping": 0.0,
+    "logit_scale": 1.0,
+    "residual_scale": 1.0,
+    "embedding_scale": 1.0,
+    "attention.causal": True,
+    "use_parallel_residual": False,
+}
+
+
+def config_of(file: GGUFFile) -> GPTConfig:
+    """The config that the file describes. Raises CheckpointError for another kind of model, or bad numbers."""
+    shape = file.settings.get("general.architecture")
+    if not isinstance(shape, str) or shape not in FAMILY_OF:
+        raise CheckpointError(
+            f"{file.path}: general.architecture is {brief(shape)}, a kind of model that homespun does not have.",
+            f"It opens: {', '.join(FAMILY_OF)}.",
+        )
+    fields = Fields(file.settings, str(file.path))
+    check_the_rest(fields, shape)
+    try:
+        config = gpt2_config(fields, file) if shape == "gpt2" else llama_config(fields, file, shape)
+    except ModelError as error:
+        raise CheckpointError(f"{file.path}: {error.what}", error.todo) from error
+    check_context(config, str(file.path))
+    return config
+
+
+def check_the_rest(fields: Fields, shape: str) -> None:
+    for name, harmless in WITHOUT_EFFECT.items():
+        value = fields.values.get(f"{shape}.{name}")
+        if value is not None and value != harmless:
+            fields.refuse(f"{shape}.{name}", value, f"{harmless}, or nothing said of it")
+
+
+def llama_config(fields: Fields, file: GGUFFile, shape: str) -> GPTConfig:
+    n_embd = size(fields, f"{shape}.embedding_length", "n_embd")
+    n_head = size(fields, f"{shape}.attention.head_count", "n_head")
+    head_width = size(fields, f"{shape}.attention.key_length", "head_width", max(1, n_embd // n_head))
+    fields.one_of(f"{shape}.attention.value_length", (head_width,), head_width)
+    fields.one_of(f"{shape}.rope.dimension_count", (head_width,), head_width)
+    context_length = size(fields, f"{shape}.context_length", "context_length")
+    window = fields.values.get(f"{shape}.attention.sliding_window")
+    if window is not None and not (isinstance(window, int) and (window == 0 or window >= context_length)):
+        fields.refuse(f"{shape}.attention.sliding_window", window, "attention over the whole context")
+    check_no_scaling(fields, file, shape)
+    return GPTConfig.of(
+        FAMILY_OF[shape],
+        vocab_size=rows_of(file, "token_embd.weight"),
+        context_length=context_length,
+        n_layer=size(fields, f"{shape}.block_count", "n_layer"),
+        n_head=n_head,
+        n_kv_head=size(fields, f"{shape}.attention.head_count_kv", "n_kv_head", n_head),
+        n_embd=n_embd,
+        n_inner=size(fields, f"{shape}.feed_forward_length", "n_inner"),
+        head_width=head_width,
+        norm_eps=epsilon(fields, f"{shape}.attention.layer_norm_rms_epsilon"),
+        rotary_base=fields.number(f"{shape}.rope.freq_base", 1.0, 1e12, 10_000.0),
+        tied_head=is_tied(file),
+    )
+
+
+def gpt2_config(fields: Fields, file: GGUFFile) -> GPTConfig:
+    n_embd = size(fields, "gpt2.embedding_length", "n_embd")
+    return GPTConfig.of(
+        "gpt2",
+        vocab_size=rows_of(file, "token_embd.weight"),
+        context_length=size(fields, "gpt2.context_length", "context_length"),
+        n_layer=size(fields, "gpt2.block_count", "n_layer"),
+        n_head=size(fields, "gpt2.attention.head_count", "n_head"),
+        n_embd=n_embd,
+        n_inner=size(fields, "gpt2.feed_forward_length", "n_inner", 4 * n_embd),
+        norm_eps=epsilon(fields, "gpt2.attention.layer_norm_epsilon"),
+        tied_head=is_tied(file),
+    )
+
+
+def check_no_scaling(fields: Fields, file: GGUFFile, shape: str) -> None:
+    """Rotary angles that are stretched to make the context longer: linear, yarn, longrope, and Llama 3's."""
+    fields.one_of(f"{shape}.rope.scaling.type", ("none",), "none")
+    fields.one_of(f"{shape}.rope.scale_linear", (1.0,), 1.0)
+    for name in ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"):
+        if name in file.tensors:
+            raise CheckpointError(
+                f"{file.path}: {name} stretches the rotary positions (rope scaling), which homespun does not do.",
+                "Take a model without it, such as SmolLM2 or Qwen3.",
+            )
+
+
+def size(fields: Fields, name: str, ours: str, default: Any = REQUIRED) -> int:
+    return fields.whole(name, 1, LIMITS[ours], default)
+
+
+def epsilon(fields: Fields, name: str) -> float:
+    """The file has it in 32 bits: 1e-5 is 9.99999974738e-06 there.
+
+    >>> epsilon(Fields({"eps": 9.999999747378752e-06}, "model.gguf"), "eps")
+    1e-05
+    """
+    return float(f"{fields.number(name, 0.0, 1.0):.7g}")
+
+
+def rows_of(file: GGUFFile, name: str) -> int:
+    tensor = file.tensors.get(name)
+    if tensor is None or len(tensor.shape) != 2:
+        raise CheckpointError(
+            f"{file.path} has no table of tokens ({name}).", "Get the file again; this one is not whole."
+        )
+    return tensor.shape[0]
+
+
+def is_tied(file: GGUFFile) -> bool:
+    """Whether the head is the embedding: it is left out then, or (as llama.cpp writes GPT-2) stored twice."""
+    head, embedding = file.tensors.get("output.weight"), file.tensors.get("token_embd.weight")
+    if head is None or embedding is None:
+        return True
+    if (head.type, head.shape) != (embedding.type, embedding.shape):
+        return False
+    with file.path.open("rb") as one, file.path.open("rb") as other:
+        one.seek(head.start)
+        other.seek(embedding.start)
+        left = head.bytes
+        while left:
+            block = min(left, 2**20)
+            if one.read(block) != other.read(block):
+                return False
+            left -= block
+    return True

@@ -1,0 +1,40 @@
+"""A GGUF file as an ordinary GPT of ours, with its tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from homespun.checkpoint.folder import assemble
+from homespun.errors import CheckpointError
+from homespun.interop.gguf.config import config_of
+from homespun.interop.gguf.file import read_gguf
+from homespun.interop.gguf.tokenizer import tokenizer_of
+from homespun.interop.gguf.weights import read_weights
+
+if TYPE_CHECKING:
+    from homespun.model.bigram import Bigram
+    from homespun.model.gpt import GPT
+    from homespun.tokenizer.tokenizer import Tokenizer
+
+
+def load_gguf(
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[GPT | Bigram, Tokenizer]:
+    """The model, in eval mode, and the tokenizer of a GGUF file of the shape of GPT-2, Llama or Qwen3.
+
+    dtype: None takes the weights as they are stored, quantised ones as float32.
+    Raises CheckpointError, TokenizerError, and MissingExtra where quantised weights need a library.
+    """
+    file = read_gguf(path)
+    config = config_of(file)
+    tokenizer = tokenizer_of(file)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"{path}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",
+            "Get the file again, or take the file of another model.",
+        )
+    weights = read_weights(file, config, device=device, dtype=dtype)
+    return assemble(config, weights, device), tokenizer

@@ -1,0 +1,276 @@
+r"""The tokenizer inside a GGUF file, as the tokenizer.json that it was made from.
+
+The file holds the tokens, the merges, the kind of each token, and the name of the way in which a text is
+cut into words before merging; what that way is stands in the source of llama.cpp and in the tokenizer.json
+files of these models. For a name that is not known here the ids could not be trusted, so it is refused.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from homespun.errors import MissingExtra, TokenizerError
+from homespun.interop.gguf.characters import NO_MERGE, characters_of
+from homespun.interop.gguf.file import GGUFFile
+from homespun.tokenizer.byte import ByteTokenizer, special_tokens_of
+from homespun.tokenizer.byte_level import byte_characters
+from homespun.tokenizer.char import CharTokenizer, alphabet_of
+from homespun.tokenizer.json_file import (
+    LARGEST_VOCABULARY,
+    MOST_ADDED,
+    TODO,
+    backend_from,
+    check_pieces,
+    cuts_safely,
+    wrong,
+)
+from homespun.tokenizer.steps import what_is_wrong
+from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.tokenizer.unknown import UNKNOWN
+
+NORMAL, UNKNOWN_KIND, CONTROL, USER_DEFINED, UNUSED, BYTE = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+)  # kinds of tokens, as SentencePiece has them
+KINDS = range(1, 7)
+
+# What homespun writes where the end of text is no such thing, because there is none and llama.cpp wants one.
+STAND_IN = "homespun.end_of_text_is_a_stand_in"
+
+BYTES: dict[str, Any] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+DIGITS = {"type": "Digits", "individual_digits": True}
+CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+LLAMA_3 = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN_2 = LLAMA_3.replace(r"\p{N}{1,3}", r"\p{N}")
+NFC = {"type": "NFC"}
+
+
+def words(pattern: str) -> list[dict[str, Any]]:
+    """Cuts where the pattern says, and then writes the bytes of each word."""
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    return [split, {**BYTES, "use_regex": False}]
+
+
+# The name of a way to cut -> the steps in tokenizer.json, the normalizer, and whether a word that is a token
+# skips the merges.
+WAYS: dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None, bool]] = {
+    **dict.fromkeys(("gpt-2", "phi-2"), ([BYTES], None, False)),
+    **dict.fromkeys(("smollm", "starcoder", "refact", "codeshell"), ([DIGITS, BYTES], None, False)),
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3"), (words(LLAMA_3), None, True)),
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), (words(QWEN_2), NFC, False)),
+}
+
+
+def tokenizer_of(file: GGUFFile) -> Tokenizer:
+    """The tokenizer of a GGUF file. Raises TokenizerError, MissingExtra."""
+    kind = file.settings.get("tokenizer.ggml.model")
+    if kind == "gpt2":
+        return byte_level(file)
+    if kind == "llama":
+        return sentencepiece(file)
+    raise wrong(
+        file.path, f"its kind is {str(kind)[:40]!r}, and homespun rebuilds gpt2 (BPE) and llama (SentencePiece)"
+    )
+
+
+def byte_level(file: GGUFFile) -> Tokenizer:
+    content = tokenizer_json(file)
+    settings = named_tokens(file)
+    end = settings.get("eos_token")
+    kept = {name: value for name, value in settings.items() if not name.endswith("_token")}
+    if (found := alphabet_of(content)) is not None:
+        return CharTokenizer(found[0], special_tokens=found[1], end_of_text=end, settings=kept)
+    if (special_tokens := special_tokens_of(content)) is not None:
+        return ByteTokenizer(special_tokens=special_tokens, end_of_text=end, settings=kept)
+    reason = what_is_wrong(content)
+    if reason:
+        raise wrong(file.path, reason)
+    backend = backend_from(content, file.path)
+    tokenizer = Tokenizer(backend, "file", end_of_text=end, settings=settings, may_be_cut=cuts_safely(content))
+    _ = tokenizer.opening  # says now what would be wrong with it later
+    return tokenizer
+
+
+def tokenizer_json(file: GGUFFile) -> dict[str, Any]:
+    """What stands in the tokenizer.json of this model, or would."""
+    tokens, kinds = vocabulary(file)
+    return {
+        "version": "1.0",
+        "added_tokens": added_tokens(file, tokens, kinds),
+        "post_processor": opening_mark(file, tokens),
+        **words_and_merges(file, tokens, kinds),
+    }
+
+
+def words_and_merges(file: GGUFFile, tokens: list[str], kinds: list[int]) -> dict[str, Any]:
+    """The parts of tokenizer.json that make ids of a text, and a text of ids."""
+    merges = merges_of(file)
+    ordinary = {token: id for id, token in enumerate(tokens) if kinds[id] == NORMAL}
+    characters = characters_of(list(ordinary), merges)
+    if characters is not None:
+        alphabet = dict(zip(characters, ordinary.values(), strict=True))
+        return {"model": bpe(alphabet, [], unknown=UNKNOWN), "decoder": {"type": "Fuse"}}
+    unknown = None if set(tokens) >= set(byte_characters()) else UNKNOWN
+    if merges == [NO_MERGE]:
+        whole = {**BYTES, "use_regex": False}
+        return {"model": bpe(ordinary, [], unknown=unknown), "pre_tokenizer": whole, "decoder": BYTES}
+    steps, normalizer, ignore_merges = way_of(file)
+    present = {token: id for id, token in enumerate(tokens) if kinds[id] != UNUSED}
+    return {
+        "normalizer": normalizer,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps} if len(steps) > 1 else steps[0],
+        "model": bpe(present, merges, unknown=unknown, ignore_merges=ignore_merges),
+        "decoder": BYTES,
+    }
+
+
+def bpe(
+    vocabulary: dict[str, int], merges: list[Any], *, unknown: str | None, ignore_merges: bool = False
+) -> dict[str, Any]:
+    """The model of a tokenizer.json. ignore_merges: a word that is a token skips the merges."""
+    return {
+        "type": "BPE",
+        "vocab": vocabulary,
+        "merges": merges,
+        "unk_token": unknown,
+        "ignore_merges": ignore_merges,
+    }
+
+
+def added_tokens(file: GGUFFile, tokens: list[str], kinds: list[int]) -> list[dict[str, Any]]:
+    added = [id for id, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)]
+    if len(added) > MOST_ADDED:
+        raise wrong(file.path, f"it has {len(added):,} added tokens, and at most {MOST_ADDED:,} are allowed")
+    takes_nothing = dict.fromkeys(("normalized", "single_word", "lstrip", "rstrip"), False)
+    return [{"id": id, "content": tokens[id], "special": kinds[id] == CONTROL, **takes_nothing} for id in added]
+
+
+def merges_of(file: GGUFFile) -> list[Any]:
+    """The merges as `tokenizers` takes them: two tokens with a space between them."""
+    merges: list[Any] = texts(file, "merges", required=False)
+    for merge in merges:
+        if merge.count(" ") != 1:
+            raise wrong(file.path, f"one of its merges is {merge[:40]!r}, which is no pair of tokens")
+    if any(merge.startswith("#version") for merge in merges):  # which it would take for a heading
+        return [merge.split(" ") for merge in merges]
+    return merges
+
+
+def vocabulary(file: GGUFFile) -> tuple[list[str], list[int]]:
+    """The tokens, and the kind of each."""
+    tokens = texts(file, "tokens")
+    if not 1 <= len(tokens) <= LARGEST_VOCABULARY:
+        raise wrong(file.path, f"it has {len(tokens):,} tokens, and at most {LARGEST_VOCABULARY:,} are allowed")
+    if len(set(tokens)) < len(tokens):
+        seen: set[str] = set()
+        double = next(token for token in tokens if token in seen or seen.add(token))  # type: ignore[func-returns-value]
+        raise wrong(file.path, f"it has the token {double[:40]!r} twice")
+    check_pieces(file.path, tokens)
+    kinds = file.settings.get("tokenizer.ggml.token_type", [1] * len(tokens))
+    if not isinstance(kinds, list) or len(kinds) != len(tokens) or not all(kind in KINDS for kind in kinds):
+        raise wrong(file.path, "its tokenizer.ggml.token_type does not say of each token what it is")
+    return tokens, kinds
+
+
+def way_of(file: GGUFFile) -> tuple[list[dict[str, Any]], dict[str, Any] | None, bool]:
+    """How a text is cut into words. Files of GPT-2 itself are older than the setting."""
+    usual = "gpt-2" if file.settings.get("general.architecture") == "gpt2" else None
+    name = file.settings.get("tokenizer.ggml.pre", usual)
+    if not isinstance(name, str) or name not in WAYS:
+        said = "does not say" if name is None else f"says {str(name)[:40]!r} of"
+        raise wrong(
+            file.path,
+            f"it {said} how a text is cut into words (tokenizer.ggml.pre). homespun knows: {', '.join(WAYS)}",
+        )
+    return WAYS[name]
+
+
+def texts(file: GGUFFile, name: str, *, required: bool = True) -> list[str]:
+    found = file.settings.get(f"tokenizer.ggml.{name}", None if required else [])
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise wrong(file.path, f"its tokenizer.ggml.{name} is no list of texts")
+    return found
+
+
+def opening_mark(file: GGUFFile, tokens: list[str]) -> dict[str, Any] | None:
+    """The step that puts the model's first mark before every text, where the file asks for it."""
+    # llama.cpp puts it there for Llama 3 whether or not the file says so.
+    usual = file.settings.get("tokenizer.ggml.pre") in ("llama-bpe", "llama3", "llama-v3")
+    first = token_with_role(file, "bos", tokens)
+    if first is None or file.settings.get("tokenizer.ggml.add_bos_token", usual) is not True:
+        return None
+    mark, text = {"SpecialToken": {"id": first, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
+    return {
+        "type": "TemplateProcessing",
+        "single": [mark, text],
+        "pair": [mark, text, mark, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {first: {"id": first, "ids": [tokens.index(first)], "tokens": [first]}},
+    }
+
+
+def token_with_role(file: GGUFFile, role: str, tokens: list[str]) -> str | None:
+    id = file.settings.get(f"tokenizer.ggml.{role}_token_id")
+    if id is None:
+        return None
+    if not isinstance(id, int) or not 0 <= id < len(tokens):
+        raise wrong(file.path, f"its {role} token is {str(id)[:40]}, and its ids are 0 to {len(tokens) - 1:,}")
+    return tokens[id]
+
+
+def named_tokens(file: GGUFFile) -> dict[str, Any]:
+    """What tokenizer_config.json says besides: tokens with a role, and how a conversation is written."""
+    tokens = texts(file, "tokens")
+    roles = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
+    if file.settings.get(STAND_IN) is True:
+        roles = {}
+    named: dict[str, Any] = {name: token_with_role(file, role, tokens) for name, role in roles.items()}
+    named["chat_template"] = file.settings.get("tokenizer.chat_template")
+    return {name: value for name, value in named.items() if isinstance(value, str)}
+
+
+def sentencepiece(file: GGUFFile) -> Tokenizer:
+    """A SentencePiece model is rebuilt from its pieces and scores; what is made of it is held against that."""
+    from homespun.tokenizer.sentencepiece import load_sentencepiece
+
+    tokens, kinds = vocabulary(file)
+    scores = file.settings.get("tokenizer.ggml.scores")
+    if not isinstance(scores, list) or len(scores) != len(tokens):
+        raise wrong(file.path, "its tokenizer.ggml.scores are not one for each token")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.model"
+        path.write_bytes(sentencepiece_model(file, tokens, kinds, scores))
+        try:
+            tokenizer = load_sentencepiece(path)
+        except TokenizerError as error:
+            raise TokenizerError(error.what.replace(str(path), str(file.path)), TODO) from error
+    tokenizer.settings.update(named_tokens(file))
+    return tokenizer
+
+
+def sentencepiece_model(file: GGUFFile, tokens: list[str], kinds: list[int], scores: list[float]) -> bytes:
+    """The content of the `.model` file with these pieces."""
+    try:
+        from sentencepiece import sentencepiece_model_pb2
+    except ImportError as error:
+        raise MissingExtra("The tokenizer of this model", "sentencepiece") from error
+    proto: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    for token, kind, score in zip(tokens, kinds, scores, strict=True):
+        proto.pieces.add(piece=token, type=kind, score=float(score))
+    spec = proto.trainer_spec
+    spec.model_type = spec.BPE
+    spec.byte_fallback = BYTE in kinds
+    for name, role in (("bos_id", "bos"), ("eos_id", "eos"), ("unk_id", "unknown"), ("pad_id", "padding")):
+        mark = token_with_role(file, role, tokens)
+        setattr(spec, name, -1 if mark is None else tokens.index(mark))
+    rules = proto.normalizer_spec
+    rules.name = "identity"
+    rules.add_dummy_prefix = file.settings.get("tokenizer.ggml.add_space_prefix", True) is not False
+    rules.remove_extra_whitespaces = file.settings.get("tokenizer.ggml.remove_extra_whitespaces") is True
+    rules.escape_whitespaces = True
+    return bytes(proto.SerializeToString())

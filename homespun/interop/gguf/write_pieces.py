@@ -1,0 +1,81 @@
+"""A SentencePiece tokenizer as llama.cpp has it: pieces with kinds and scores, and no merges.
+
+llama.cpp joins those two neighbours whose piece has the best score, and again; `tokenizers` carries out the
+merges of a list in their order. Where the list is the order of the scores, both come to the same, and the scores
+can be had back from the list.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from homespun.interop.gguf.tokenizer import BYTE, CONTROL, NORMAL, UNKNOWN_KIND, UNUSED
+from homespun.tokenizer.steps import pairs_of, steps_of
+
+SPACE = "▁"
+BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
+LEAST = -1e9  # of a piece that no merge leads to: single characters
+
+
+def is_sentencepiece(content: dict[str, Any]) -> bool:
+    """Whether this tokenizer.json is a BPE model of SentencePiece's, with a piece for every byte."""
+    model = content["model"]
+    return model.get("type") == "BPE" and bool(model.get("byte_fallback")) and has_bytes(model["vocab"])
+
+
+def has_bytes(vocabulary: dict[str, int]) -> bool:
+    return all(f"<0x{byte:02X}>" in vocabulary for byte in range(256))
+
+
+def what_differs(content: dict[str, Any]) -> str:
+    """What this tokenizer does to a text that llama.cpp would not do; empty where it does nothing else."""
+    space = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    for step in steps_of(content.get("normalizer")):
+        if step.get("type") != "Sequence" and step not in (space, {"type": "Prepend", "prepend": SPACE}):
+            return f"it changes the text before it cuts it ({step.get('type')})"
+    if any(not token.get("special") for token in content.get("added_tokens") or []):
+        return "it has words of its own that are no special tokens"
+    if content["model"].get("ignore_merges"):
+        return "a word that is a token skips its merges"
+    return ""
+
+
+def pieces_settings(content: dict[str, Any], rows: int) -> dict[str, Any]:
+    """The settings `tokenizer.ggml.…` of such a tokenizer, for a table of so many rows."""
+    model = content["model"]
+    pieces = {id: piece for piece, id in model["vocab"].items()}
+    special = {token["id"]: token["content"] for token in content.get("added_tokens") or []}
+    scores = scores_of(model)
+    unknown = model.get("unk_token")
+
+    def kind(id: int) -> int:
+        piece = special.get(id, pieces.get(id))
+        if piece is None:
+            return UNUSED
+        if piece == unknown:
+            return UNKNOWN_KIND
+        return CONTROL if id in special else BYTE if BYTE_PIECE.fullmatch(piece) else NORMAL
+
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": [special.get(id, pieces.get(id, f"[PAD{id}]")) for id in range(rows)],
+        "tokenizer.ggml.scores": [scores.get(pieces.get(id, ""), LEAST) for id in range(rows)],
+        "tokenizer.ggml.token_type": [kind(id) for id in range(rows)],
+        "tokenizer.ggml.add_space_prefix": any(
+            step.get("type") == "Prepend" for step in steps_of(content.get("normalizer"))
+        ),
+    }
+
+
+def scores_of(model: dict[str, Any]) -> dict[str, float]:
+    """Piece -> score: the earlier a merge leads to it, the better.
+
+    >>> scores_of({"merges": ["a b", "c d", "ab c", "a bc"]})
+    {'ab': -0.0, 'cd': -1.0, 'abc': -2.0}
+    """
+    places: dict[str, int] = {}
+    for first, second in pairs_of(model.get("merges") or []):
+        places.setdefault(first + second, len(places))
+    return {piece: -float(place) for piece, place in places.items()}

@@ -1,0 +1,175 @@
+"""Weights in the order in which `step.cpp` reads them, and the structures that tell it where they are.
+
+A matrix (outputs, inputs) becomes panels of 16 outputs, filled up with zeros:
+
+    float32   (panels, inputs, 16)
+    bfloat16  (panels, inputs / 2, 16, 2)   inputs filled up to a multiple of 32
+    int8      (panels, inputs / 4, 16, 4)   inputs filled up to a multiple of 64, and a scale for each output
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from homespun.kernels.decoding.weights import LayerWeights, Matrix, Weights, in_int8
+from homespun.model.config import GPTConfig
+
+LANES = 16
+KIND = {"float32": 0, "bfloat16": 1, "int8": 2}
+TOGETHER = {"float32": 1, "bfloat16": 2, "int8": 4}  # inputs that stand beside each other
+MULTIPLE = {"float32": 1, "bfloat16": 32, "int8": 64}
+NORM = {"rmsnorm": 0, "layernorm": 1}
+BEND = {"swiglu": 0, "gelu": 1, "relu": 2}
+POINTER = ctypes.c_void_p
+NUMBER = ctypes.c_int32
+
+
+class Linear(ctypes.Structure):
+    _fields_ = (
+        ("weight", POINTER),
+        ("bias", POINTER),
+        ("scale", POINTER),
+        ("outputs", NUMBER),
+        ("inputs", NUMBER),
+    )
+
+
+class Layer(ctypes.Structure):
+    _fields_ = (
+        ("attention_norm", POINTER),
+        ("attention_norm_bias", POINTER),
+        ("query_key_value", Linear),
+        ("query_norm", POINTER),
+        ("key_norm", POINTER),
+        ("output", Linear),
+        ("feed_forward_norm", POINTER),
+        ("feed_forward_norm_bias", POINTER),
+        ("up", Linear),
+        ("down", Linear),
+    )
+
+
+class Model(ctypes.Structure):
+    _fields_ = (
+        *((name, NUMBER) for name in ("kind", "layers", "heads", "key_heads", "width", "inner", "head_width")),
+        *((name, NUMBER) for name in ("vocabulary", "context", "norm", "bend")),
+        ("eps", ctypes.c_float),
+        ("scale", ctypes.c_float),
+        *((name, POINTER) for name in ("embedding", "positions", "cosines", "sines")),
+        *((name, POINTER) for name in ("final_norm", "final_norm_bias")),
+        ("layer", ctypes.POINTER(Layer)),
+        ("head", Linear),
+    )
+
+
+class Work(ctypes.Structure):
+    _fields_ = (
+        *((name, NUMBER) for name in ("rows", "pages_of_a_text", "wants")),
+        *(
+            (name, POINTER)
+            for name in ("ids", "positions", "texts", "tables", "wanted", "pages", "logits", "scratch")
+        ),
+    )
+
+
+def panels(weight: Tensor, kind: str) -> Tensor:
+    """weight (outputs, inputs) -> (panels, inputs / t, 16, t), t of the inputs beside each other.
+
+    >>> panels(torch.arange(32.0).view(16, 2), "float32")[0, 1, :3, 0].tolist()  # the second input
+    [1.0, 3.0, 5.0]
+    """
+    outputs, inputs = weight.shape
+    beside = TOGETHER[kind]
+    filled = F.pad(weight, (0, -inputs % MULTIPLE[kind], 0, -outputs % LANES))
+    return filled.view(-1, LANES, filled.size(1) // beside, beside).transpose(1, 2).contiguous()
+
+
+class Packed:
+    """The model, packed. `model` is for `step`; the tensors that it points to live as long as this does."""
+
+    def __init__(self, config: GPTConfig, weights: Weights, kind: str) -> None:
+        self.kind = kind
+        self.kept: list[Tensor] = []
+        self.layers = (Layer * config.n_layer)(*(self.layer(layer) for layer in weights.layers))
+        cosines, sines = weights.angles or (None, None)
+        self.model = Model(
+            kind=KIND[kind],
+            layers=config.n_layer,
+            heads=config.n_head,
+            key_heads=config.n_kv_head,
+            width=config.n_embd,
+            inner=config.n_inner,
+            head_width=config.head_width,
+            vocabulary=config.vocab_size,
+            context=config.context_length,
+            norm=NORM[config.norm],
+            bend=BEND[config.feed_forward],
+            eps=config.norm_eps,
+            scale=(config.head_width if config.scale_by == "head_width" else config.n_embd) ** -0.5,
+            embedding=self.keep(weights.embedding),
+            positions=self.keep(weights.positions),
+            cosines=self.keep(cosines),
+            sines=self.keep(sines),
+            final_norm=self.vector(weights.final_norm.weight),
+            final_norm_bias=self.vector(weights.final_norm.bias),
+            layer=self.layers,
+            head=self.linear(weights.head),
+        )
+
+    def layer(self, layer: LayerWeights) -> Layer:
+        return Layer(
+            attention_norm=self.vector(layer.attention_norm.weight),
+            attention_norm_bias=self.vector(layer.attention_norm.bias),
+            query_key_value=self.linear(layer.query_key_value),
+            query_norm=self.vector(layer.query_norm),
+            key_norm=self.vector(layer.key_norm),
+            output=self.linear(layer.output),
+            feed_forward_norm=self.vector(layer.feed_forward_norm.weight),
+            feed_forward_norm_bias=self.vector(layer.feed_forward_norm.bias),
+            up=self.linear(layer.up if layer.gate is None else in_turn(layer.gate, layer.up)),
+            down=self.linear(layer.down),
+        )
+
+    def linear(self, matrix: Matrix) -> Linear:
+        weight, scale = matrix.weight.cpu(), None
+        outputs, inputs = weight.shape
+        if self.kind == "int8":
+            weight, scale = in_int8(weight)
+        elif self.kind == "bfloat16":
+            weight = weight.bfloat16()
+        return Linear(
+            weight=self.keep(panels(weight, self.kind)),
+            bias=self.vector(matrix.bias),
+            scale=self.vector(scale),
+            outputs=outputs,
+            inputs=inputs,
+        )
+
+    def vector(self, values: Tensor | None) -> int | None:
+        """Filled up with zeros to a multiple of 16."""
+        return None if values is None else self.keep(F.pad(values, (0, -values.size(0) % LANES)))
+
+    def keep(self, values: Tensor | None) -> int | None:
+        """Its address."""
+        if values is None:
+            return None
+        self.kept.append(values.detach().cpu().contiguous())
+        return self.kept[-1].data_ptr()
+
+
+def in_turn(gate: Matrix, up: Matrix) -> Matrix:
+    """16 outputs of the gate, 16 of the way up, and so on: they meet in one place."""
+    weight = torch.stack([filled(gate.weight), filled(up.weight)], dim=1).flatten(0, 2)
+    if gate.bias is None or up.bias is None:
+        return Matrix(weight, None)
+    biases = torch.stack([filled(gate.bias[:, None]), filled(up.bias[:, None])], dim=1)
+    return Matrix(weight, biases.flatten())
+
+
+def filled(weight: Tensor) -> Tensor:
+    """(outputs, inputs) -> (panels, 16, inputs)"""
+    return F.pad(weight, (0, 0, 0, -weight.size(0) % LANES)).unflatten(0, (-1, LANES))

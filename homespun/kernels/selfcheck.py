@@ -1,0 +1,120 @@
+"""Whether this machine computes right, and how fast: measured, in about two seconds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from homespun.machine.device import autocast, compiler, compiler_failures, first_line
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
+
+SECONDS_A_RATE = 0.5
+
+# A bfloat16 number has 8 bits of precision: one rounding is off by at most 0.4 %, and many
+# of them by less than their number, because they go up as often as down. What is farther
+# off than this is no rounding.
+LARGEST_LOSS_ERROR = 0.02
+SMALLEST_AGREEMENT = 0.98
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """A small model's forward and backward pass in `dtype`, beside float32 on the CPU.
+
+    loss_error: how far the losses are apart, as a share of the loss.
+    agreement: the cosine between the two gradients; 1 is the same direction.
+    """
+
+    dtype: str
+    loss_error: float
+    agreement: float
+    passed: bool
+
+
+def check_model(device: torch.device, dtype: torch.dtype) -> ModelCheck:
+    """Learning in `dtype` on `device` points where float32 on the CPU points."""
+    loss, gradient = loss_and_gradient(torch.device("cpu"), torch.float32)
+    other_loss, other_gradient = loss_and_gradient(device, dtype)
+    loss_error = abs(other_loss - loss) / loss
+    agreement = cosine(gradient, other_gradient)
+    passed = agree(other_loss, loss, other_gradient, gradient)
+    return ModelCheck(str(dtype).removeprefix("torch."), loss_error, agreement, passed)
+
+
+def agree(loss: float, right: float, gradient: Tensor, right_gradient: Tensor) -> bool:
+    """Whether two ways to compute the same differ by no more than rounding does. Not a number never agrees."""
+    return (
+        abs(loss - right) <= LARGEST_LOSS_ERROR * abs(right)
+        and cosine(gradient, right_gradient) >= SMALLEST_AGREEMENT
+    )
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(one.float(), other.float(), dim=0))
+
+
+@dataclass(frozen=True)
+class CompileCheck:
+    """Whether torch.compile works here and computes what the model does. Training goes without it where not."""
+
+    works: bool
+    detail: str
+
+
+def check_compiled(device: torch.device, dtype: torch.dtype) -> CompileCheck:
+    """Compiles the small model, forward and backward, and compares. Takes half a minute the first time."""
+    if device.type == "cpu" and compiler() is None:
+        return CompileCheck(False, "there is no C++ compiler")
+    began = time.perf_counter()
+    try:
+        loss, gradient = loss_and_gradient(device, dtype, compiled=True)
+    except compiler_failures() as error:
+        torch.compiler.reset()
+        return CompileCheck(False, first_line(error))
+    right, right_gradient = loss_and_gradient(device, dtype)
+    if not agree(loss, right, gradient, right_gradient):
+        return CompileCheck(False, "it computes something else than the model")
+    return CompileCheck(True, f"in {time.perf_counter() - began:.0f} s")
+
+
+def loss_and_gradient(device: torch.device, dtype: torch.dtype, *, compiled: bool = False) -> tuple[float, Tensor]:
+    """Of a small `modern` model, its weights and text always the same; the gradient is one long vector."""
+    config = GPTConfig.of("modern", vocab_size=64, context_length=64, n_layer=2, n_head=4, n_embd=64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = GPT(config)
+        ids = torch.randint(64, (4, 65))
+    model, ids = model.to(device), ids.to(device)
+    forward = torch.compile(model) if compiled else model
+    with autocast(device, dtype)():
+        _, loss = forward(ids[:, :-1], ids[:, 1:])
+    assert loss is not None
+    loss.backward()
+    gradient = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+    return float(loss.detach()), gradient.detach().float().cpu()
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = SECONDS_A_RATE) -> float:
+    """Floating-point operations a second in products of square matrices, the best of those seen."""
+    width = 1024 if device.type == "cpu" else 4096
+    a, b = (torch.randn(width, width, device=device).to(dtype) for _ in range(2))
+    best, end = float("inf"), time.perf_counter() + seconds
+    multiply(a, b)  # the first one prepares the kernel
+    while time.perf_counter() < end or best == float("inf"):
+        best = min(best, multiply(a, b))
+    return 2 * width**3 / best
+
+
+def multiply(a: Tensor, b: Tensor) -> float:
+    """How many seconds a product takes."""
+    started = time.perf_counter()
+    _ = a @ b
+    if a.device.type == "cuda":
+        torch.cuda.synchronize(a.device)
+    elif a.device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter() - started

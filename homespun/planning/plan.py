@@ -1,0 +1,65 @@
+"""The plan: every number that a run needs, decided before it starts, saved, and replayed from its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from homespun.model.config import FAMILIES, BigramConfig, GPTConfig
+from homespun.planning import base_plan as course
+from homespun.planning.base_plan import Course, fact, setting
+
+MODELS = (*FAMILIES, "bigram")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Course):
+    """Every number of a run. `homespun train --plan FILE` replays it, to the bit on the same machine."""
+
+    tokenizer: str = fact("char, byte, bpe:N, gpt2, or a path")
+    model: str = fact("modern, gpt2, llama, lecture or bigram")
+
+    n_layer: int = setting("blocks of the model", least=1)
+    n_head: int = setting("heads of attention in a block", least=1)
+    n_kv_head: int = setting("heads that keys and values are made for; divides n_head", least=1)
+    n_embd: int = setting("numbers that a token is written as between the blocks", least=1)
+    n_inner: int = setting("width inside the feed-forward layers", least=1)
+    tied_head: bool = setting("whether the head and the token embedding are one table")
+    dropout: float = setting(
+        "share of what layers say that is left out while training, so that less is learnt by heart",
+        0.0,
+        least=0,
+        most=0.95,
+    )
+    optimizer: str = setting("muon (for the blocks' matrices, AdamW for the rest) or adamw", "muon")
+
+    @classmethod
+    def example(cls) -> str:
+        return "n_layer=4"
+
+    def __post_init__(self) -> None:
+        self.check_one_of("model", MODELS)
+        super().__post_init__()
+
+    def config(self, vocab_size: int) -> GPTConfig | BigramConfig:
+        """The config of the model that this plan trains. Raises ModelError where the numbers do not fit."""
+        if self.model == "bigram":
+            return BigramConfig(vocab_size, self.context_length)
+        names = ("n_layer", "n_head", "n_kv_head", "n_embd", "n_inner", "context_length", "tied_head", "dropout")
+        return GPTConfig.of(self.model, vocab_size=vocab_size, **{name: getattr(self, name) for name in names})
+
+
+def settable() -> dict[str, str]:
+    """The names that `train --set` takes, each with its help."""
+    return course.settable(Plan)
+
+
+def parse_settings(pairs: dict[str, Any] | list[str]) -> dict[str, Any]:
+    """["n_layer=4", "learning_rate=1e-3"], or the same as a dict -> checked values.
+
+    Raises UnknownSetting with the nearest names.
+
+    >>> parse_settings(["n_layer=4", "learning_rate=1e-3", "compile=no"])
+    {'n_layer': 4, 'learning_rate': 0.001, 'compile': False}
+    """
+    return course.parsed_settings(pairs, Plan)

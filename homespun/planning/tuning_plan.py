@@ -1,0 +1,61 @@
+"""The plan of a fine-tuning: of which model, in which way, and its course."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from homespun.errors import UnknownSetting
+from homespun.planning import base_plan as course
+from homespun.planning.base_plan import Course, fact, setting
+
+METHODS = ("lora", "qlora", "full")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningPlan(Course):
+    """Every number of a fine-tuning. `homespun finetune --plan FILE` replays it, to the bit on one machine."""
+
+    base: str = fact("the model that is tuned: a folder, a file, a hub id, or smollm2")
+    base_revision: str = fact("of a model from the hub: the commit", "")
+    base_key: str = fact("fingerprint of its weights, so that a replay knows whether they are still the same", "")
+    method: str = fact("lora (small matrices beside the model's), qlora (and the model in four bits) or full")
+    conversations: bool = fact("whether the text is conversations, of which the answers are learnt", False)
+
+    rank: int = setting(
+        "width of the small matrices of LoRA; 0 = the whole model is trained", 16, least=0, most=1024
+    )
+    alpha: float = setting("what LoRA adds is multiplied by alpha / rank", 32.0, least=0)
+    learnt: int = fact("numbers that are trained", 0)
+    dropout: float = setting("share of numbers set to zero while training; slow on a CPU", 0.0, least=0, most=0.95)
+    quick: bool = setting(
+        "attention and SwiGLU by operations of our own in C++, where the processor multiplies in bfloat16", False
+    )
+    recompute: bool = setting("compute every block a second time instead of remembering it: less memory", False)
+
+    def __post_init__(self) -> None:
+        self.check_one_of("method", METHODS)
+        if (self.rank == 0) != (self.method == "full"):
+            raise UnknownSetting(
+                f"rank = {self.rank} does not go with {self.method}.",
+                "With LoRA the rank is at least 1; with --full there is none.",
+            )
+        super().__post_init__()
+
+    @classmethod
+    def verb(cls) -> str:
+        return "finetune"
+
+
+def settable() -> dict[str, str]:
+    """The names that `finetune --set` takes, each with its help."""
+    return course.settable(TuningPlan)
+
+
+def parse_settings(pairs: dict[str, Any] | list[str]) -> dict[str, Any]:
+    """["rank=8", "learning_rate=1e-3"], or the same as a dict -> checked values. Raises UnknownSetting.
+
+    >>> parse_settings(["rank=8", "learning_rate=1e-3"])
+    {'rank': 8, 'learning_rate': 0.001}
+    """
+    return course.parsed_settings(pairs, TuningPlan)

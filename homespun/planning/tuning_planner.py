@@ -1,0 +1,249 @@
+"""From facts and wishes to the plan of a fine-tuning: a pure function, so that it can be tested without any."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from homespun.checkpoint.hf_names import only_here
+from homespun.errors import TrainingError, UsageError
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.size import number_of_parameters
+from homespun.planning.evaluations import LEARNING_COSTS, LOOKS
+from homespun.planning.forecast import Forecast
+from homespun.planning.memory import SHARE
+from homespun.planning.tuning_facts import TuningFacts
+from homespun.planning.tuning_memory import lora_numbers, step_bytes, weight_bytes
+from homespun.planning.tuning_plan import TuningPlan
+
+DEFAULT_MINUTES = 5.0
+TEXT_LENGTH = 256  # tokens of a row of text: of longer ones attention is the larger part, on a CPU
+LONGEST_CONVERSATION = 1024
+MULTIPLE = 64
+
+TOKENS_A_STEP = (512, 1024, 2048, 4096, 8192, 16384)
+STEPS_WANTED = 150  # in a run: with fewer, the learning rate has no time to climb and fall
+TOKENS_AT_ONCE = 2048  # more do not make the products faster, and take memory
+
+# So often a text is read at most; by then what is learnt is mostly the text by heart. Answers are short.
+EPOCHS, EPOCHS_OF_ANSWERS = 4.0, 10.0
+WARMUP_SHARE, WARMUP_STEPS = 0.06, 30
+
+# Largest step at SmolLM2's width of 576; wider models want smaller ones.
+LORA_RATE, FULL_RATE, USUAL_WIDTH = 1e-3, 2e-4, 576
+
+FEWEST = 2048  # tokens of a look on the way
+SHARE_OF_LOOKS = 0.08  # of the time, all looks on the way together
+
+# What of a run's minutes is not training: opening, measuring, and reading both texts at the end.
+SECONDS_ASIDE = 12.0
+SHARE_ASIDE = 0.1
+
+
+@dataclass(frozen=True)
+class TuningWishes:
+    """What the user has asked for. method "" is left to us."""
+
+    text: tuple[str, ...]
+    base: str
+    base_revision: str = ""
+    base_key: str = ""
+    field: str = ""
+    text_key: str = ""
+    conversations: bool = False
+    method: str = ""
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = 1337
+    settings: tuple[tuple[str, Any], ...] = ()
+
+
+def way_for(config: GPTConfig | BigramConfig, wanted: str, new_tokens: int) -> tuple[str, str]:
+    """lora, qlora or full, and why where it is not what everybody gets. UsageError where the wish cannot be had.
+
+    The rows of new tokens have to be learnt, and what has no counterpart elsewhere has no adapter there either.
+    """
+    here_only = only_here(config)
+    reason = ""
+    if here_only:
+        reason = f"{here_only}, so there is no adapter for it either"
+    elif new_tokens:
+        reason = f"the model gets {new_tokens} new tokens, and their rows have to be learnt"
+    if not reason:
+        return wanted or "lora", ""
+    if wanted in ("lora", "qlora"):
+        raise UsageError(f"--{wanted} does not work here: {reason}.", "Take --full: the whole model is trained.")
+    return "full", "" if wanted else f"the whole model is trained: {reason}"
+
+
+def length_for(facts: TuningFacts) -> int:
+    """Tokens of a row: of a text always the same, of conversations so that the longest fits, if it may."""
+    longest = MULTIPLE * math.ceil(facts.lengths / MULTIPLE)
+    return min(facts.config.context_length, LONGEST_CONVERSATION, max(TEXT_LENGTH, longest))
+
+
+def first_plan(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
+    """The plan as far as it does not depend on how fast the machine is. UsageError where wishes contradict."""
+    check(wishes)
+    given = dict(wishes.settings)
+    method, _ = way_for(facts.config, wishes.method, facts.new_tokens)
+    numbers: dict[str, Any] = {
+        "context_length": length_for(facts),
+        "steps": wishes.steps or 1,
+        "batch_size": 1,
+        "rank": 0 if method == "full" else 16,
+        "alpha": 0.0 if method == "full" else 32.0,
+        "learning_rate": learning_rate(facts.config, method),
+        "weight_decay": 0.0,
+        "warmup_steps": 0,
+        "seed": wishes.seed,
+        "device": facts.device,
+        "dtype": facts.dtype,
+        "recompute": method == "qlora",
+        "quick": facts.quick and method != "full",
+    } | given
+    if "rank" in given and "alpha" not in given and method != "full":
+        numbers["alpha"] = 2.0 * numbers["rank"]
+    timed = wishes.steps is None and "steps" not in given
+    return TuningPlan(
+        text=wishes.text,
+        field=wishes.field,
+        text_key=wishes.text_key,
+        base=wishes.base,
+        base_revision=wishes.base_revision,
+        base_key=wishes.base_key,
+        method=method,
+        conversations=wishes.conversations,
+        minutes=(wishes.minutes or DEFAULT_MINUTES) if timed else 0.0,
+        **numbers,
+    )
+
+
+def decide(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
+    """The plan for these wishes on these facts. UsageError, TrainingError where there is none."""
+    given = dict(wishes.settings)
+    plan = first_plan(wishes, facts)
+    for part in (learnt, batch, fit_into_memory, end, looks):
+        plan = plan.with_(**{name: value for name, value in part(plan, facts).items() if name not in given})
+    return plan
+
+
+def learnt(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
+    """How many numbers are trained."""
+    if plan.rank == 0 or isinstance(facts.config, BigramConfig):
+        return {"learnt": number_of_parameters(facts.config)}
+    return {"learnt": lora_numbers(facts.config, plan.rank)}
+
+
+def check(wishes: TuningWishes) -> None:
+    if wishes.steps is not None and wishes.minutes is not None:
+        raise UsageError("--steps and --minutes both say how long to train.", "Give one of them.")
+    if wishes.minutes is not None and not 0 < wishes.minutes <= 60 * 24 * 365:
+        raise UsageError(
+            f"--minutes {wishes.minutes:g} is no time to train in.", "Give minutes, such as --minutes 5."
+        )
+    if wishes.steps is not None and wishes.steps < 1:
+        raise UsageError(f"--steps {wishes.steps} trains nothing.", "Give at least one step.")
+
+
+def learning_rate(config: GPTConfig | BigramConfig, method: str) -> float:
+    """
+    >>> small = GPTConfig.of("llama", vocab_size=65, context_length=32, n_layer=1, n_head=9, n_embd=576)
+    >>> learning_rate(small, "lora")
+    0.001
+    """
+    if isinstance(config, BigramConfig):
+        return 1e-2
+    rate = (FULL_RATE if method == "full" else LORA_RATE) * math.sqrt(USUAL_WIDTH / config.n_embd)
+    return float(f"{min(rate, 3e-3):.2g}")
+
+
+def seconds_to_train(minutes: float) -> float:
+    """What is left for steps of a run's minutes."""
+    return max(0.2 * 60 * minutes, (1 - SHARE_ASIDE) * 60 * minutes - SECONDS_ASIDE)
+
+
+def tokens_to_learn(plan: TuningPlan, facts: TuningFacts) -> float:
+    """As many as there is time for, and no more than the text is good for."""
+    enough = epochs(plan.conversations) * facts.train_tokens
+    if not plan.minutes or not facts.seconds:
+        return enough
+    return min(enough, seconds_to_train(plan.minutes) / facts.seconds)
+
+
+def epochs(conversations: bool) -> float:
+    return EPOCHS_OF_ANSWERS if conversations else EPOCHS
+
+
+def batch(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
+    """The largest steps of which there are still enough."""
+    tokens = tokens_to_learn(plan, facts)
+    enough = [size for size in TOKENS_A_STEP if size * STEPS_WANTED <= tokens]
+    size = max(enough, default=TOKENS_A_STEP[0])
+    return {"batch_size": max(1, size // plan.context_length)}
+
+
+def fit_into_memory(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
+    """In how many parts a step is computed, and whether blocks are computed twice, so that memory suffices."""
+    kept = weight_bytes(facts.config, plan.method, plan.rank, plan.dtype)
+    room = SHARE * facts.memory_free - kept if facts.memory_free else math.inf
+    at_most = TOKENS_AT_ONCE // 2 if plan.method == "qlora" else TOKENS_AT_ONCE
+    for recompute in (False, True) if not plan.recompute else (True,):
+        for parts in divisors(plan.batch_size):
+            tokens = plan.batch_size // parts * plan.context_length
+            if tokens > at_most and parts < plan.batch_size:
+                continue
+            if step_bytes(facts.config, tokens, plan.context_length, plan.dtype, recompute) <= room:
+                return {"micro_batches": parts, "recompute": recompute}
+    smallest = kept + step_bytes(facts.config, plan.context_length, plan.context_length, plan.dtype, True)
+    raise TrainingError(
+        f"Fine-tuning this model takes about {smallest / 1e9:,.1f} GB of memory even with one row at a time, "
+        f"and {facts.memory_free / 1e9:,.1f} GB are free.",
+        "Take --qlora, which keeps the model in four bits, or a smaller model; or close other programs."
+        if plan.method != "qlora"
+        else "Take a smaller model, shorter rows (--set context_length=64), or close other programs.",
+    )
+
+
+def divisors(number: int) -> list[int]:
+    """
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
+    return [part for part in range(1, number + 1) if number % part == 0]
+
+
+def end(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
+    """Where the run ends, and how long it climbs before."""
+    steps = plan.steps
+    if plan.minutes:
+        steps = max(1, int(tokens_to_learn(plan, facts) / plan.tokens_a_step))
+    return {"steps": steps, "warmup_steps": min(WARMUP_STEPS, int(WARMUP_SHARE * steps))}
+
+
+def looks(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
+    """How often the validation text is read on the way, and how much of it: rarely in a short run."""
+    affordable = SHARE_OF_LOOKS * LEARNING_COSTS * plan.steps * plan.tokens_a_step
+    number = int(min(LOOKS, max(2, affordable // FEWEST)))
+    tokens = max(FEWEST, int(affordable / number))
+    return {
+        "look_tokens": tokens if tokens < facts.val_tokens else 0,
+        "evaluate_every": 0 if number == LOOKS else math.ceil(plan.steps / number),
+    }
+
+
+def forecast(plan: TuningPlan, facts: TuningFacts) -> Forecast:
+    """What the plan will come to; no loss is foretold, because nobody knows how near the model is to the text."""
+    tokens = plan.batch_size // plan.micro_batches * plan.context_length
+    memory = weight_bytes(facts.config, plan.method, plan.rank, plan.dtype)
+    memory += step_bytes(facts.config, tokens, plan.context_length, plan.dtype, plan.recompute)
+    step_seconds = plan.tokens_a_step * facts.seconds
+    seconds = plan.steps * step_seconds / (1 - SHARE_ASIDE) + SECONDS_ASIDE if facts.seconds else 0.0
+    return Forecast(
+        seconds=min(seconds, plan.minutes * 60) if plan.minutes else seconds,
+        step_seconds=step_seconds,
+        memory=facts.memory_used + memory,
+        epochs=plan.steps * plan.tokens_a_step / facts.train_tokens,
+        loss=None,
+    )

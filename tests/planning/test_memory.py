@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from homespun.errors import TrainingError
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.planning.facts import Facts
+from homespun.planning.memory import SHARE, bytes_of_a_run, parts_that_fit, training_bytes
+from homespun.planning.planner import Wishes, decide
+
+MEASURE = """
+import re, sys, torch
+from homespun.model import GPTConfig, build
+from homespun.kernels.eager import eager
+from homespun.training.optimizer import Optimizers
+torch.set_num_threads(1)
+n_layer, n_head, n_embd, context, sequences, vocab, by_hand = map(int, sys.argv[1:])
+shape = dict(vocab_size=vocab, context_length=context, n_layer=n_layer, n_head=n_head, n_embd=n_embd)
+def step(n):
+    ids = torch.randint(vocab, (n, context))
+    model = build(GPTConfig.of("modern", **shape))
+    optimizers = Optimizers(model, kind="muon", learning_rate=1e-3, weight_decay=0.1, dtype=torch.float32)
+    (eager(model) if by_hand else model)(ids, ids)[1].backward()
+    optimizers.step(1.0)
+def peak():  # not ru_maxrss: a process inherits that from the one that started it
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+small = dict(shape)
+shape.update(n_layer=1, context_length=8, n_embd=16, n_head=1); context = 8
+step(1)
+before = peak()
+shape.update(small); context = small["context_length"]
+step(sequences)
+print((peak() - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says what a process has used at most")
+@pytest.mark.parametrize("shape", [(4, 4, 128, 64, 96, 65), (5, 6, 192, 128, 32, 65), (2, 4, 128, 128, 32, 8192)])
+def test_what_is_foretold_is_what_it_takes(shape: tuple[int, ...]) -> None:
+    n_layer, n_head, n_embd, context, sequences, vocab = shape
+    config = GPTConfig.of(
+        "modern", vocab_size=vocab, context_length=context, n_layer=n_layer, n_head=n_head, n_embd=n_embd
+    )
+    # The peak of one and the same step varies by a fifth from process to process.
+    assert 0.6 < training_bytes(config, sequences) / measured(shape, by_hand=False) < 1.7
+    by_hand = bytes_of_a_run(config, sequences, compiled=False, dtype="float32")
+    assert 0.5 < by_hand / measured(shape, by_hand=True) < 2.0
+
+
+def measured(shape: tuple[int, ...], *, by_hand: bool) -> int:
+    command = [sys.executable, "-c", MEASURE, *map(str, shape), str(int(by_hand))]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+
+
+def test_a_batch_is_computed_in_as_few_parts_as_fit() -> None:
+    config = GPTConfig.of("modern", vocab_size=65, context_length=128, n_layer=5, n_head=6, n_embd=192)
+    room = {parts: int(training_bytes(config, 32 // parts) / SHARE) + 1 for parts in (1, 2, 8)}
+    for parts, free in room.items():
+        assert parts_that_fit(config, 32, free) == parts
+    assert parts_that_fit(config, 7, room[8]) == 7  # parts are equal, so 7 sequences are 1 or 7
+
+
+def test_a_model_that_does_not_fit_is_refused_with_both_numbers() -> None:
+    config = GPTConfig.of("modern", vocab_size=50_257, context_length=1024, n_layer=48, n_head=25, n_embd=1600)
+    with pytest.raises(TrainingError, match=r"takes about \d\d\.\d GB .* and 8\.0 GB are free") as error:
+        parts_that_fit(config, 8, 8 * 10**9)
+    assert "--size" in error.value.todo and "micro_batches=N" in error.value.todo
+
+
+def test_the_plan_foresees_it_and_a_setting_wins() -> None:
+    facts = Facts(train_tokens=10**7, val_tokens=10**6, vocab_size=65, memory_free=10**9)
+    wishes = Wishes(text=("t",), tokenizer="char", size="small", steps=10)
+    assert decide(wishes, facts).micro_batches > 1
+    given = Wishes(text=("t",), tokenizer="char", size="small", steps=10, settings=(("micro_batches", 2),))
+    assert decide(given, facts).micro_batches == 2
+
+
+def test_a_bigram_is_its_table() -> None:
+    assert training_bytes(BigramConfig(1000, 8), 1) == 16 * 10**6 + 12 * 8 * 1000
