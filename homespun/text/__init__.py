@@ -1,7 +1,7 @@
 """Any text, from anywhere, as documents: files, folders, repositories, archives, tables, books, pages, names.
 
 >>> import pathlib, tempfile
->>> from homespun.text import read
+>>> from homespun.text.sources import read
 >>> path = pathlib.Path(tempfile.mkdtemp(), "book.txt")
 >>> _ = path.write_text("Once upon a time.")
 >>> corpus = read(path)

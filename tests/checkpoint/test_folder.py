@@ -132,7 +132,7 @@ def test_a_save_that_fails_leaves_the_model_that_was_there(folder: Path) -> None
     before = {name: (folder / name).read_bytes() for name in FILES}
     program = (
         "import resource, sys\n"
-        "from homespun.checkpoint import save_model\n"
+        "from homespun.checkpoint.folder import save_model\n"
         "from homespun.errors import WriteFailed\n"
         "from tests.checkpoint.models import char_tokenizer, lively, tiny\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"

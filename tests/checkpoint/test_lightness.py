@@ -10,7 +10,7 @@ from pathlib import Path
 def test_opening_a_folder_does_not_make_torch_prepare_for_compiling(folder: Path) -> None:
     """That takes longer than all the rest, and happens unasked where random numbers are made without memory."""
     script = (
-        "import sys; from homespun.checkpoint import load_model; load_model(sys.argv[1]);"
+        "import sys; from homespun.checkpoint.folder import load_model; load_model(sys.argv[1]);"
         "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
     )
     command = [sys.executable, "-c", script, str(folder)]

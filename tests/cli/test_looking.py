@@ -59,17 +59,18 @@ def test_data_show_json(run: Run, book: Path) -> None:
 def test_the_tokens_that_are_told_are_those_that_training_gets(run: Run, tmp_path: Path, spec: str) -> None:
     from functools import partial
 
-    from homespun import dataset, text
+    from homespun.dataset.preparation import prepare
+    from homespun.text.sources import read
     from homespun.tokenizer.make import build
 
     for number in range(12):
         (tmp_path / f"{number}.txt").write_text(f"{number}: naïve — {BOOK}", encoding="utf-8")
     told = run("data", "show", str(tmp_path), "--tokenizer", spec, "--json").json["training"]
-    corpus = text.read(tmp_path)
+    corpus = read(tmp_path)
     survey = corpus.survey()
     pieces = partial(preparing.pieces_of, corpus)
     tokenizer = build(told["tokenizer"], alphabet=survey.alphabet, documents=survey.documents, pieces=pieces)
-    prepared = dataset.prepare(corpus, tokenizer)
+    prepared = prepare(corpus, tokenizer)
     assert prepared.vocab_size == told["vocab_size"]
     assert prepared.train.characters == told["train_characters"]
     assert (

@@ -14,9 +14,9 @@ from homespun.machine.allocator import tunables
 READ = """
 import re, sys
 import numpy as np, torch
-from homespun.dataset import Split
-from homespun.evaluation import evaluate
-from homespun.model import GPT, GPTConfig
+from homespun.dataset.shards import Split
+from homespun.evaluation.loss import evaluate
+from homespun.model.gpt import GPT; from homespun.model.config import GPTConfig
 torch.set_num_threads(1)
 ids = (np.arange(int(sys.argv[1])) % 4096).astype(np.uint16)
 model = GPT(GPTConfig.of("modern", vocab_size=4096, context_length=128, n_layer=1, n_head=1, n_embd=16))

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from homespun.errors import CheckpointError, HomespunError, TokenizerError
+from homespun.interop.gguf import weights as gguf_weights
 from homespun.interop.gguf.file import read_gguf
 from homespun.interop.gguf.load import load_gguf
-from homespun.interop.gguf.load import weights as gguf_weights
 from tests.checkpoint.models import lively, tiny
 from tests.interop.files import bpe, foreign_tensors, gguf_of, settings_of, write_gguf
 

@@ -14,7 +14,7 @@ from homespun.machine import allocator
 
 glibc_only = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 SHOW = (
-    "import os, sys; from homespun.cli import allocator; allocator.keep_memory_between_steps(); "
+    "import os, sys; from homespun.machine import allocator; allocator.keep_memory_between_steps(); "
     "print(sys.argv[1:], os.environ['GLIBC_TUNABLES'])"
 )
 

@@ -144,7 +144,7 @@ def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
 def test_a_file_beyond_the_limit_of_the_account_leaves_nothing(tmp_path: Path) -> None:
     """For real, in a process that may write 10,000 bytes a file."""
     program = (
-        "import resource, sys; from homespun.checkpoint import write_atomically; "
+        "import resource, sys; from homespun.machine.atomic import write_atomically; "
         "from homespun.errors import WriteFailed\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "try: write_atomically(sys.argv[1], b'x' * 20_000)\n"

@@ -13,7 +13,7 @@ from homespun.planning.planner import Wishes, decide
 
 MEASURE = """
 import re, sys, torch
-from homespun.model import GPTConfig, build
+from homespun.model.config import GPTConfig; from homespun.model.gpt import build
 from homespun.kernels.eager import eager
 from homespun.training.optimizer import Optimizers
 torch.set_num_threads(1)

@@ -38,7 +38,7 @@ def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_standard_input_can_be_read_twice_and_leaves_nothing(story: Path, own_cache: Path) -> None:
     script = (
-        "from homespun.text import read\ncorpus = read('-')\n"
+        "from homespun.text.sources import read\ncorpus = read('-')\n"
         "print(corpus.name, corpus.survey().characters, sum(len(d.read()) for d in corpus.documents()))"
     )
     for content in (STORY.encode(), STORY.encode("utf-16")):

@@ -8,7 +8,7 @@ import sys
 
 def test_choosing_needs_neither_the_library_nor_numpy_nor_torch() -> None:
     code = (
-        "import sys; from homespun.tokenizer import choose;"
+        "import sys; from homespun.tokenizer.choose import choose;"
         "choose(characters=9, alphabet={'a': 9}, documents=1);"
         "print([name for name in ('tokenizers', 'numpy', 'torch', 'transformers') if name in sys.modules])"
     )

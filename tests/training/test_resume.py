@@ -410,7 +410,7 @@ torch.set_num_threads(1)
 text, out = sys.argv[1:]
 small = {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 16, "batch_size": 4, "compile": False}
 settings = {**small, "evaluate_every": 40}
-from homespun.training import Watcher
+from homespun.training.watcher import Watcher
 homespun.train(text, out=out, steps=400, settings=settings, resume=True, watcher=Watcher())
 """
 

@@ -129,7 +129,7 @@ def test_tensorboard_gets_the_metrics_where_asked(dataset: Dataset, tokenizer: T
 
 SCRIPT = """
 import sys, homespun
-from homespun.training import Watcher
+from homespun.training.watcher import Watcher
 class Told(Watcher):
     def stepped(self, progress):
         if progress.step == 5:
