@@ -113,7 +113,7 @@ def wait_for_steps_compiled_beside(environment: Mapping[str, str]) -> None:
     name = "TORCHINDUCTOR_CACHE_DIR"
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            is_one = "homespun.training.compile_beside" in process.cmdline()
+            is_one = "homespun.machine.jobs" in process.cmdline()
             if is_one and process.environ().get(name) == environment[name]:
                 process.wait()
 

@@ -13,6 +13,7 @@ from homespun.api.language_model import LanguageModel
 from homespun.api.train import free_folder
 from homespun.api.train_setup import check_same, places
 from homespun.errors import UsageError
+from homespun.machine.activity import undisturbed
 
 if TYPE_CHECKING:
     from homespun.finetuning.run import TuningResult
@@ -44,6 +45,7 @@ def finetune(model: str | Path | None = None, *text: str | Path, **asked: Any) -
     return TunedModel(*open_model(result.out), result=result)
 
 
+@undisturbed
 def tune(
     model: str | Path | None,
     *text: str | Path,

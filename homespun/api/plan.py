@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homespun.api.train_setup import Asked, Given, prepared_anew
+from homespun.machine.activity import undisturbed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -39,6 +40,7 @@ class Planned:
     larger: Alternative | None
 
 
+@undisturbed
 def plan(*text: str | Path, watcher: Watcher | None = None, **asked: Unpack[Asked]) -> Planned:
     """What `train` with the same arguments would do: data, size, memory, time, expected loss. Trains nothing.
 

@@ -19,6 +19,7 @@ from homespun.api.train_setup import (
     prepared_to_extend,
 )
 from homespun.errors import UsageError
+from homespun.machine.activity import undisturbed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -34,6 +35,7 @@ SAMPLE_CHARACTERS = 240
 FEWEST_TO_REMEMBER = 50  # steps: shorter runs say little about the next one
 
 
+@undisturbed
 def train(
     *text: str | Path,
     out: str | Path | None = None,
@@ -102,7 +104,7 @@ def train(
     ).train()
     remember_speed(decided, result)
     if later and not result.interrupted:
-        compile_for_next_time(later, prepared.tokenizer.vocab_size)
+        compile_for_next_time(later, prepared.tokenizer.vocab_size, purpose=result.out / "plan.toml")
     best, opened = load_model(result.out, device=decided.device)
     return TrainedModel(best, opened, result.out, result=result)
 

@@ -323,6 +323,7 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
     is short, a speed that was measured here before is good enough: the run times itself.
     """
     from homespun.machine.builds import wait_for_own_compilers
+    from homespun.machine.jobs import wait_for_quiet
     from homespun.planning.planner import is_short, weighs_compiling
     from homespun.training.compiled import compiled_shapes
     from homespun.training.measured_speed import Memory, compiled, compiled_way, measured_speed
@@ -331,6 +332,7 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
     speed = memory.speed() if is_short(wishes) else None
     if speed is None:
         wait_for_own_compilers()  # nothing is timed beside one that is still at work
+        wait_for_quiet()
         speed = measured_speed(facts.device, facts.dtype)
         memory.remember_speed(speed)
     facts = replace(facts, speed=speed.times(memory.correction("eager")))

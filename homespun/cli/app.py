@@ -106,14 +106,14 @@ def homespun(context: click.Context) -> None:
 
 
 def before_anything_is_loaded(arguments: Sequence[str]) -> None:
-    """What training wants of its process: threads that sleep soon, memory that is kept, a compiler at work.
+    """Threads that sleep soon for every command; for training memory that is kept, and a compiler at work.
 
     Loading PyTorch takes a second, on one core. On the other one the library is made meanwhile that the plan
     will ask for, where there is none yet and the processor has what it is for.
     """
+    sleep_soon()
     if arguments[:1] not in (["train"], ["finetune"]):
         return
-    sleep_soon()
     if "--qlora" not in arguments:
         keep_memory_between_steps()
     if arguments[0] == "train" and not {"-h", "--help"} & set(arguments):

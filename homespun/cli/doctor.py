@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LITTLE_MEMORY = 2 * 10**9  # bytes; PyTorch alone takes a good part of one of them
 LITTLE_DISK = 2 * 10**9
 FOR_DEVELOPERS = ("all", "dev")
+NO_BFLOAT16 = "has no instructions that multiply in bfloat16 (AVX512-BF16, AMX-BF16, or BF16 on Arm)"
 
 
 @click.command()
@@ -31,39 +32,55 @@ FOR_DEVELOPERS = ("all", "dev")
     metavar="NAME",
     help="Which device to look at: cpu, cuda, cuda:1, mps.",
 )
+@click.option(
+    "--thorough",
+    is_flag=True,
+    help="Compile a small model and compare it as well (a minute the first time), and time every dtype.",
+)
 @json_option
-def command(device: str, as_json: bool) -> None:
+def command(device: str, thorough: bool, as_json: bool) -> None:
     """Look at the processor, the memory, the disk and what is installed; then test and measure.
 
-    The self-test lets a small model learn in the dtype that training would take, and compares it
-    with float32 on the processor; then compiled, which takes half a minute the first time. How fast
-    matrices are multiplied is measured, for about a second.
+    Says in which dtype training would be, and why. Where that is not float32 on the processor, the self-test
+    lets a small model learn in it and compares the two. How fast matrices are multiplied is measured, for about
+    a second. With --thorough it compiles, too.
     Ends with exit code 1 where the self-test fails.
     """
-    report = examine(device)
+    report = examine(device, thorough)
     if as_json:
         print_json(as_object(report))
     else:
         show(report)
-    if not report.check.passed:
+    if not report.passed:
         raise click.exceptions.Exit(1)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was found. Rates in floating-point operations a second, by dtype."""
+    """Everything that was found. Rates in floating-point operations a second, by dtype.
+
+    check: None where training is in float32 on the processor, with which it would be compared.
+    compiling: None where it was not tried.
+    """
 
     machine: Machine
     cache: Path
     disk_free: int
     extras: dict[str, bool]
-    check: ModelCheck
-    compiling: CompileCheck
+    check: ModelCheck | None
+    compiling: CompileCheck | None
     rates: dict[str, float]
 
+    @property
+    def passed(self) -> bool:
+        return self.check is None or self.check.passed
 
-def examine(device_name: str) -> Report:
-    """Looks, tests and measures. Raises DeviceError where there is no such device."""
+
+def examine(device_name: str, thorough: bool = False) -> Report:
+    """Looks, tests and measures. Raises DeviceError where there is no such device.
+
+    thorough: compiles as well, and measures dtypes that training would not take; both may take a minute.
+    """
     import torch
 
     from homespun.fetch.cache import cache_folder
@@ -71,15 +88,22 @@ def examine(device_name: str) -> Report:
     from homespun.machine.device import DTYPES, choose_device, choose_dtype, describe_machine
 
     device = choose_device(device_name)
+    dtype = choose_dtype("auto", device)
+    machine = describe_machine(device_name)
+    compiles = thorough or (device.type == "cpu" and machine.compiler is None)  # which takes no time to find out
     cache = cache_folder()
     return Report(
-        machine=describe_machine(device_name),
+        machine=machine,
         cache=cache,
         disk_free=shutil.disk_usage(cache).free,
         extras=extras(),
-        check=check_model(device, choose_dtype("auto", device)),
-        compiling=check_compiled(device, choose_dtype("auto", device)),
-        rates={name: matmul_rate(device, getattr(torch, name)) for name in DTYPES},
+        check=None if device.type == "cpu" and dtype == torch.float32 else check_model(device, dtype),
+        compiling=check_compiled(device, dtype) if compiles else None,
+        rates={
+            name: matmul_rate(device, getattr(torch, name))
+            for name in DTYPES
+            if thorough or name in ("float32", machine.dtype)
+        },
     )
 
 
@@ -109,16 +133,13 @@ def verdict(report: Report) -> list[str]:
     """What it all means, in plain words; what should be done first."""
     machine, rates = report.machine, report.rates
     words = []
-    if not report.check.passed:
+    if report.check is not None and not report.check.passed:
         words.append(
             f"The self-test failed: in {report.check.dtype} a model does not learn here as it should. "
             "Train with --dtype float32, and tell us about this computer."
         )
-    if machine.device == "cpu":
-        words.append(f"Models are trained on the processor, in {machine.dtype}.")
-    else:
-        words.append(f"Models are trained on {machine.accelerator or machine.device}, in {machine.dtype}.")
-    ratio = rates["bfloat16"] / rates["float32"]
+    words.append(f"Models are trained on {where(machine)}, in {machine.dtype}: {why(machine)}.")
+    ratio = rates.get("bfloat16", 0.0) / rates["float32"]
     if machine.dtype == "bfloat16" and ratio < 1:
         words.append(
             f"bfloat16 is slower than float32 here ({ratio:.1f} times its speed): --dtype float32 is better."
@@ -133,15 +154,46 @@ def verdict(report: Report) -> list[str]:
         words.append("Little memory is free: close other programs, and stay with small models.")
     if report.disk_free < LITTLE_DISK:
         words.append("Little room is left on the disk: large texts and models may not fit.")
-    if report.check.passed:
+    if report.passed:
         words.append("Ready:  homespun train --minutes 5")
     return words
+
+
+def where(machine: Machine) -> str:
+    return "the processor" if machine.device == "cpu" else machine.accelerator or machine.device
+
+
+def why(machine: Machine) -> str:
+    """The reason for the dtype, as `choose_dtype` has it."""
+    if machine.device == "cpu":
+        units = " and ".join(machine.matrix_units)
+        return f"it multiplies in bfloat16 ({units})" if units else f"it {NO_BFLOAT16}"
+    return "it multiplies in bfloat16" if machine.dtype == "bfloat16" else "bfloat16 is not used there"
+
+
+def learning(report: Report, yes: str, no: str) -> str:
+    check = report.check
+    if check is None:
+        return "nothing to compare: training is in float32, with which other dtypes are compared"
+    return (
+        f"{yes if check.passed else no} a small model learns in {check.dtype} as in float32 "
+        f"(loss {check.loss_error:.2%} apart, gradients agree to {check.agreement:.4f})"
+    )
+
+
+def compiling(report: Report, yes: str, no: str) -> str:
+    found = report.compiling
+    if found is None:
+        return "not tried; homespun doctor --thorough compiles a small model: a minute the first time"
+    if found.works:
+        return f"{yes} a compiled model computes what the model does (compiled {found.detail})"
+    return f"{no} {found.detail}; training goes without it, and is slower"
 
 
 def show(report: Report) -> None:
     from homespun.cli.screens.terminal import console, facts, size_in_words
 
-    machine, check, out = report.machine, report.check, console()
+    machine, out = report.machine, console()
     yes, no = ("✓", "✗") if shows_unicode(out.file) else ("yes", "NO")
     units = f" ({', '.join(machine.matrix_units)})" if machine.matrix_units else ""
     missing = [name for name, there in report.extras.items() if not there]
@@ -163,18 +215,10 @@ def show(report: Report) -> None:
     rates = [
         (f"{name}", f"{rate / 1e9:,.0f} GFLOP/s  {bar(rate / fastest)}") for name, rate in report.rates.items()
     ]
-    learns = (
-        f"{yes if check.passed else no} a small model learns in {check.dtype} as in float32 "
-        f"(loss {check.loss_error:.2%} apart, gradients agree to {check.agreement:.4f})"
-    )
     out.print(facts(computer, "This computer"))
     out.print()
-    compiles = (
-        f"{yes} a compiled model computes what the model does (compiled {report.compiling.detail})"
-        if report.compiling.works
-        else f"{no} {report.compiling.detail}; training goes without it, and is slower"
-    )
-    out.print(facts([("learning", learns), ("compiling", compiles), *rates], "Self-test"))
+    tested = [("learning", learning(report, yes, no)), ("compiling", compiling(report, yes, no)), *rates]
+    out.print(facts(tested, "Self-test"))
     out.print()
     for sentence in verdict(report):
         out.print(sentence)

@@ -24,6 +24,7 @@ from homespun.dataset.shards import Split
 from homespun.errors import NotEnoughText
 from homespun.evaluation.mode import device_of, evaluation_mode
 from homespun.evaluation.positions import check_stride, predictions
+from homespun.machine.contention import check_contention
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def plain_losses(
     """The mean loss of each batch, and of how many tokens."""
     device = device_of(model)
     for x, y in batches:
+        check_contention()
         with torch.no_grad(), autocast():
             _, loss = model(x.to(device), y.to(device))
         yield loss, y.numel()

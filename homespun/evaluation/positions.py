@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from homespun.dataset.batches import windows_at
 from homespun.errors import UsageError
 from homespun.evaluation.mode import device_of
+from homespun.machine.contention import check_contention
 
 
 class Window(NamedTuple):
@@ -81,6 +82,7 @@ def predictions(
     for batch in alike(windows, batch_size):
         _, length, counted = batch[0]
         x, y = windows_at(ids, np.array([window.start for window in batch]), length)
+        check_contention()
         with torch.no_grad(), autocast():
             logits, _ = model(x.to(device), y.to(device))
         yield logits[:, -counted:].flatten(0, 1).float(), y[:, -counted:].flatten().to(device)

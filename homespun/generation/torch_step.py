@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from homespun.generation.pages import PAGE
 from homespun.kernels.decoding.rows import Rows
 from homespun.kernels.decoding.weights import LayerWeights, Matrix, Norm, rounded, weights_of
+from homespun.machine.contention import check_contention
 from homespun.model.attention import attend_fused
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
@@ -38,6 +39,7 @@ class TorchStep:
 
     @torch.inference_mode()
     def logits(self, rows: Rows) -> Tensor:
+        check_contention()
         weights = self.weights
         ids, positions = self.tensor(rows.ids), self.tensor(rows.positions)  # (N) both
         x = weights.embedding[ids]  # (N, C)

@@ -1,9 +1,9 @@
 """C++ of ours, compiled on the user's machine for its processor, and kept in the user's cache.
 
 Compiling takes a few seconds, longer than a short piece of work. So whoever has a use for it takes the library
-where it is there already; `compile_beside` has a process of its own make it, for the next time or for when it is
-needed, and `library(wait=True)` is for those who would rather wait. Where there is no compiler, or it fails,
-there is no library, and the way in PyTorch is as right.
+where it is there already; `compile_beside` has a process of its own make it, for when it is needed or, as a job in
+the background, for the next time; and `library(wait=True)` is for those who would rather wait. Where there is no
+compiler, or it fails, there is no library, and the way in PyTorch is as right.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from homespun.errors import WriteFailed
 from homespun.fetch.cache import cache_folder
 from homespun.machine.device import compiler
+from homespun.machine.jobs import Job, end_with_standard_input, start, stop
 
 ALWAYS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-shared", "-fPIC")
 # The first that the compiler understands. Without OpenMP a step runs on one core.
 ATTEMPTS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-mcpu=native",), ())
 IN_HASTE = "in-haste"
 LONGEST = 300  # seconds
-ABANDONED = 2 * LONGEST  # a compiler that began so long ago was killed
 
-at_it: list[subprocess.Popen[bytes]] = []  # compilers that this process has started
+at_it: list[subprocess.Popen[bytes]] = []  # compilers that this process has started and will wait for
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class Source:
             return None
         if wait:
             wait_for_own_compilers()
-            if is_to_be_made(path):
-                make(self.main, path)
+            make_once(self.main, path)
         return path if path.exists() else None
 
     def can_be_had(self) -> bool:
@@ -61,7 +61,7 @@ class Source:
         return path is not None and (path.exists() or is_to_be_made(path))
 
     def compile_beside(self, *, in_haste: bool = False) -> None:
-        """Has the library made by another process, unless it is there, or being made, or failed before.
+        """Has the library made by another process, unless it is there, or failed before.
 
         in_haste: it will be waited for; otherwise it is for the next time, and takes what nobody else needs.
         """
@@ -106,6 +106,20 @@ def processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
 
 
+def make_once(source: Path, path: Path) -> None:
+    """As `make`, unless it is made already: by this process, or by another one, which is waited for."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=LONGEST * len(ATTEMPTS))
+    except (Timeout, OSError, NotImplementedError):
+        pass  # twice is as right: a library appears under its name whole
+    try:
+        if is_to_be_made(path):
+            make(source, path)
+    finally:
+        lock.release()
+
+
 def make(source: Path, path: Path) -> None:
     """Compiles to that path, whole or not at all; what the compiler said of a failure is left beside it."""
     found = compiler()
@@ -117,28 +131,46 @@ def make(source: Path, path: Path) -> None:
         for flags in ATTEMPTS:
             command = [found, *ALWAYS, *flags, "-o", str(beside), str(source), "-lm"]
             try:
-                done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LONGEST)
+                code, said = compiled(command)
             except (OSError, subprocess.TimeoutExpired) as error:
                 said = str(error)
                 break
-            if done.returncode == 0:
+            if code == 0:
                 beside.replace(path)
                 return
-            said = done.stderr
     with contextlib.suppress(OSError):  # then it is tried again the next time
         path.with_suffix(".failed").write_text(said, encoding="utf-8")
 
 
-def leave_to_another(source: Path, path: Path, *, in_haste: bool = False) -> None:
-    """Starts a process that compiles, unless one does already; it outlives this one where it has to."""
-    begun = path.with_suffix(".begun")
+def compiled(command: list[str]) -> tuple[int, str]:
+    """The compiler's exit code and what it said. Raises OSError, and TimeoutExpired after LONGEST."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
     try:
-        begun.touch(exist_ok=is_abandoned(begun))
-    except OSError:
-        return  # somebody is at it
+        _, said = process.communicate(timeout=LONGEST)
+        return process.returncode, said
+    finally:
+        stop(process)
+
+
+def leave_to_another(source: Path, path: Path, *, in_haste: bool = False) -> None:
+    """Starts a process that compiles; it outlives this one where it has to.
+
+    Of several for one library one compiles, and the others end when it has. Whatever is not in haste is a job.
+    """
+    arguments = ("-m", "homespun.machine.builds", str(source), str(path))
+    if not in_haste:
+        start(Job(arguments, kind=path.stem.split("-")[0], purpose=str(path.parent), done=str(path)))
+        return
     at_it.append(
         subprocess.Popen(
-            [sys.executable, "-m", __name__, str(source), str(path), *([IN_HASTE] if in_haste else [])],
+            [sys.executable, *arguments, IN_HASTE],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -166,23 +198,13 @@ def give_way() -> None:
             Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
 
-def is_abandoned(begun: Path) -> bool:
-    """Whether that mark was left by a process that has not come to its end, and never will."""
-    try:
-        return abs(time.time() - begun.stat().st_mtime) > ABANDONED
-    except OSError:
-        return False
-
-
 def main() -> None:
     """In that process: python -m homespun.machine.builds SOURCE LIBRARY [in-haste]"""
     source, path = Path(sys.argv[1]), Path(sys.argv[2])
     if IN_HASTE not in sys.argv[3:]:
+        end_with_standard_input()
         give_way()
-    try:
-        make(source, path)
-    finally:
-        path.with_suffix(".begun").unlink(missing_ok=True)
+    make_once(source, path)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """`python -m homespun.training.compile_beside`: compiles the training step of a plan into PyTorch's cache.
 
-The run that wants it goes on meanwhile, and finds it there (see compiled.py). The plan comes as JSON on
-standard input; nothing is trained, and beside the cache nothing is written. Exit code 0 where it worked.
+The run that wants it goes on meanwhile, and finds it there (see compiled.py). The plan comes as a line of JSON on
+standard input, and when that is closed this ends; nothing is trained, and beside the cache nothing is written.
+Exit code 0 where it worked.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import torch
 
 from homespun.machine.builds import give_way
 from homespun.machine.device import autocast, choose_dtype
+from homespun.machine.jobs import end_with_standard_input
 from homespun.model.gpt import build
 from homespun.planning.plan import Plan
 from homespun.training.compiled import compiled_form, forms, remember, tried
 
 
 def main() -> None:
-    order = json.load(sys.stdin)
+    order = json.loads(sys.stdin.readline())
+    end_with_standard_input()
     if order["patient"]:
         give_way()
     torch.set_num_threads(int(order["threads"]))

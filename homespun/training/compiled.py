@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -28,6 +27,7 @@ from homespun.kernels.training.operations import available
 from homespun.kernels.training.source import TRAINING
 from homespun.kernels.training.twin import quick_twin
 from homespun.machine.device import choose_dtype, compile_cache, compiler_failures, first_line
+from homespun.machine.jobs import GAVE_UP, Job, start
 from homespun.model.gpt import GPT
 from homespun.planning.plan import Plan
 from homespun.training.watcher import Watcher
@@ -54,6 +54,7 @@ class Forward:
         self.is_compiled = False
         self.is_quick = False  # whether it uses operations of our own
         self.beside: subprocess.Popen[bytes] | None = None
+        self.planned: Plan | None = None  # whose step is compiled beside
         self.threads = torch.get_num_threads()
 
     def __call__(self, ids: Tensor, targets: Tensor) -> Any:
@@ -63,11 +64,13 @@ class Forward:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        """A run that ends in order lets the other process end, too: the next run then has its work."""
+        """The other process ends with the run. A run that ends in order has the rest done in the background."""
         torch.set_num_threads(self.threads)
-        if self.beside is not None and kind is not None:
+        if self.beside is not None and self.beside.poll() is None:
             self.beside.kill()
             self.beside.wait()
+            if kind is None and self.planned is not None:
+                compile_for_next_time(self.planned, self.vocab_size)
 
     def prepare(self, plan: Plan, step: int) -> Plan:
         """To be called before every step; returns the plan, with what was found out about compiling in it.
@@ -80,13 +83,15 @@ class Forward:
         at_once = not plan.minutes or is_warm(plan, self.vocab_size)
         if self.beside is None and step == 0 and not plan.compile_from and not at_once:
             self.beside = compile_beside(plan, self.vocab_size, self.threads)
+            self.planned = plan
             self.watcher.note("compiling the training step beside the first steps; next time it will be there")
         if step < plan.compile_from or (self.beside is not None and self.beside.poll() is None):
             torch.set_num_threads(max(1, self.threads - 1))  # in a replay, too: it decides how sums are rounded
             return plan
         torch.set_num_threads(self.threads)
         if self.beside is not None and self.beside.returncode:
-            self.watcher.note("torch.compile does not work here; training goes on without it.")
+            reason = "took too long" if self.beside.returncode == GAVE_UP else "does not work here"
+            self.watcher.note(f"torch.compile {reason}; training goes on without it.")
             return plan.with_(compile=False)
         works = self.compile(plan)
         return plan.with_(compile=works, compile_from=step if works else 0)
@@ -158,32 +163,44 @@ def tried(
         model.zero_grad(set_to_none=True)
 
 
-def compile_for_next_time(plan: Plan, vocab_size: int) -> None:
-    """Has another process compile the step of a plan that is to come, taking only what nobody else needs."""
+def compile_for_next_time(plan: Plan, vocab_size: int, purpose: Path | None = None) -> None:
+    """Has another process compile the step of a plan that is to come, taking only what nobody else needs.
+
+    purpose: a file of the run that such a run may follow. Without it, nobody will ask for the step.
+    """
     if not is_warm(plan, vocab_size):
-        compile_beside(plan, vocab_size, torch.get_num_threads(), patient=True)
+        compile_beside(plan, vocab_size, torch.get_num_threads(), patient=True, purpose=purpose)
 
 
-def compile_beside(plan: Plan, vocab_size: int, threads: int, *, patient: bool = False) -> subprocess.Popen[bytes]:
-    """A process of its own that compiles the plan's step into PyTorch's cache, for us to find it there."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "homespun.training.compile_beside"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the run, which then ends this one
-    )
-    assert process.stdin is not None
+def compile_beside(
+    plan: Plan, vocab_size: int, threads: int, *, patient: bool = False, purpose: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """A process of its own that has the plan's step compiled into PyTorch's cache, for us to find it there.
+
+    It ends with this one, but where it is patient: then it is a job that waits until nobody is disturbed by it.
+    """
     # The number of threads is part of what is compiled.
     order = {"plan": plan.toml(), "vocab_size": vocab_size, "threads": threads, "patient": patient}
-    process.stdin.write(json.dumps(order).encode())
-    process.stdin.close()
-    return process
+    return start(
+        Job(
+            ("-m", "homespun.training.compile_beside"),
+            json.dumps(order),
+            kind="training step",
+            urgent=not patient,
+            heavy=patient,
+            purpose=str(purpose.absolute()) if purpose else "",
+            done=str(mark_of(plan, vocab_size)),
+        )
+    )
 
 
 def is_warm(plan: Plan, vocab_size: int) -> bool:
     """Whether this very step was compiled here before, and PyTorch's cache still has it."""
-    return (marks() / name_of(step_of(plan, vocab_size), surroundings())).exists()
+    return mark_of(plan, vocab_size).exists()
+
+
+def mark_of(plan: Plan, vocab_size: int) -> Path:
+    return marks() / name_of(step_of(plan, vocab_size), surroundings())
 
 
 def compiled_shapes(device: str, dtype: str, model: str, vocab_size: int) -> frozenset[tuple[float, ...]]:
@@ -203,7 +220,7 @@ def remember(plan: Plan, vocab_size: int) -> None:
     step = step_of(plan, vocab_size)
     try:
         marks().mkdir(parents=True, exist_ok=True)
-        (marks() / name_of(step, surroundings())).write_text(json.dumps(step), encoding="utf-8")
+        mark_of(plan, vocab_size).write_text(json.dumps(step), encoding="utf-8")
     except OSError:
         return  # a cache that cannot be written forgets; compiling has worked all the same
 

@@ -14,6 +14,7 @@ from homespun.dataset.batches import Batches
 from homespun.dataset.preparation import Dataset
 from homespun.errors import TrainingError
 from homespun.evaluation.loss import Evaluation, evaluate
+from homespun.machine.contention import check_contention
 from homespun.machine.device import autocast, choose_dtype, is_out_of_memory
 from homespun.planning.base_plan import Course
 from homespun.planning.evaluations import closing_tokens, look_is_due
@@ -133,6 +134,7 @@ class Loop:
 
     def take_step(self, forward: Callable[..., Any]) -> float:
         """One update of the weights; returns the loss before it. RanAway where going on makes no sense."""
+        check_contention()
         loss = self.loss_and_gradient(forward, self.batches[self.step])
         longest = self.plan.clip or math.inf
         length = float(nn.utils.clip_grad_norm_(self.model.parameters(), longest))

@@ -27,6 +27,7 @@ from homespun.fetch.cache import cache_folder
 from homespun.kernels.eager import eager
 from homespun.kernels.selfcheck import matmul_rate
 from homespun.machine.atomic import write_json
+from homespun.machine.contention import check_contention
 from homespun.machine.device import autocast, choose_dtype, processor_name
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
@@ -79,6 +80,7 @@ def seconds_of_a_step(config: GPTConfig, sequences: int, device: str, dtype: str
     ids = torch.randint(config.vocab_size, (sequences, config.context_length + 1), device=device)
     seconds = []
     for _ in range(1 + STEPS):  # the first one warms up
+        check_contention()
         began = time.perf_counter()
         with context():
             _, loss = forward(ids[:, :-1], ids[:, 1:])

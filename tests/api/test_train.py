@@ -63,7 +63,7 @@ def test_what_the_next_run_wants_compiled_is_begun_when_this_one_has_ended_in_or
     begun: list[object] = []
     monkeypatch.setattr("homespun.planning.planner.plan_for_next_time", lambda wishes, facts, plan: plan)
     monkeypatch.setattr(
-        "homespun.training.compiled.compile_for_next_time", lambda plan, vocab_size: begun.append(plan)
+        "homespun.training.compiled.compile_for_next_time", lambda plan, vocab_size, purpose: begun.append(plan)
     )
     notes = Notes()
     run = homespun.train(book, steps=2, settings=SMALL, watcher=notes)

@@ -169,7 +169,11 @@ def test_evaluate_json_has_no_infinity(run: Run, asked: list[Any]) -> None:
 
 @pytest.fixture
 def quick_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor that multiplies in bfloat16."""
     from homespun.kernels import selfcheck as selftest
+    from homespun.machine import device
+
+    monkeypatch.setattr(device, "matrix_units", lambda: ("avx512_bf16",))
 
     monkeypatch.setattr(selftest, "matmul_rate", lambda device, dtype: 2e11 if "float32" in str(dtype) else 8e11)
     monkeypatch.setattr(selftest, "check_compiled", lambda device, dtype: selftest.CompileCheck(True, "in 7 s"))
@@ -200,6 +204,43 @@ def test_doctor_fails_when_the_arithmetic_is_wrong(
     outcome = run("doctor", "--device", "cpu")
     assert outcome.code == 1 and "self-test failed" in outcome.out and "Ready" not in outcome.out
     assert run("doctor", "--json").json["self_test"]["loss_error"] is None
+
+
+def test_doctor_says_what_it_will_use_without_compiling_anything(
+    run: Run, quick_doctor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homespun.kernels import selfcheck as selftest
+
+    monkeypatch.setattr(selftest, "check_compiled", lambda device, dtype: pytest.fail("compiled"))
+    monkeypatch.setattr("homespun.machine.device.compiler", lambda: "/usr/bin/g++")
+    out = " ".join(run("doctor", "--device", "cpu").out.split())
+    assert "in bfloat16: it multiplies in bfloat16 (avx512_bf16)" in out and "doctor --thorough" in out
+    assert run("doctor", "--device", "cpu", "--json").json["compiling"] is None
+
+
+def test_thorough_compiles_and_times_every_dtype(
+    run: Run, quick_doctor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homespun.machine.device.matrix_units", lambda: ())
+    found = run("doctor", "--device", "cpu", "--thorough", "--json").json
+    assert found["compiling"] == {"works": True, "detail": "in 7 s"}
+    assert found["flops_per_second"] == {"float32": 2e11, "bfloat16": 8e11}
+    assert "compiled in 7 s" in run("doctor", "--device", "cpu", "--thorough").out
+
+
+def test_a_processor_without_bfloat16_is_not_compared_with_itself(
+    run: Run, quick_doctor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homespun.kernels import selfcheck as selftest
+
+    monkeypatch.setattr("homespun.machine.device.matrix_units", lambda: ())
+    monkeypatch.setattr(selftest, "check_model", lambda device, dtype: pytest.fail("float32 against float32"))
+    outcome = run("doctor", "--device", "cpu")
+    out = " ".join(outcome.out.split())
+    assert outcome.code == 0 and "in float32: it has no instructions that multiply in bfloat16" in out
+    assert "as in float32" not in out and "Ready" in out
+    found = run("doctor", "--device", "cpu", "--json").json
+    assert found["self_test"] is None and found["flops_per_second"] == {"float32": 2e11}
 
 
 def test_the_self_test_notices_wrong_gradients(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,23 @@ def test_threads_are_told_to_sleep_soon_unless_the_user_has_told_them_something(
     assert os.environ == found
 
 
+@pytest.mark.parametrize("verb", ["generate", "chat", "evaluate", "plan", "finetune", "doctor"])
+def test_threads_sleep_soon_whatever_computes(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(app, "keep_memory_between_steps", lambda: None)
+    monkeypatch.setattr(app, "sleep_soon", lambda: asked.append(verb))
+    app.before_anything_is_loaded([verb, "runs/book"])
+    assert asked == [verb]
+
+
+def test_importing_homespun_leaves_the_environment_as_it_is() -> None:
+    code = (
+        "import os; before = dict(os.environ); import homespun; homespun.load; print(before == dict(os.environ))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout.split() == ["True"]
+
+
 def test_what_is_begun_before_pytorch_is_loaded_does_not_load_it() -> None:
     code = (
         "import sys; from homespun.cli import app; app.keep_memory_between_steps = lambda: None; "

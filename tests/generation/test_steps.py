@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import os
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -16,10 +20,13 @@ from homespun.generation.engine import Engine
 from homespun.generation.request import Request
 from homespun.generation.settings import KINDS
 from homespun.generation.torch_step import TorchStep
+from homespun.kernels.decoding import native_step
 from homespun.kernels.decoding.native_step import NativeStep, opened
 from homespun.kernels.decoding.rows import Rows, Step
 from homespun.kernels.decoding.source import STEP
 from homespun.machine import builds as compiling
+from homespun.machine.jobs import Job
+from homespun.machine.thread_count import ThreadCount
 from homespun.model.config import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
@@ -105,17 +112,50 @@ def test_rounded_weights_come_close(make: MakeStep, kind: str, close: float) -> 
     assert 0 < difference < close
 
 
-def test_the_number_of_threads_changes_nothing(native: ctypes.CDLL) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_of_threads_changes_nothing(native: ctypes.CDLL, kind: str) -> None:
     model, texts = model_of("modern", {}), [prompt_of(CONTEXT, seed=seed) for seed in range(3)]
     before = torch.get_num_threads()
     found = []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(torch.stack(read_in_parts(NativeStep(native, model, "float32", 9), texts, [30, 10])))
+            found.append(torch.stack(read_in_parts(NativeStep(native, model, kind, 9), texts, [30, 10])))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+def test_a_step_takes_the_number_of_threads_that_is_fastest_and_computes_the_same(
+    native: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock goes on by a second for every thread of a step: as on a computer where others want the cores."""
+    model, text = model_of("modern", {}), [prompt_of(CONTEXT)]
+    alone = read_in_parts(NativeStep(native, model, "float32", 3), text, [1] * CONTEXT)
+    used: list[int] = []
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(native, name)
+
+        def step(self, packed: Any, work: Any, threads: int) -> None:
+            used.append(threads)
+            native.step(packed, work, threads)
+
+    monkeypatch.setattr(native_step, "check_contention", lambda: True)
+    monkeypatch.setattr(
+        native_step,
+        "ThreadCount",
+        lambda most: ThreadCount(most, clock=lambda: float(sum(used))),
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        beside = read_in_parts(NativeStep(Slow(), model, "float32", 3), text, [1] * CONTEXT)  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(before)
+    assert used[0] == 4 and used[-1] == 1
+    assert torch.equal(alone[0], beside[0])
 
 
 def test_a_machine_without_matrix_units_computes_nearly_the_same(tmp_path: Path, native: ctypes.CDLL) -> None:
@@ -202,17 +242,62 @@ def test_an_engine_has_it_made_when_it_would_have_been_worth_it(monkeypatch: pyt
         assert started == expected
 
 
-def test_a_mark_of_a_compiler_that_was_killed_stops_nobody_for_long(
+def test_what_is_not_in_haste_is_a_job_in_the_background_for_that_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()  # the process that compiles is looked at here
-    started: list[list[str]] = []
+    monkeypatch.undo()  # the job is looked at here
+    started: list[Job] = []
     monkeypatch.setattr(compiling, "at_it", [])
-    monkeypatch.setattr(compiling.subprocess, "Popen", lambda command, **_: started.append(command))
+    monkeypatch.setattr(compiling, "start", started.append)
+    path = tmp_path / "step-123.so"
+    compiling.leave_to_another(STEP.main, path)
+    (job,) = started
+    assert job.kind == "step" and job.done == str(path) and not job.urgent and not job.heavy
+    assert not compiling.at_it  # nobody waits for what waits until nobody trains
+
+
+def test_two_that_need_a_library_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    begun = threading.Event()
+
+    def slowly(source: Path, path: Path) -> None:
+        begun.set()
+        made.append(path)
+        time.sleep(0.1)
+        path.write_text("library")
+
+    monkeypatch.setattr(compiling, "make", slowly)
     path = tmp_path / "step.so"
-    for age, expected in ((None, 1), (10, 1), (compiling.ABANDONED + 1, 2), (0, 2)):
-        if age is not None:
-            when = time.time() - age
-            os.utime(path.with_suffix(".begun"), (when, when))
-        compiling.leave_to_another(STEP.main, path)
-        assert len(started) == expected
+    first = threading.Thread(target=compiling.make_once, args=(STEP.main, path))
+    first.start()
+    begun.wait()
+    compiling.make_once(STEP.main, path)
+    first.join()
+    assert made == [path]
+
+
+def test_of_a_compiler_that_is_given_up_nothing_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "passes"
+    script = (
+        "import pathlib, subprocess; process = subprocess.Popen(['sleep', '600']); "
+        f"pathlib.Path({str(mark)!r}).write_text(str(process.pid)); process.wait()"
+    )
+    monkeypatch.setattr(compiling, "LONGEST", 0.1)
+
+    class UntilItHasBegun(subprocess.Popen):  # type: ignore[type-arg]
+        def communicate(self, input: Any = None, timeout: float | None = None) -> Any:
+            while not (mark.exists() and mark.read_text()):
+                time.sleep(0.01)
+            return super().communicate(input, timeout)
+
+    monkeypatch.setattr(compiling.subprocess, "Popen", UntilItHasBegun)
+    with pytest.raises(subprocess.TimeoutExpired):
+        compiling.compiled([sys.executable, "-c", script])
+    assert not is_running(int(mark.read_text()))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

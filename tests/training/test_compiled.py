@@ -15,6 +15,7 @@ import torch
 from homespun.dataset.batches import Batches
 from homespun.dataset.preparation import Dataset
 from homespun.machine.device import compile_cache, compiler
+from homespun.machine.jobs import GAVE_UP, Job
 from homespun.model.gpt import build
 from homespun.planning.plan import Plan
 from homespun.training import compiled as compiled_module
@@ -133,6 +134,44 @@ def test_what_compiles_beside_ends_with_the_run_that_is_interrupted(beside: Besi
     assert beside.killed
 
 
+def test_what_a_run_has_not_finished_compiling_is_left_to_the_background(
+    beside: Beside, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later: list[Plan] = []
+    monkeypatch.setattr(compiled_module, "compile_for_next_time", lambda plan, vocab_size: later.append(plan))
+    plan = small_plan(dataset, compile=True).with_(minutes=3.0)
+    with forward_of(plan, dataset) as forward:
+        forward.prepare(plan, 0)
+    assert beside.killed and later == [plan]
+
+
+def test_a_compiler_that_did_not_get_its_turn_is_not_said_to_fail(beside: Beside, dataset: Dataset) -> None:
+    notes = Notes()
+    plan = small_plan(dataset, compile=True).with_(minutes=3.0)
+    forward = forward_of(plan, dataset, notes)
+    forward.prepare(plan, 0)
+    beside.returncode = GAVE_UP
+    assert not forward.prepare(plan, 3).compile
+    assert notes.lines[-1] == "torch.compile took too long; training goes on without it."
+
+
+def test_what_a_run_waits_for_ends_with_it_and_what_is_for_later_is_a_heavy_job_with_a_purpose(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[Job] = []
+    monkeypatch.setattr(compiled_module, "start", started.append)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    plan = small_plan(dataset, compile=True)
+    compile_beside(plan, dataset.vocab_size, 2)
+    compile_for_next_time(plan, dataset.vocab_size, tmp_path / "plan.toml")
+    urgent, later = started
+    assert urgent.urgent and not urgent.heavy and not urgent.purpose
+    assert later.heavy and not later.urgent and later.purpose == str(tmp_path / "plan.toml")
+    assert urgent.kind == later.kind and urgent.done == later.done
+    remember(plan, dataset.vocab_size)
+    assert Path(later.done).exists()
+
+
 @pytest.mark.skipif(compiler() is None, reason="nothing compiles here")
 def test_the_process_beside_really_compiles_and_the_run_finds_it_and_both_ways_learn_the_same(
     dataset: Dataset, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
@@ -160,7 +199,7 @@ def test_what_is_for_the_next_time_is_compiled_once_and_gives_way_to_all_else(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     plan = small_plan(dataset, compile=True).with_(minutes=1.0)
     compile_for_next_time(plan, dataset.vocab_size)
-    assert begun == [{"patient": True}]
+    assert begun == [{"patient": True, "purpose": None}]
     remember(plan, dataset.vocab_size)
     compile_for_next_time(plan, dataset.vocab_size)
     assert len(begun) == 1

@@ -13,6 +13,8 @@ from torch import Tensor
 from homespun.kernels.decoding.packing import LANES, Model, Packed, Work
 from homespun.kernels.decoding.rows import PAGE, Rows
 from homespun.kernels.decoding.weights import weights_of
+from homespun.machine.contention import check_contention
+from homespun.machine.thread_count import ThreadCount
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
 
@@ -34,7 +36,8 @@ def opened(path: Path) -> ctypes.CDLL | None:
 class NativeStep:
     """Weights of that kind, and room for so many pages.
 
-    What a row gives depends on its own text alone, to the bit, whatever else is computed beside it.
+    What a row gives depends on its own text alone, to the bit, whatever else is computed beside it, and with
+    however many threads: at most as many as PyTorch has, and fewer where that is faster.
     float32: all in float32. bfloat16, int8: the numbers that go into a product are rounded as its
     weights are; the sums are float32, and whole numbers.
     """
@@ -49,6 +52,7 @@ class NativeStep:
         # Memory that nobody has written to takes none: the system hands it out page by page.
         self.kept = np.zeros(pages * numbers_in_a_page(model.config) * bytes_kept(kind), dtype=np.uint8)
         self.scratch = np.zeros(0, dtype=np.uint8)
+        self.thread_counts: dict[tuple[int, int], ThreadCount] = {}
 
     def logits(self, rows: Rows) -> Tensor:
         columns = self.config.vocab_size + -self.config.vocab_size % LANES
@@ -58,7 +62,7 @@ class NativeStep:
         )
         longest = max(map(len, rows.tables))
         tables = np.array([table + [0] * (longest - len(table)) for table in rows.tables], dtype=np.int32)
-        threads = torch.get_num_threads()
+        most = torch.get_num_threads()
         work = Work(
             rows=len(ids),
             pages_of_a_text=longest,
@@ -70,10 +74,18 @@ class NativeStep:
             wanted=wanted.ctypes.data,
             pages=self.kept.ctypes.data,
             logits=logits.data_ptr(),
-            scratch=self.room(len(ids), threads),
+            scratch=self.room(len(ids), most),
         )
-        self.library.step(self.packed.model, work, threads)
+        with self.thread_count(len(ids), most).timed(check_contention()) as threads:
+            self.library.step(self.packed.model, work, threads)
         return logits[:, : self.config.vocab_size]
+
+    def thread_count(self, rows: int, most: int) -> ThreadCount:
+        """That of steps with about so many rows: many of them are worth more threads than one is."""
+        kind = rows.bit_length(), most
+        if kind not in self.thread_counts:
+            self.thread_counts[kind] = ThreadCount(most)
+        return self.thread_counts[kind]
 
     def room(self, rows: int, threads: int) -> int:
         """The address of memory to work in, at a multiple of 64 bytes."""
