@@ -25,7 +25,6 @@ from homespun.kernels.selfcheck import matmul_rate
 from homespun.machine.device import autocast, choose_dtype, compiler
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import build
-from homespun.model.size import flops_per_token, number_of_parameters
 from homespun.training.compiled import forms
 from homespun.training.optimizer import Optimizers
 
@@ -117,9 +116,9 @@ def main() -> None:
         dtype=str(dtype).removeprefix("torch."),
         compiled=compiled,
         threads=torch.get_num_threads(),
-        parameters=number_of_parameters(config),
+        parameters=config.number_of_parameters(),
         tokens=tokens,
-        flops=tokens * flops_per_token(config, training=True),
+        flops=tokens * config.flops_per_token(training=True),
     )
     for line in sys.stdin:
         what, *numbers = line.split()

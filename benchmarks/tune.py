@@ -33,7 +33,6 @@ def our_way(folder: Path, rank: int, rows: int, length: int) -> tuple[Step, int]
     from homespun.finetuning.learner import Learner
     from homespun.finetuning.run import prepared_model
     from homespun.kernels.quick import can_be_quick
-    from homespun.model.size import number_of_parameters
 
     dtype = choose_dtype("auto", "cpu")
     computed_in = str(dtype).removeprefix("torch.")
@@ -49,7 +48,7 @@ def our_way(folder: Path, rank: int, rows: int, length: int) -> tuple[Step, int]
         rank=rank,
         alpha=ALPHA * rank,
         dtype=computed_in,
-        quick=can_be_quick("cpu", computed_in, number_of_parameters(load_config(folder))),
+        quick=can_be_quick("cpu", computed_in, load_config(folder).number_of_parameters()),
     )
     model = prepared_model(plan, lambda kind: load_model(folder, dtype=kind)[0])
     learner, context = Learner(model, length).train(), autocast("cpu", dtype)

@@ -10,8 +10,7 @@ from homespun.errors import UsageError
 
 if TYPE_CHECKING:
     from homespun.interop.export import Exported
-    from homespun.model.bigram import Bigram
-    from homespun.model.gpt import GPT
+    from homespun.model.causal_lm import CausalLM
     from homespun.tokenizer.tokenizer import Tokenizer
 
 EXPORTS = Path("exports")
@@ -103,7 +102,7 @@ def place_for(to: str, name: str, quantize: str, out: str | Path | None) -> Path
     return given if given.suffix.lower() == ".gguf" else given / f"{name}-{quantize}.gguf"
 
 
-def own_text(model: GPT | Bigram, tokenizer: Tokenizer) -> str:
+def own_text(model: CausalLM, tokenizer: Tokenizer) -> str:
     """What the model writes when nothing is said: there is no text that it has more to say about."""
     from homespun.generation.settings import Sampling
     from homespun.generation.text import generate

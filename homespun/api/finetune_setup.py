@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from homespun.conversations.recognise import Found
     from homespun.dataset.shards import Split
     from homespun.finetuning.run import TuningRun
-    from homespun.model.bigram import Bigram
-    from homespun.model.config import BigramConfig, GPTConfig
-    from homespun.model.gpt import GPT
+    from homespun.model.causal_lm import CausalLM
+    from homespun.model.config import ModelConfig
     from homespun.planning.tuning_facts import TuningFacts
     from homespun.planning.tuning_plan import TuningPlan
     from homespun.text.corpus import Corpus
@@ -38,7 +37,7 @@ class Tuning:
     plan: TuningPlan
     base: Base
     place: Path
-    config: GPTConfig | BigramConfig
+    config: ModelConfig
     tokenizer: Tokenizer
     dataset: Any  # Dataset or Conversations
     title: str
@@ -164,7 +163,7 @@ class Tuning:
         several = not self.plan.conversations and self.dataset.train.documents + self.dataset.val.documents > 2
         return self.tokenizer.end_of_text if several else None
 
-    def sample(self, model: GPT | Bigram) -> str:
+    def sample(self, model: CausalLM) -> str:
         """What the model makes of the beginning of the text that was held out."""
         import torch
 
@@ -200,7 +199,7 @@ class OpenedBase:
 
     base: Base
     place: Path
-    config: GPTConfig | BigramConfig
+    config: ModelConfig
     tokenizer: Tokenizer
 
     @classmethod
@@ -281,14 +280,13 @@ def fitting(
     return settings
 
 
-def usual_facts(config: GPTConfig | BigramConfig, given: dict[str, Any], watcher: Watcher) -> TuningFacts:
+def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) -> TuningFacts:
     """What there is to know before the text is read."""
     import psutil
 
     from homespun.kernels.quick import can_be_quick
     from homespun.kernels.trusted_dtype import trusted_dtype
     from homespun.machine.device import choose_device, choose_dtype, memory_free
-    from homespun.model.size import number_of_parameters
     from homespun.planning.tuning_facts import TuningFacts
 
     device = choose_device(given.get("device", "auto"))
@@ -302,7 +300,7 @@ def usual_facts(config: GPTConfig | BigramConfig, given: dict[str, Any], watcher
         config=config,
         device=str(device),
         dtype=dtype,
-        quick=can_be_quick(str(device), dtype, number_of_parameters(config)),
+        quick=can_be_quick(str(device), dtype, config.number_of_parameters()),
         memory_free=memory_free(device),
         memory_used=psutil.Process().memory_info().rss,
     )
@@ -314,7 +312,7 @@ def measured(facts: TuningFacts, plan: TuningPlan) -> TuningFacts:
     return replace(facts, seconds=seconds_a_token(plan, facts.config))
 
 
-def open_base(place: Path, vocab_size: int, dtype: torch.dtype) -> GPT | Bigram:
+def open_base(place: Path, vocab_size: int, dtype: torch.dtype) -> CausalLM:
     """The model as it was given, with rows for the tokens that it is to get."""
     from homespun.finetuning.growing import grow
     from homespun.interop.open import open_model

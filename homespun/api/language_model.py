@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from homespun.generation.constraint import Constraint
     from homespun.generation.engine import Engine
     from homespun.generation.text import Pieces
-    from homespun.model.bigram import Bigram
-    from homespun.model.gpt import GPT
+    from homespun.model.causal_lm import CausalLM
     from homespun.planning.base_plan import Course
     from homespun.tokenizer.tokenizer import Tokenizer
     from homespun.training.watcher import Result
@@ -36,7 +35,7 @@ class LanguageModel:
                 these, which is quicker; or "auto"
     """
 
-    model: GPT | Bigram
+    model: CausalLM
     tokenizer: Tokenizer
     folder: Path
     weights: str = "float32"

@@ -47,7 +47,6 @@ def plan(*text: str | Path, watcher: Watcher | None = None, **asked: Unpack[Aske
     asked: minutes, steps, model, size, tokenizer, context, seed, field, device, dtype, settings; see `Asked`.
     """
     from homespun.dataset.doctor import examine
-    from homespun.model.size import number_of_parameters
     from homespun.planning.forecast import forecast_of
     from homespun.planning.planner import alternatives
     from homespun.training.log_lines import Lines
@@ -60,7 +59,7 @@ def plan(*text: str | Path, watcher: Watcher | None = None, **asked: Unpack[Aske
         plan=prepared.plan,
         forecast=forecast,
         facts=prepared.facts,
-        parameters=number_of_parameters(prepared.plan.config(prepared.dataset.vocab_size)),
+        parameters=prepared.plan.config(prepared.dataset.vocab_size).number_of_parameters(),
         corpus=prepared.corpus,
         dataset=prepared.dataset,
         examination=examine(prepared.corpus, dataset=prepared.dataset, epochs=forecast.epochs),

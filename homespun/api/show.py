@@ -15,7 +15,7 @@ from homespun.errors import CheckpointError
 
 if TYPE_CHECKING:
     from homespun.checkpoint.adapter import AdapterConfig
-    from homespun.model.config import BigramConfig, GPTConfig
+    from homespun.model.config import ModelConfig
     from homespun.tokenizer.tokenizer import Tokenizer
 
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a weight
@@ -148,7 +148,7 @@ def own_tokenizer(place: Path) -> Tokens | None:
 # ---- the parts of a portrait ----
 
 
-def stored_in_folder(folder: Path, config: GPTConfig | BigramConfig) -> Stored:
+def stored_in_folder(folder: Path, config: ModelConfig) -> Stored:
     """The headers of its files, held against the config."""
     from homespun.checkpoint.hf_names import layout
     from homespun.checkpoint.weights import check_tensors, find_tensors, shapes_of, stored_shape
@@ -172,46 +172,16 @@ def counted(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def of_config(config: GPTConfig | BigramConfig) -> dict[str, Any]:
+def of_config(config: ModelConfig) -> dict[str, Any]:
     """What a config alone tells."""
-    from homespun.model.size import number_of_parameters
-
-    total = number_of_parameters(config)
+    total = config.number_of_parameters()
     return {
         "family": config.family,
         "shape": {name: value for name, value in vars(config).items() if name != "family"},
-        "parameters": Parameters(total, embedding_of(config)),
-        "memory": Memory({kind: total * size for kind, size in BYTES.items()}, cache_of(config)),
-        "flops": Flops(*flops_of(config)),
+        "parameters": Parameters(total, config.table_entries()),
+        "memory": Memory({kind: total * size for kind, size in BYTES.items()}, config.cache_bytes()),
+        "flops": Flops(config.flops_per_token(context=0), config.flops_per_token()),
     }
-
-
-def embedding_of(config: GPTConfig | BigramConfig) -> int:
-    from homespun.model.config import BigramConfig
-
-    if isinstance(config, BigramConfig):
-        return config.vocab_size**2  # the table is all there is
-    tables = config.vocab_size * (1 if config.tied_head else 2)
-    tables += config.context_length if config.position == "learned" else 0
-    return tables * config.n_embd
-
-
-def cache_of(config: GPTConfig | BigramConfig) -> int:
-    from homespun.model.config import BigramConfig
-
-    if isinstance(config, BigramConfig):
-        return 0
-    return 2 * 4 * config.n_layer * config.n_kv_head * config.head_width * config.context_length
-
-
-def flops_of(config: GPTConfig | BigramConfig) -> tuple[int, int]:
-    from homespun.model.config import BigramConfig
-    from homespun.model.size import flops_per_token
-
-    if isinstance(config, BigramConfig):
-        return 0, 0
-    full = flops_per_token(config)
-    return full - 4 * config.n_layer * config.context_length * config.n_head * config.head_width, full
 
 
 def tokens_of(tokenizer: Tokenizer) -> Tokens:
@@ -225,7 +195,7 @@ def tokens_of(tokenizer: Tokenizer) -> Tokens:
     )
 
 
-def check_vocabulary(place: Path, config: GPTConfig | BigramConfig, tokenizer: Tokenizer) -> None:
+def check_vocabulary(place: Path, config: ModelConfig, tokenizer: Tokenizer) -> None:
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
             f"{place}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from homespun.dataset.preparation import Dataset
-    from homespun.model.bigram import Bigram
-    from homespun.model.gpt import GPT
+    from homespun.model.causal_lm import CausalLM
     from homespun.planning.plan import Plan
     from homespun.tokenizer.tokenizer import Tokenizer
     from homespun.training.watcher import Result, Watcher
@@ -135,7 +134,7 @@ def free_folder(name: str) -> Path:
     return next(folder for folder in (Path("runs") / name for name in names) if not folder.exists())
 
 
-def sample(tokenizer: Tokenizer, characters_per_token: float, seed: int, model: GPT | Bigram) -> str:
+def sample(tokenizer: Tokenizer, characters_per_token: float, seed: int, model: CausalLM) -> str:
     """A few lines from the model as it is, always from the same dice, so that they compare over a run."""
     from homespun.generation.settings import Sampling
     from homespun.generation.text import generate

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from homespun.errors import TextError, UsageError
 from homespun.fetch.progress import downloads_told
 from homespun.fetch.web import without_password
+from homespun.model.families import DEFAULT, MODELS
 
 if TYPE_CHECKING:
     from homespun.dataset.preparation import Dataset
@@ -123,7 +124,7 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
         tokenizer=spec,
         field=given.field or "",
         text_key=corpus.survey().key,
-        model=given.model or "modern",
+        model=given.model or DEFAULT,
         size=given.size or "auto",
         steps=given.steps,
         minutes=given.minutes,
@@ -310,7 +311,7 @@ def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher:
         dtype=computed_in,
         can_compile=chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None),
     )
-    if wishes.model != "bigram":
+    if not MODELS[wishes.model].is_table:
         facts = timed(facts, wishes)
     # Looked at last: what was loaded for the timing stays loaded.
     return replace(facts, memory_free=memory_free(chosen), memory_used=psutil.Process().memory_info().rss)

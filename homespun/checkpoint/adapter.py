@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from homespun.checkpoint.fields import Fields, brief, read_json
-from homespun.checkpoint.hf_names import layout, only_here
+from homespun.checkpoint.hf_names import counterpart, layout
 from homespun.checkpoint.place import INDEX, WEIGHTS
 from homespun.checkpoint.tensors import opened, read_header, write_tensors
 from homespun.checkpoint.weights import FLOATS, shapes_of
@@ -123,7 +123,8 @@ def write_adapter(
 
     Raises WriteFailed.
     """
-    assert not only_here(config), "what has no counterpart elsewhere is trained in full"
+    theirs = counterpart(config)
+    assert theirs is not None, "what has no counterpart elsewhere is trained in full"
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
     alphas: dict[str, float] = {}
@@ -147,7 +148,7 @@ def write_adapter(
         "lora_alpha": alpha,
         "lora_dropout": 0.0,
         "bias": "none",
-        "fan_in_fan_out": config.family == "gpt2",
+        "fan_in_fan_out": bool(theirs.transposed),
         "target_modules": sorted({name.split(".")[-3] for name in tensors}),
         "rank_pattern": ranks,
         "alpha_pattern": alphas,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from homespun.errors import CheckpointError
+from homespun.model.config import LIMITS
+from homespun.model.family import Field
 
 LARGEST = 2**20  # bytes: configs have a few thousand
 REQUIRED: Any = object()
+# Fields of a config that are no whole numbers: from, and below.
+NUMBERS = {"norm_eps": (0.0, 1.0), "dropout": (0.0, 1.0), "rotary_base": (1.0, 1e12)}
 
 
 def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any]:
@@ -68,6 +73,20 @@ class Fields:
             self.refuse(name, value, " or ".join(json.dumps(choice) for choice in choices))
         return value
 
+    def model_fields(self, wanted: Mapping[str, Field], prefix: str = "") -> dict[str, Any]:
+        """Fields of a GPTConfig by our names, each in the bounds that a config has. prefix: of all names here."""
+        found: dict[str, Any] = {}
+        for ours, field in wanted.items():
+            name, default = prefix + field.name, field.default_beside(found)
+            default = REQUIRED if default is None else default
+            if ours in LIMITS:
+                found[ours] = self.whole(name, 1, LIMITS[ours], default)
+            elif ours in NUMBERS:
+                found[ours] = self.number(name, *NUMBERS[ours], default)
+            else:
+                found[ours] = self.flag(name, default)
+        return found
+
     def take(self, name: str, default: Any) -> Any:
         """The value; the default where it is missing or null."""
         value = self.values.get(name)
@@ -85,6 +104,16 @@ class Fields:
             f"{self.origin}: {name} is {brief(value)}. homespun can work with: {wanted}.",
             "Take another model, or the config that belongs to these weights.",
         )
+
+
+def model_settings(config: Any, wanted: Mapping[str, Field], prefix: str = "") -> dict[str, Any]:
+    """The other way round: the settings of a file for the fields of a GPTConfig."""
+    said: dict[str, Any] = {}
+    for ours, field in wanted.items():
+        value = getattr(config, ours)
+        for name in (field.name, *field.copies):
+            said[prefix + name] = float(value) if ours in NUMBERS else value
+    return said
 
 
 def brief(value: Any) -> str:

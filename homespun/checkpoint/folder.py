@@ -31,8 +31,8 @@ from homespun.checkpoint.weights import (
 )
 from homespun.errors import CheckpointError, HomespunError
 from homespun.machine.atomic import json_text, replacing_files
-from homespun.model.bigram import Bigram
-from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.causal_lm import CausalLM
+from homespun.model.config import GPTConfig, ModelConfig
 from homespun.model.gpt import GPT
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ MOST_ROTARY_NUMBERS = 2**27  # 0.5 GiB of angles: a context of a million tokens 
 
 def save_model(
     folder: str | Path,
-    model: GPT | Bigram,
+    model: CausalLM,
     tokenizer: Tokenizer,
     *,
     generation: Mapping[str, Any] | None = None,
@@ -54,9 +54,7 @@ def save_model(
     generation: how to sample from it when nobody says, by our names: max_tokens, temperature,
     top_k, top_p, min_p. dtype: what the weights are stored as. Raises WriteFailed.
     """
-    assert isinstance(model, (GPT, Bigram)), (
-        "unwrap the model first: a compiled or distributed one has other names"
-    )
+    assert isinstance(model, CausalLM), "unwrap the model first: a compiled or distributed one has other names"
     end_of_text = tokenizer.end_of_text
     config = to_hf(model.config, end_of_text=end_of_text, dtype=str(dtype).removeprefix("torch."))
     with replacing_files(folder, seal=CONFIG) as stage:
@@ -69,7 +67,7 @@ def save_model(
 
 def load_model(
     folder: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> tuple[GPT | Bigram, Tokenizer]:
+) -> tuple[CausalLM, Tokenizer]:
     """The model and the tokenizer of a folder; the model in eval mode.
 
     dtype: None takes the weights as they are stored. Raises CheckpointError where the folder
@@ -90,7 +88,7 @@ def load_model(
     return model, tokenizer
 
 
-def load_config(folder: str | Path) -> GPTConfig | BigramConfig:
+def load_config(folder: str | Path) -> ModelConfig:
     """What config.json says; nothing else is read. Raises CheckpointError."""
     path = model_folder(folder) / CONFIG
     config = from_hf(read_json(path), str(path))
@@ -111,7 +109,7 @@ def check_context(config: GPTConfig, origin: str) -> None:
 
 def load_weights(
     folder: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> GPT | Bigram:
+) -> CausalLM:
     """The model alone, as `load_model` gives it."""
     folder = model_folder(folder)
     with undisturbed(folder):
@@ -119,8 +117,8 @@ def load_weights(
 
 
 def read_model(
-    folder: Path, config: GPTConfig | BigramConfig, device: torch.device | str, dtype: torch.dtype | None
-) -> GPT | Bigram:
+    folder: Path, config: ModelConfig, device: torch.device | str, dtype: torch.dtype | None
+) -> CausalLM:
     stored = find_tensors(folder, config)
     shapes = shapes_of(config)
     tensors = layout(config, shapes)
@@ -132,9 +130,7 @@ def read_model(
     return assemble(config, from_stored(stored, tensors, shapes, device=device, dtype=dtype), device)
 
 
-def assemble(
-    config: GPTConfig | BigramConfig, weights: Mapping[str, torch.Tensor], device: torch.device | str
-) -> GPT | Bigram:
+def assemble(config: ModelConfig, weights: Mapping[str, torch.Tensor], device: torch.device | str) -> CausalLM:
     """The model of that config with these weights, by our names, in eval mode. It takes over their memory."""
     model = without_memory(config)
     model.load_state_dict(weights, strict=False, assign=True)

@@ -1,41 +1,40 @@
 """Where homespun's names and Hugging Face's meet: config.json and the names of the weights, both ways.
 
-    modern  <->  Qwen3ForCausalLM        llama  <->  LlamaForCausalLM        gpt2  <->  GPT2LMHeadModel
-
-`lecture` and `bigram` have no counterpart in transformers, and neither has a config that
-leaves its family's path (a GPT-2 with shared heads, say). Their folders look the same,
-with our own names in them, and say that they open with homespun alone.
+What transformers calls a family and its parts is said by the family (model/families.py). Some have no
+counterpart there (the lecture's), and neither has a config that leaves its family's path (a GPT-2 with
+shared heads, say). Their folders look the same, with our own names in them, and say that they open with
+homespun alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from homespun.checkpoint.fields import REQUIRED, Fields, brief
+from homespun.checkpoint.fields import NUMBERS, Fields, brief, model_settings
 from homespun.errors import CheckpointError, ModelError
-from homespun.model.config import FAMILIES, LIMITS, BigramConfig, GPTConfig
+from homespun.model.config import LIMITS, GPTConfig, ModelConfig, config_of
+from homespun.model.families import FAMILIES, MODELS
+from homespun.model.family import Family, Field, HuggingFace
 
-SHAPES = {"modern": "qwen3", "llama": "llama", "gpt2": "gpt2"}  # family -> model_type
-ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM", "gpt2": "GPT2LMHeadModel"}
 OURS = "homespun-"  # model_type of what opens with homespun alone: homespun-lecture, homespun-bigram
 SAMPLING = ("temperature", "top_k", "top_p", "min_p")  # the same words on both sides
 FREE = {"norm_eps"}  # what a family leaves open, and Hugging Face's config has a word for
+ROTARY_BASE = {"rotary_base": Field("rope_theta")}
 
 
 # ---- config: ours -> config.json ----
 
 
-def to_hf(config: GPTConfig | BigramConfig, *, end_of_text: int | None, dtype: str) -> dict[str, Any]:
+def to_hf(config: ModelConfig, *, end_of_text: int | None, dtype: str) -> dict[str, Any]:
     """What config.json says of a model. end_of_text: the id that stands between documents, where there is one."""
-    if isinstance(config, BigramConfig) or only_here(config):
+    theirs = counterpart(config)
+    if theirs is None:
         values = {"architectures": [type(config).__name__.removesuffix("Config")], **ours_to_json(config)}
-    elif config.family == "gpt2":
-        values = gpt2_to_hf(config)
     else:
-        values = llama_to_hf(config)
+        values = theirs_to_json(config, theirs)
     return {
         **values,
         # Written even where they are null: GPT-2's default, 50256, is no id of a small vocabulary.
@@ -45,82 +44,50 @@ def to_hf(config: GPTConfig | BigramConfig, *, end_of_text: int | None, dtype: s
     }
 
 
-def only_here(config: GPTConfig | BigramConfig) -> str:
+def counterpart(config: ModelConfig) -> HuggingFace | None:
+    """The family in transformers, where that has a model of this very config."""
+    return None if only_here(config) else MODELS[config.family].hugging_face
+
+
+def only_here(config: ModelConfig) -> str:
     """Why transformers has no counterpart for this config; empty where it has one.
 
-    >>> only_here(BigramConfig(vocab_size=65))
+    >>> only_here(config_of("bigram", vocab_size=65, context_length=8))
     'transformers has no model like bigram'
     """
-    if isinstance(config, BigramConfig) or config.family not in SHAPES:
-        return f"transformers has no model like {config.family}"
-    shape = ARCHITECTURES[SHAPES[config.family]]
-    for name, usual in FAMILIES[config.family].items():
+    family = MODELS[config.family]
+    theirs = family.hugging_face
+    if theirs is None:
+        return f"transformers has no model like {family.name}"
+    assert isinstance(config, GPTConfig)
+    shape = theirs.architecture
+    for name, usual in family.settings.items():
         if name not in FREE and getattr(config, name) != usual:
             return f"{shape} has {name} = {usual!r}, and this model has {getattr(config, name)!r}"
-    if config.family == "gpt2" and config.n_kv_head != config.n_head:
+    if "n_kv_head" not in theirs.fields and config.n_kv_head != config.n_head:
         return f"{shape} has keys and values for every head, and this model shares n_kv_head = {config.n_kv_head}"
-    if config.family == "gpt2" and config.n_head * config.head_width != config.n_embd:
+    if "head_width" not in theirs.fields and config.query_width != config.n_embd:
         return f"{shape} has heads of width n_embd / n_head, and this model of {config.head_width}"
-    if config.family == "llama" and config.n_embd % config.n_head:
+    if theirs.whole_heads and config.n_embd % config.n_head:
         return (
             f"{shape} wants n_embd to be a multiple of n_head, and {config.n_embd} / {config.n_head} is not whole"
         )
     return ""
 
 
-def llama_to_hf(config: GPTConfig) -> dict[str, Any]:
-    """Qwen3's and Llama's configs say nearly everything in the same words."""
-    shape = SHAPES[config.family]
-    own = {"use_sliding_window": False} if shape == "qwen3" else {"mlp_bias": False}
-    return {
-        "architectures": [ARCHITECTURES[shape]],
-        "model_type": shape,
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context_length,
-        "num_hidden_layers": config.n_layer,
-        "num_attention_heads": config.n_head,
-        "num_key_value_heads": config.n_kv_head,
-        "hidden_size": config.n_embd,
-        "intermediate_size": config.n_inner,
-        "head_dim": config.head_width,
-        "hidden_act": "silu",
-        "rms_norm_eps": config.norm_eps,
+def theirs_to_json(config: ModelConfig, theirs: HuggingFace) -> dict[str, Any]:
+    values: dict[str, Any] = {"architectures": [theirs.architecture], "model_type": theirs.model_type}
+    values |= model_settings(config, theirs.fields)
+    if is_rotary(MODELS[config.family]):
+        base = model_settings(config, ROTARY_BASE)
         # The first is what transformers 5 reads, the second what older readers do.
-        "rope_parameters": {"rope_theta": config.rotary_base, "rope_type": "default"},
-        "rope_theta": config.rotary_base,
-        "attention_bias": False,
-        "attention_dropout": config.dropout,
-        "tie_word_embeddings": config.tied_head,
-        "initializer_range": 0.02,
-        "use_cache": True,
-        **own,
-    }
+        values |= {"rope_parameters": {**base, "rope_type": "default"}, **base}
+    return values | dict(theirs.written)
 
 
-def gpt2_to_hf(config: GPTConfig) -> dict[str, Any]:
-    return {
-        "architectures": [ARCHITECTURES["gpt2"]],
-        "model_type": "gpt2",
-        "vocab_size": config.vocab_size,
-        "n_positions": config.context_length,
-        "n_layer": config.n_layer,
-        "n_head": config.n_head,
-        "n_embd": config.n_embd,
-        "n_inner": config.n_inner,
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": config.norm_eps,
-        "resid_pdrop": config.dropout,
-        "embd_pdrop": config.dropout,
-        "attn_pdrop": config.dropout,
-        "tie_word_embeddings": config.tied_head,
-        "initializer_range": 0.02,
-        "use_cache": True,
-    }
-
-
-def ours_to_json(config: GPTConfig | BigramConfig) -> dict[str, Any]:
+def ours_to_json(config: ModelConfig) -> dict[str, Any]:
     """Every field by our own name."""
-    settings = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "family"}
+    settings = {name: value for name, value in vars(config).items() if name != "family"}
     about = f"This model opens with homespun alone: {only_here(config)}."
     return {"model_type": OURS + config.family, "about": about, **settings}
 
@@ -152,7 +119,13 @@ def generation_to_hf(settings: Mapping[str, Any], end_of_text: int | None) -> di
 # ---- config: config.json -> ours ----
 
 
-def from_hf(values: dict[str, Any], origin: str) -> GPTConfig | BigramConfig:
+def known_model_types() -> dict[str, Family]:
+    """Each with the family that it is of."""
+    theirs = {one.hugging_face.model_type: one for one in FAMILIES.values() if one.hugging_face}
+    return {**theirs, **{OURS + name: one for name, one in MODELS.items()}}
+
+
+def from_hf(values: dict[str, Any], origin: str) -> ModelConfig:
     """The config that config.json describes; origin is its path, for the messages.
 
     Raises CheckpointError for another kind of model, for numbers that make no model,
@@ -160,11 +133,12 @@ def from_hf(values: dict[str, Any], origin: str) -> GPTConfig | BigramConfig:
     """
     file = Fields(values, origin)
     shape = values.get("model_type")
-    known = [*ARCHITECTURES, *(OURS + family for family in ("bigram", *FAMILIES))]
+    known = known_model_types()
     if not isinstance(shape, str) or shape not in known:
+        theirs = [name for name in known if not name.startswith(OURS)]
         raise CheckpointError(
             f"{origin}: model_type is {brief(shape)}, a kind of model that homespun does not have.",
-            f"It opens: {', '.join(known[:5])}.",
+            f"It opens: {', '.join(theirs)}, and homespun's own folders.",
         )
     if values.get("quantization_config") is not None:
         raise CheckpointError(
@@ -172,87 +146,52 @@ def from_hf(values: dict[str, Any], origin: str) -> GPTConfig | BigramConfig:
             "Take the folder of the same model in float32, float16 or bfloat16.",
         )
     try:
-        if shape.startswith(OURS):
-            return ours_from_json(file, shape.removeprefix(OURS))
-        return gpt2_from_hf(file) if shape == "gpt2" else llama_from_hf(file, shape)
+        return (
+            ours_from_json(file, known[shape]) if shape.startswith(OURS) else theirs_from_json(file, known[shape])
+        )
     except ModelError as error:
         raise CheckpointError(f"{origin}: {error.what}", error.todo) from error
 
 
-def llama_from_hf(file: Fields, shape: str) -> GPTConfig:
-    check_architecture(file, shape)
-    file.one_of("hidden_act", ("silu", "swish"), "silu")
-    file.one_of("attention_bias", (False,), False)
-    file.one_of("mlp_bias", (False,), False)
-    n_head, n_embd = size(file, "num_attention_heads", "n_head"), size(file, "hidden_size", "n_embd")
-    context_length = size(file, "max_position_embeddings", "context_length")
-    check_window(file, context_length)
-    return GPTConfig.of(
-        "modern" if shape == "qwen3" else "llama",
-        vocab_size=size(file, "vocab_size", "vocab_size"),
-        context_length=context_length,
-        n_layer=size(file, "num_hidden_layers", "n_layer"),
-        n_head=n_head,
-        n_kv_head=size(file, "num_key_value_heads", "n_kv_head", n_head if shape == "llama" else REQUIRED),
-        n_embd=n_embd,
-        n_inner=size(file, "intermediate_size", "n_inner"),
-        head_width=size(file, "head_dim", "head_width", max(1, n_embd // n_head) if shape == "llama" else 128),
-        norm_eps=file.number("rms_norm_eps", 0.0, 1.0, 1e-6),
-        rotary_base=rotary_base(file),
-        dropout=file.number("attention_dropout", 0.0, 1.0, 0.0),
-        tied_head=file.flag("tie_word_embeddings", False),
-    )
+def theirs_from_json(file: Fields, family: Family) -> GPTConfig:
+    theirs = family.hugging_face
+    assert theirs is not None
+    check_architecture(file, theirs.architecture)
+    for name, values in theirs.accepted.items():
+        file.one_of(name, values, values[0])
+    found = file.model_fields(theirs.fields)
+    if is_rotary(family):
+        check_window(file, found["context_length"])
+        found["rotary_base"] = rotary_base(file)
+    return GPTConfig.of(family.name, **found)
 
 
-def gpt2_from_hf(file: Fields) -> GPTConfig:
-    check_architecture(file, "gpt2")
-    file.one_of("activation_function", ("gelu_new", "gelu_pytorch_tanh"), "gelu_new")
-    file.one_of("scale_attn_weights", (True,), True)
-    file.one_of("scale_attn_by_inverse_layer_idx", (False,), False)
-    file.one_of("add_cross_attention", (False,), False)
-    n_embd = size(file, "n_embd", "n_embd")
-    return GPTConfig.of(
-        "gpt2",
-        vocab_size=size(file, "vocab_size", "vocab_size"),
-        context_length=size(file, "n_positions", "context_length"),
-        n_layer=size(file, "n_layer", "n_layer"),
-        n_head=size(file, "n_head", "n_head"),
-        n_embd=n_embd,
-        n_inner=size(file, "n_inner", "n_inner", 4 * n_embd),
-        norm_eps=file.number("layer_norm_epsilon", 0.0, 1.0, 1e-5),
-        dropout=file.number("resid_pdrop", 0.0, 1.0, 0.1),
-        tied_head=file.flag("tie_word_embeddings", True),
-    )
+def is_rotary(family: Family) -> bool:
+    return bool(family.settings["position"] == "rotary")
 
 
-def ours_from_json(file: Fields, family: str) -> GPTConfig | BigramConfig:
-    vocab_size, context_length = (
-        size(file, "vocab_size", "vocab_size"),
-        size(file, "context_length", "context_length"),
-    )
-    if family == "bigram":
-        return BigramConfig(vocab_size=vocab_size, context_length=context_length)
+def ours_from_json(file: Fields, family: Family) -> ModelConfig:
+    vocab_size, context_length = size(file, "vocab_size"), size(file, "context_length")
+    if family.is_table:
+        return config_of(family.name, vocab_size=vocab_size, context_length=context_length)
     settings: dict[str, Any] = {}
-    for name in FAMILIES[family].keys() - FREE:
-        choices = {usual[name] for usual in FAMILIES.values()}  # false and true, or the words that there are
+    for name in family.settings.keys() - FREE:
+        choices = {one.settings[name] for one in FAMILIES.values()}  # false and true, or the words that there are
         settings[name] = file.flag(name) if choices <= {False, True} else file.one_of(name, tuple(sorted(choices)))
-    settings.update({name: size(file, name, name) for name in LIMITS})
-    settings["norm_eps"] = file.number("norm_eps", 0.0, 1.0)
-    settings["tied_head"] = file.flag("tied_head")
-    settings["rotary_base"] = file.number("rotary_base", 1.0, 1e12)
-    settings["dropout"] = file.number("dropout", 0.0, 1.0)
-    return GPTConfig(family=family, **settings)
+    settings.update({name: size(file, name) for name in LIMITS})
+    settings |= file.model_fields({name: Field(name) for name in ("tied_head", *NUMBERS)})
+    return GPTConfig(family=family.name, **settings)
 
 
-def size(file: Fields, name: str, ours: str, default: Any = REQUIRED) -> int:
-    return file.whole(name, 1, LIMITS[ours], default)
+def size(file: Fields, name: str) -> int:
+    return file.whole(name, 1, LIMITS[name])
 
 
-def check_architecture(file: Fields, shape: str) -> None:
+def check_architecture(file: Fields, wanted: str) -> None:
     """A classifier has the same model_type and other weights."""
     named = file.values.get("architectures")
-    if named and named != [ARCHITECTURES[shape]]:
-        file.refuse("architectures", named, f'["{ARCHITECTURES[shape]}"], a model that says what comes next')
+    if named and named != [wanted]:
+        file.refuse("architectures", named, f'["{wanted}"], a model that says what comes next')
 
 
 def check_window(file: Fields, context_length: int) -> None:
@@ -304,63 +243,29 @@ class Layout:
     transposed: bool = False
 
 
-LLAMA = {
-    "token_embedding": "model.embed_tokens",
-    "final_norm": "model.norm",
-    "head": "lm_head",
-    "blocks": "model.layers",
-    "attention_norm": "input_layernorm",
-    "attention.query": "self_attn.q_proj",
-    "attention.key": "self_attn.k_proj",
-    "attention.value": "self_attn.v_proj",
-    "attention.output": "self_attn.o_proj",
-    "attention.query_norm": "self_attn.q_norm",
-    "attention.key_norm": "self_attn.k_norm",
-    "feed_forward_norm": "post_attention_layernorm",
-    "feed_forward.gate": "mlp.gate_proj",
-    "feed_forward.up": "mlp.up_proj",
-    "feed_forward.down": "mlp.down_proj",
-}
-GPT2 = {
-    "token_embedding": "transformer.wte",
-    "position_embedding": "transformer.wpe",
-    "final_norm": "transformer.ln_f",
-    "head": "lm_head",
-    "blocks": "transformer.h",
-    "attention_norm": "ln_1",
-    "attention.query": "attn.c_attn",  # queries, keys and values in one
-    "attention.key": "attn.c_attn",
-    "attention.value": "attn.c_attn",
-    "attention.output": "attn.c_proj",
-    "feed_forward_norm": "ln_2",
-    "feed_forward.up": "mlp.c_fc",
-    "feed_forward.down": "mlp.c_proj",
-}
 # What older files carry beside the weights: the triangle of causal attention, the rotary frequencies.
 NOT_WEIGHTS = re.compile(r"(^|\.)h\.\d+\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
 
 
-def layout(config: GPTConfig | BigramConfig, names: Iterable[str]) -> list[Layout]:
+def layout(config: ModelConfig, names: Iterable[str]) -> list[Layout]:
     """The file's tensors for the model's: names are those of the model's state_dict, in its order.
 
     A tied head is not stored: it is the embedding.
     """
-    stored = [name for name in names if not (name == "head.weight" and getattr(config, "tied_head", False))]
-    if only_here(config):
+    stored = [name for name in names if not (name == "head.weight" and config.tied_head)]
+    theirs = counterpart(config)
+    if theirs is None:
         return [Layout(name, (name,)) for name in stored]
     parts: dict[str, tuple[str, ...]] = {}
     for name in stored:
-        foreign = foreign_name(name, GPT2 if config.family == "gpt2" else LLAMA)
+        foreign = foreign_name(name, theirs.names)
         parts[foreign] = (*parts.get(foreign, ()), name)
-    return [Layout(name, ours, name.endswith(CONV1D)) for name, ours in parts.items()]
+    return [Layout(name, ours, name.endswith(theirs.transposed)) for name, ours in parts.items()]
 
 
-CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
-
-
-def foreign_name(name: str, words: dict[str, str]) -> str:
+def foreign_name(name: str, words: Mapping[str, str]) -> str:
     """
-    >>> foreign_name("blocks.3.feed_forward.up.weight", GPT2)
+    >>> foreign_name("blocks.3.feed_forward.up.weight", {"blocks": "transformer.h", "feed_forward.up": "mlp.c_fc"})
     'transformer.h.3.mlp.c_fc.weight'
     """
     path, kind = name.rsplit(".", 1)  # weight or bias
@@ -370,12 +275,12 @@ def foreign_name(name: str, words: dict[str, str]) -> str:
     return f"{words[path]}.{kind}"
 
 
-def usual_name(name: str, config: GPTConfig | BigramConfig) -> str:
+def usual_name(name: str, config: ModelConfig) -> str:
     """A tensor's name as `layout` has it, for the name that another writer gave it; "" for what is no weight."""
-    if only_here(config):
+    theirs = counterpart(config)
+    if theirs is None:
         return name
     if NOT_WEIGHTS.search(name):
         return ""
-    if config.family == "gpt2" and not name.startswith(("transformer.", "lm_head.")):
-        return f"transformer.{name}"  # the first GPT-2 files were written without their outer name
-    return name
+    head = theirs.names["head"] + "."
+    return name if name.startswith((theirs.outer_name, head)) else theirs.outer_name + name

@@ -11,20 +11,20 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from homespun.checkpoint.fields import read_json
-from homespun.checkpoint.hf_names import Layout, layout, only_here, usual_name
+from homespun.checkpoint.hf_names import Layout, counterpart, layout, usual_name
 from homespun.checkpoint.place import INDEX, WEIGHTS, no_weights
 from homespun.checkpoint.tensors import DTYPES, StoredTensor, opened, read_header
 from homespun.errors import CheckpointError
-from homespun.model.bigram import Bigram
-from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.gpt import GPT, build
+from homespun.model.causal_lm import CausalLM
+from homespun.model.config import GPTConfig, ModelConfig
+from homespun.model.gpt import build
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 FIRST_BLOCK = "blocks.0."
 LARGEST_INDEX = 2**24  # bytes
 
 
-def to_stored(model: GPT | Bigram) -> dict[str, Tensor]:
+def to_stored(model: CausalLM) -> dict[str, Tensor]:
     """The model's weights by the names and in the layout of the file."""
     weights = model.state_dict()
     stored = {}
@@ -60,7 +60,7 @@ def from_stored(
     return weights
 
 
-def find_tensors(folder: Path, config: GPTConfig | BigramConfig) -> dict[str, StoredTensor]:
+def find_tensors(folder: Path, config: ModelConfig) -> dict[str, StoredTensor]:
     """What the headers of the folder's files say, by the names of `layout`. Raises CheckpointError."""
     stored: dict[str, StoredTensor] = {}
     for path in weight_files(folder):
@@ -73,8 +73,9 @@ def find_tensors(folder: Path, config: GPTConfig | BigramConfig) -> dict[str, St
                 )
             if name:
                 stored[name] = tensor
-    if getattr(config, "tied_head", False) and not only_here(config):
-        drop_tied_head(folder, stored)
+    theirs = counterpart(config)
+    if theirs is not None and config.tied_head:
+        drop_tied_head(folder, stored, theirs.names)
     return stored
 
 
@@ -104,11 +105,10 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def drop_tied_head(folder: Path, stored: dict[str, StoredTensor]) -> None:
+def drop_tied_head(folder: Path, stored: dict[str, StoredTensor], names: Mapping[str, str]) -> None:
     """Some writers store a tied head as well. It is let go, where it is the embedding indeed."""
-    head = stored.get("lm_head.weight")
-    endings = ("embed_tokens.weight", "wte.weight")
-    embedding = next((tensor for name, tensor in stored.items() if name.endswith(endings)), None)
+    name = f"{names['head']}.weight"
+    head, embedding = stored.get(name), stored.get(f"{names['token_embedding']}.weight")
     if head is None or embedding is None or (head.shape, head.code) != (embedding.shape, embedding.code):
         return  # check_tensors has the words for it
     with opened(head.path) as one, opened(embedding.path) as other:
@@ -118,7 +118,7 @@ def drop_tied_head(folder: Path, stored: dict[str, StoredTensor]) -> None:
             f"{folder}: config.json says that the head is tied to the embedding, but {head.name} is not the same.",
             'If the head was trained on its own, config.json has to say "tie_word_embeddings": false.',
         )
-    del stored["lm_head.weight"]
+    del stored[name]
 
 
 def check_tensors(
@@ -145,7 +145,7 @@ def check_tensors(
         )
 
 
-def shapes_of(config: GPTConfig | BigramConfig) -> dict[str, tuple[int, ...]]:
+def shapes_of(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The shapes of the model's tensors by our names; nothing is allocated.
 
     One block speaks for all: to build the hundreds that a damaged config may ask for takes seconds.
@@ -158,7 +158,7 @@ def shapes_of(config: GPTConfig | BigramConfig) -> dict[str, tuple[int, ...]]:
         if name not in block:
             shapes[name] = shape
         elif name not in shapes:  # here the blocks begin
-            for layer in range(getattr(config, "n_layer", 0)):
+            for layer in range(config.n_layer):
                 shapes.update({inner.replace(FIRST_BLOCK, f"blocks.{layer}."): block[inner] for inner in block})
     return shapes
 
@@ -168,7 +168,7 @@ def small(config: GPTConfig) -> GPTConfig:
     return config.with_(n_layer=1, **({"context_length": 1} if config.position == "rotary" else {}))
 
 
-def without_memory(config: GPTConfig | BigramConfig) -> GPT | Bigram:
+def without_memory(config: ModelConfig) -> CausalLM:
     """The model of that config; its weights have shapes and no numbers."""
     with NoWeights():
         return build(config)

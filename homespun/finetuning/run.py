@@ -29,9 +29,8 @@ from homespun.finetuning.learner import Learner, compute_blocks_again
 from homespun.finetuning.loop import TOKENS_AT_ONCE, TuningLoop, closing_tokens
 from homespun.finetuning.lora import LoRALinear, add_lora, lora_parts
 from homespun.kernels.quick import quicken
-from homespun.model.bigram import Bigram
+from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
-from homespun.model.size import number_of_parameters
 from homespun.planning.tuning_plan import TuningPlan
 from homespun.planning.tuning_planner import epochs
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -79,7 +78,7 @@ class TuningRun(Run):
         tokenizer: Tokenizer,
         out: Path,
         *,
-        open_base: Callable[[torch.dtype], GPT | Bigram],
+        open_base: Callable[[torch.dtype], CausalLM],
         base: Base,
         border: int | None,
         general: Split,
@@ -109,11 +108,11 @@ class TuningRun(Run):
         return most_steps(self.plan, self.dataset)
 
     def parameters(self) -> int:
-        assert isinstance(self.model, (GPT, Bigram))
-        return number_of_parameters(self.model.config) + (self.plan.learnt if self.plan.rank else 0)
+        assert isinstance(self.model, CausalLM)
+        return self.model.config.number_of_parameters() + (self.plan.learnt if self.plan.rank else 0)
 
     def save(self) -> None:
-        assert isinstance(self.model, (GPT, Bigram))
+        assert isinstance(self.model, CausalLM)
         if self.plan.rank == 0:
             save_model(self.out, self.model, self.tokenizer)
             return
@@ -191,7 +190,7 @@ class TuningRun(Run):
         return tuning_card(self.plan, result, self.dataset, self.title)
 
 
-def prepared_model(plan: TuningPlan, open_base: Callable[[torch.dtype], Any]) -> GPT | Bigram:
+def prepared_model(plan: TuningPlan, open_base: Callable[[torch.dtype], Any]) -> CausalLM:
     """The base as it is before the first step: what learns is float32, what does not is as it is computed with."""
     computed_in = getattr(torch, plan.dtype)
     model = open_base(torch.float32 if plan.rank == 0 else computed_in).to(plan.device)

@@ -10,7 +10,7 @@ from homespun.finetuning.learner import Learner
 from homespun.finetuning.run import prepared_model
 from homespun.machine.device import autocast
 from homespun.machine.memory import release_freed_memory
-from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.config import ModelConfig
 from homespun.model.gpt import build
 from homespun.planning.tuning_plan import TuningPlan
 
@@ -18,9 +18,9 @@ TOKENS = 1024  # of a timed step
 STEPS = 2
 
 
-def seconds_a_token(plan: TuningPlan, config: GPTConfig | BigramConfig) -> float:
+def seconds_a_token(plan: TuningPlan, config: ModelConfig) -> float:
     """Of a whole step, forward and backward; torch's random state stays as it was."""
-    if isinstance(config, BigramConfig):
+    if not config.n_layer:
         return 1e-6
     layers = (1, 2)
     with torch.random.fork_rng():
@@ -31,7 +31,7 @@ def seconds_a_token(plan: TuningPlan, config: GPTConfig | BigramConfig) -> float
     return (max(one - block, 0.0) + config.n_layer * block) / TOKENS
 
 
-def timed(plan: TuningPlan, config: GPTConfig) -> float:
+def timed(plan: TuningPlan, config: ModelConfig) -> float:
     """The seconds of a step with a model of that config, the shortest of a few."""
     computed_in = getattr(torch, plan.dtype)
 

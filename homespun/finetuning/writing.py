@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from homespun.evaluation.mode import evaluation_mode
-from homespun.model.bigram import Bigram
 from homespun.model.cache import KVCache
+from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TEMPERATURE = 0.8
 
 
 def write(
-    model: GPT | Bigram,
+    model: CausalLM,
     tokenizer: Tokenizer,
     prompt: Sequence[int],
     *,

@@ -22,8 +22,7 @@ from homespun.generation.stopping import StopStrings
 from homespun.generation.text import Pieces, characters_after, generate_pieces, submit
 
 if TYPE_CHECKING:
-    from homespun.model.bigram import Bigram
-    from homespun.model.gpt import GPT
+    from homespun.model.causal_lm import CausalLM
     from homespun.tokenizer.chat_template import ChatTokenizer
     from homespun.tokenizer.tokenizer import Tokenizer
 
@@ -83,7 +82,7 @@ class Conversation:
 
     def __init__(
         self,
-        model: GPT | Bigram | Engine,
+        model: CausalLM | Engine,
         tokenizer: ChatTokenizer,
         *,
         context_length: int | None = None,
@@ -159,7 +158,7 @@ class Manuscript:
     max_tokens    the most tokens that the model writes at a time
     """
 
-    def __init__(self, model: GPT | Bigram | Engine, tokenizer: Tokenizer, *, max_tokens: int = 100) -> None:
+    def __init__(self, model: CausalLM | Engine, tokenizer: Tokenizer, *, max_tokens: int = 100) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
@@ -206,7 +205,7 @@ def room_for_an_answer(context_length: int) -> int:
     return max(context_length // LEAST_ROOM, min(context_length // 2, SHORT_ANSWER), 1)
 
 
-def context_of(model: GPT | Bigram | Engine) -> int:
+def context_of(model: CausalLM | Engine) -> int:
     """How many tokens the model looks at."""
     return model.model.config.context_length if isinstance(model, Engine) else model.config.context_length
 

@@ -23,7 +23,7 @@ from homespun.generation.settings import KINDS
 from homespun.generation.stepping import quickest_step
 from homespun.generation.writing import Token, Writing, choose_for_all
 from homespun.kernels.decoding.weights import version
-from homespun.model.bigram import Bigram
+from homespun.model.causal_lm import CausalLM
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
 
@@ -90,7 +90,7 @@ class Engine:
 
     def __init__(
         self,
-        model: GPT | Bigram,
+        model: CausalLM,
         *,
         weights: str = "float32",
         streams: int = 16,

@@ -13,8 +13,7 @@ from homespun.generation.pages import Pages
 from homespun.generation.window import window_start
 from homespun.generation.writing import Writing
 from homespun.kernels.decoding.rows import Rows, Step
-from homespun.model.bigram import Bigram
-from homespun.model.gpt import GPT
+from homespun.model.causal_lm import CausalLM
 
 ROWS_AT_ONCE = 256  # a long prompt is read in parts of that many tokens, and the other texts go on in between
 
@@ -39,7 +38,7 @@ class WholeWindow:
     """Computes the whole window for every token, as the lecture does. It is what all other ways are checked
     against, and right for models that have nothing to keep."""
 
-    def __init__(self, model: GPT | Bigram) -> None:
+    def __init__(self, model: CausalLM) -> None:
         self.model = model
 
     def admit(self, writing: Writing) -> bool:
@@ -123,7 +122,7 @@ class KeptPages:
 
 
 @contextmanager
-def without_dropout(model: GPT | Bigram) -> Iterator[None]:
+def without_dropout(model: CausalLM) -> Iterator[None]:
     """A model that is being trained can be asked for text in between, and goes on as it was."""
     if not model.training:
         yield

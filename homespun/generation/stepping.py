@@ -12,7 +12,7 @@ from homespun.errors import ModelError
 from homespun.generation.pages import pages_for
 from homespun.generation.reading import ROWS_AT_ONCE
 from homespun.kernels.decoding.rows import Rows, Step
-from homespun.model.bigram import Bigram
+from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
 
 LARGE = 25_000_000  # parameters: 100 MB in float32
@@ -29,7 +29,7 @@ def quickest_step(model: GPT, weights: str, pages: int, *, wait: bool = False) -
     return TorchStep(model, weights, pages) if found is None else NativeStep(found, model, weights, pages)
 
 
-def worthwhile_weights(model: GPT | Bigram) -> str:
+def worthwhile_weights(model: CausalLM) -> str:
     """The kind of weights that is quicker by so much that a person notices, and that is harmless for sure.
 
     A small model is quick anyway, so it is left as it is. The weights of a large one come from memory for every
@@ -43,7 +43,7 @@ def worthwhile_weights(model: GPT | Bigram) -> str:
     return "bfloat16" if large and model.device.type == "cpu" and STEP.can_be_had() else "float32"
 
 
-def stepped(model: GPT | Bigram, weights: str) -> Stepped:
+def stepped(model: CausalLM, weights: str) -> Stepped:
     """Raises ModelError for a bigram."""
     if not isinstance(model, GPT):
         raise ModelError(

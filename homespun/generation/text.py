@@ -17,8 +17,7 @@ from homespun.errors import UnknownCharacter
 from homespun.generation.engine import Engine, Stream
 from homespun.generation.request import Request
 from homespun.generation.stopping import StopStrings
-from homespun.model.bigram import Bigram
-from homespun.model.gpt import GPT
+from homespun.model.causal_lm import CausalLM
 
 if TYPE_CHECKING:
     from homespun.tokenizer.stream import TokenStream
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def generate_ids(
-    model: GPT | Bigram | Engine, prompt_ids: Sequence[int], *, use_cache: bool = True, **settings: Any
+    model: CausalLM | Engine, prompt_ids: Sequence[int], *, use_cache: bool = True, **settings: Any
 ) -> Iterator[int]:
     """The ids that follow prompt_ids, at most max_tokens, one by one; a stop id ends them and is not among them.
 
@@ -39,7 +38,7 @@ def generate_ids(
     return (token.id for token in stream)
 
 
-def submit(model: GPT | Bigram | Engine, request: Request, use_cache: bool = True) -> Stream:
+def submit(model: CausalLM | Engine, request: Request, use_cache: bool = True) -> Stream:
     """To the engine, or to one that is as small as one text needs it."""
     if isinstance(model, Engine):
         return model.submit(request)
@@ -89,7 +88,7 @@ class Pieces(Iterator[str]):
 
 
 def generate_pieces(
-    model: GPT | Bigram | Engine,
+    model: CausalLM | Engine,
     tokenizer: Tokenizer,
     prompt: str = "",
     *,
@@ -105,9 +104,7 @@ def generate_pieces(
     return pieces_of(model, tokenizer, Request(prompt, **settings), use_cache)
 
 
-def pieces_of(
-    model: GPT | Bigram | Engine, tokenizer: Tokenizer, request: Request, use_cache: bool = True
-) -> Pieces:
+def pieces_of(model: CausalLM | Engine, tokenizer: Tokenizer, request: Request, use_cache: bool = True) -> Pieces:
     """The same for a request that is there already, with a string for its prompt."""
     assert isinstance(request.prompt, str)
     stop = StopStrings(request.stop)
@@ -130,7 +127,7 @@ def characters_after(tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> TokenSt
 
 
 def generate(
-    model: GPT | Bigram | Engine,
+    model: CausalLM | Engine,
     tokenizer: Tokenizer,
     prompt: str = "",
     *,

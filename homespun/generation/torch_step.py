@@ -35,7 +35,7 @@ class TorchStep:
         shape = (config.n_layer, pages, PAGE, config.n_kv_head, config.head_width)
         self.keys = torch.zeros(shape, device=self.device)
         self.values = torch.zeros(shape, device=self.device)
-        self.scale = (config.head_width if config.scale_by == "head_width" else config.n_embd) ** -0.5
+        self.scale = config.scale
 
     @torch.inference_mode()
     def logits(self, rows: Rows) -> Tensor:

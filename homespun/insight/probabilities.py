@@ -20,7 +20,7 @@ from homespun.generation.reading import without_dropout
 from homespun.generation.window import window_start
 from homespun.generation.writing import check_ids
 from homespun.model.attention import CausalSelfAttention, sees
-from homespun.model.bigram import Bigram
+from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
 from homespun.model.rotary import rotate
 
@@ -91,7 +91,7 @@ class Look:
 
 
 def token_probabilities(
-    model: GPT | Bigram, tokenizer: Tokenizer, text: str | Sequence[int], *, alternatives: int = 5
+    model: CausalLM, tokenizer: Tokenizer, text: str | Sequence[int], *, alternatives: int = 5
 ) -> TokenProbabilities:
     """What the model expected at each place of a text, which is a string or ids.
 
@@ -128,7 +128,7 @@ def token_probabilities(
     )
 
 
-def predictions(model: GPT | Bigram, ids: Sequence[int]) -> Iterator[tuple[range, Tensor]]:
+def predictions(model: CausalLM, ids: Sequence[int]) -> Iterator[tuple[range, Tensor]]:
     """Places of a text, and the log-probabilities (N, V) of all that could stand there, in float32 on the CPU.
 
     One pass for all places that are predicted from windows with the same beginning.
@@ -146,14 +146,14 @@ def predictions(model: GPT | Bigram, ids: Sequence[int]) -> Iterator[tuple[range
 
 
 @torch.inference_mode()
-def log_probabilities(model: GPT | Bigram, ids: Sequence[int], last: int) -> Tensor:
+def log_probabilities(model: CausalLM, ids: Sequence[int], last: int) -> Tensor:
     """(last, V): what follows each of the last so many ids."""
     with without_dropout(model):
         logits = model(torch.tensor([ids], device=model.device))[0]  # (1, T, V)
     return F.log_softmax(logits[0, -last:].float().cpu(), dim=-1)
 
 
-def attention_of(model: GPT | Bigram, ids: Sequence[int]) -> Tensor:
+def attention_of(model: CausalLM, ids: Sequence[int]) -> Tensor:
     """ids (T) -> (L, H, T, T), float32: how much each token looked at each, in every head of every layer.
 
     Each row adds up to one, and nothing looks at what comes after it. Four bytes for each of these numbers.
@@ -162,7 +162,7 @@ def attention_of(model: GPT | Bigram, ids: Sequence[int]) -> Tensor:
     return attention(model, ids, len(ids))
 
 
-def looked_at(model: GPT | Bigram, tokenizer: Tokenizer, ids: Sequence[int], place: int) -> Look:
+def looked_at(model: CausalLM, tokenizer: Tokenizer, ids: Sequence[int], place: int) -> Look:
     """What the model looked at when it chose the token at that place of a text, from 1 on.
 
     Raises ModelError for a bigram, UsageError where nothing stands there or nothing stands before it.
@@ -182,7 +182,7 @@ def looked_at(model: GPT | Bigram, tokenizer: Tokenizer, ids: Sequence[int], pla
 
 
 @torch.inference_mode()
-def attention(model: GPT | Bigram, ids: Sequence[int], queries: int) -> Tensor:
+def attention(model: CausalLM, ids: Sequence[int], queries: int) -> Tensor:
     """(L, H, queries, T): that of the last so many tokens."""
     if not isinstance(model, GPT):
         raise ModelError(

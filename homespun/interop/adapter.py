@@ -15,7 +15,7 @@ from homespun.checkpoint.adapter import AdapterConfig, Base, Change, is_adapter,
 from homespun.checkpoint.weights import weight_files
 from homespun.errors import CheckpointError
 from homespun.interop.find import PACKAGED, find_model
-from homespun.model.bigram import Bigram
+from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PIECE_BYTES = 2**16
 
 def open_adapter(
     folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> tuple[GPT | Bigram, Tokenizer]:
+) -> tuple[CausalLM, Tokenizer]:
     """The base with the adapter's changes in it, and the adapter's tokenizer, or the base's where it has none.
 
     Raises CheckpointError where the base is gone or is another one, and where the adapter asks for what we lack.

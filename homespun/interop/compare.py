@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from homespun.model.bigram import Bigram
-from homespun.model.gpt import GPT
+from homespun.model.causal_lm import CausalLM
 from homespun.tokenizer.tokenizer import Tokenizer
 
 LONGEST_WINDOW = 256  # tokens that are computed at a time
@@ -62,7 +61,7 @@ def text_of(tokenizer: Tokenizer, text: str) -> Text:
 
 
 def compared(
-    original: GPT | Bigram, other: GPT | Bigram, texts: Sequence[Text], opening: Sequence[int]
+    original: CausalLM, other: CausalLM, texts: Sequence[Text], opening: Sequence[int]
 ) -> tuple[Difference, Cost]:
     """Both models on all of these texts, in windows that do not overlap. opening: ids before every text."""
     difference, cost = Difference(), Cost()
@@ -88,7 +87,7 @@ def windows(ids: Sequence[int], opening: Sequence[int], context_length: int) -> 
 
 
 @torch.no_grad()
-def log_probabilities(model: GPT | Bigram, ids: Sequence[int]) -> Tensor:
+def log_probabilities(model: CausalLM, ids: Sequence[int]) -> Tensor:
     """ids of length T -> (T, V) in float32."""
     logits, _ = model(torch.tensor([list(ids)]))
     return torch.log_softmax(logits[0].float(), dim=-1)
@@ -104,7 +103,7 @@ def add(difference: Difference, before: Tensor, after: Tensor) -> None:
 
 
 def compared_with_candidates(
-    original: GPT | Bigram, sequences: Sequence[Sequence[int]], candidates: Sequence[Sequence[dict[int, float]]]
+    original: CausalLM, sequences: Sequence[Sequence[int]], candidates: Sequence[Sequence[dict[int, float]]]
 ) -> Difference:
     """What another program expects after each id of these sequences, its likeliest tokens, beside the original."""
     difference = Difference()
@@ -122,9 +121,7 @@ def compared_with_candidates(
 
 
 @torch.no_grad()
-def rarest_token(
-    model: GPT | Bigram, texts: Sequence[Text], opening: Sequence[int], below: int
-) -> tuple[int, float]:
+def rarest_token(model: CausalLM, texts: Sequence[Text], opening: Sequence[int], below: int) -> tuple[int, float]:
     """The token that the model expects least on these texts, and how likely it finds it on average."""
     total, positions = torch.zeros(below), 0
     for text in texts:

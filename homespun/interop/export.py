@@ -39,8 +39,8 @@ from homespun.interop.modelfile import modelfile
 from homespun.interop.origin import SAMPLING, Origin
 from homespun.interop.probes import known_part, trials
 from homespun.machine.atomic import replacing_files
-from homespun.model.bigram import Bigram
-from homespun.model.gpt import GPT
+from homespun.model.causal_lm import CausalLM
+from homespun.model.families import MODELS
 from homespun.tokenizer.tokenizer import Tokenizer
 
 # How far what the models expect may be apart, in nats a token (Kullback-Leibler), before it is no copy any more.
@@ -90,7 +90,7 @@ class Exported:
 class Leaving:
     """A model about to be exported: in float32, with its tokenizer, and the texts that it is compared on."""
 
-    model: GPT | Bigram
+    model: CausalLM
     tokenizer: Tokenizer
     origin: Origin
     texts: Sequence[str]
@@ -183,7 +183,7 @@ def checked_gguf(
 
 
 def checked_by_reading(
-    leaving: Leaving, texts: Sequence[Text], opened: GPT | Bigram, tokenizer: Tokenizer, precision: str
+    leaving: Leaving, texts: Sequence[Text], opened: CausalLM, tokenizer: Tokenizer, precision: str
 ) -> Check:
     tried = trials(leaving.tokenizer, leaving.texts)
     check_ids("homespun", leaving.tokenizer, tried, (tokenizer.encode(text) for text in tried))
@@ -265,7 +265,8 @@ def notes_of(leaving: Leaving, words: dict[str, Any], share: float, ask_llama_cp
     if getattr(leaving.tokenizer, "alphabet", ""):
         notes.append("a character that the model does not know is an error here; llama.cpp leaves it out silently")
     long = {character for character in getattr(leaving.tokenizer, "alphabet", "") if ord(character) > TWO_BYTES}
-    if long and leaving.model.config.family == "modern":
+    theirs = MODELS[leaving.model.config.family].gguf
+    if long and theirs and theirs.ollama_engine:
         notes.append(
             f"Ollama runs this shape with an engine of its own, which does not see {len(long):,} of the "
             "characters in a prompt (docs/export.md); llama.cpp does. For Ollama, train with --model llama"

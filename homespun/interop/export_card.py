@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from homespun.checkpoint.hf_names import only_here
 from homespun.interop.origin import Origin
-from homespun.model.bigram import Bigram
-from homespun.model.gpt import GPT
+from homespun.model.causal_lm import CausalLM
 
 CARD = """\
 ---
@@ -35,7 +34,7 @@ tokenizer = AutoTokenizer.from_pretrained(".")
 """
 
 
-def export_card(origin: Origin, model: GPT | Bigram, precision: str) -> str:
+def export_card(origin: Origin, model: CausalLM, precision: str) -> str:
     alone = only_here(model.config)
     return CARD.format(
         library="homespun" if alone else "transformers",

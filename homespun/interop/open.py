@@ -20,15 +20,14 @@ from homespun.interop.gguf.load import load_gguf
 from homespun.interop.gguf.tokenizer import tokenizer_of
 
 if TYPE_CHECKING:
-    from homespun.model.bigram import Bigram
-    from homespun.model.config import BigramConfig, GPTConfig
-    from homespun.model.gpt import GPT
+    from homespun.model.causal_lm import CausalLM
+    from homespun.model.config import ModelConfig
     from homespun.tokenizer.tokenizer import Tokenizer
 
 
 def open_model(
     model: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> tuple[GPT | Bigram, Tokenizer, Path]:
+) -> tuple[CausalLM, Tokenizer, Path]:
     """The model, its tokenizer, and where they lie: a model folder, the folder of an adapter, or a .gguf file.
 
     model: one of these, a hub id (`org/name`, `org/name@revision`), or the name of a known small model.
@@ -39,7 +38,7 @@ def open_model(
     return opened, tokenizer, place
 
 
-def look_into(place: Path) -> tuple[GPTConfig | BigramConfig, Tokenizer]:
+def look_into(place: Path) -> tuple[ModelConfig, Tokenizer]:
     """The shape of the model that lies there, and its tokenizer; no weights are read.
 
     Raises CheckpointError, TokenizerError; of an adapter, too, which has no shape of its own.
@@ -58,7 +57,7 @@ def look_into(place: Path) -> tuple[GPTConfig | BigramConfig, Tokenizer]:
     return config, load_tokenizer(model_folder(place))
 
 
-def loader_of(place: Path) -> Callable[..., tuple[GPT | Bigram, Tokenizer]]:
+def loader_of(place: Path) -> Callable[..., tuple[CausalLM, Tokenizer]]:
     """What opens what lies there."""
     if is_adapter(place):
         return open_adapter

@@ -24,11 +24,11 @@ class CausalSelfAttention(nn.Module):
         super().__init__()
         self.layer = layer  # which shelf of the cache is ours
         self.head_width = config.head_width
-        self.scale = (config.head_width if config.scale_by == "head_width" else config.n_embd) ** -0.5
+        self.scale = config.scale
         # What is dropped: a share of the values, each whole, or of the weights that they are mixed with.
         self.value_dropout = config.dropout if config.drops_whole else 0.0
         self.weight_dropout = 0.0 if config.drops_whole else config.dropout
-        queries, keys = config.n_head * config.head_width, config.n_kv_head * config.head_width
+        queries, keys = config.query_width, config.key_width
         self.query = nn.Linear(config.n_embd, queries, bias=config.qkv_bias)
         self.key = nn.Linear(config.n_embd, keys, bias=config.qkv_bias)
         self.value = nn.Linear(config.n_embd, keys, bias=config.qkv_bias)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from homespun.model.causal_lm import CausalLM
 from homespun.model.config import BigramConfig
 
 
-class Bigram(nn.Module):
+class Bigram(CausalLM):
     """One table: row i holds the logits of what comes after token i."""
+
+    config: BigramConfig
 
     def __init__(self, config: BigramConfig) -> None:
         super().__init__()
@@ -23,10 +25,3 @@ class Bigram(nn.Module):
         if targets is None:
             return logits, None
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
-
-    def number_of_parameters(self) -> int:
-        return sum(p.numel() for p in self.parameters())
-
-    @property
-    def device(self) -> torch.device:
-        return self.table.weight.device

@@ -1,65 +1,13 @@
-"""Every number that a model is made of, and the four families as settings of them. Needs no torch."""
+"""Every number that a model is made of, and what follows from these numbers alone. Needs no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from homespun.errors import ModelError
-
-# What makes a family. A family is nothing but these settings: the class, the
-# forward pass and the training are the same for all of them.
-FAMILIES: dict[str, dict[str, Any]] = {
-    # The shape of Qwen3 (arXiv 2505.09388): opens there without code of ours.
-    "modern": {
-        "norm": "rmsnorm",
-        "norm_eps": 1e-6,
-        "position": "rotary",
-        "feed_forward": "swiglu",
-        "qk_norm": True,
-        "qkv_bias": False,
-        "bias": False,
-        "head_bias": False,
-        "scale_by": "head_width",
-    },
-    # Llama (arXiv 2302.13971): modern without the normalised queries and keys.
-    "llama": {
-        "norm": "rmsnorm",
-        "norm_eps": 1e-5,
-        "position": "rotary",
-        "feed_forward": "swiglu",
-        "qk_norm": False,
-        "qkv_bias": False,
-        "bias": False,
-        "head_bias": False,
-        "scale_by": "head_width",
-    },
-    # GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners").
-    "gpt2": {
-        "norm": "layernorm",
-        "norm_eps": 1e-5,
-        "position": "learned",
-        "feed_forward": "gelu",
-        "qk_norm": False,
-        "qkv_bias": True,
-        "bias": True,
-        "head_bias": False,
-        "scale_by": "head_width",
-    },
-    # The lecture's model to the letter. It scales the scores by the width of the
-    # *input*, not of the head: a quirk that is kept, because its numbers depend on it.
-    "lecture": {
-        "norm": "layernorm",
-        "norm_eps": 1e-5,
-        "position": "learned",
-        "feed_forward": "relu",
-        "qk_norm": False,
-        "qkv_bias": False,
-        "bias": True,
-        "head_bias": True,
-        "scale_by": "n_embd",
-    },
-}
+from homespun.model import size
+from homespun.model.families import BIGRAM, FAMILIES, MODELS
 
 # Larger than any model that a person trains or opens with homespun; a config
 # beyond them is damaged or hostile, and nothing is allocated for it.
@@ -73,6 +21,53 @@ LIMITS = {
     "n_inner": 2**18,
     "head_width": 2**14,
 }
+
+
+class ModelConfig(Protocol):
+    """What the config of every kind of model answers. The numbers of its blocks are 0 where there are none.
+
+    number_of_parameters  all of them, a tied head counted once
+    table_entries         those of them that are looked up, and the head
+    matrix_entries        those of the matrices of one block
+    matrix_sides          inputs and outputs of these matrices
+    numbers_in_the_blocks that training makes of a token and needs again
+    flops_per_token       floating-point operations, of a full context unless `context` says how many tokens
+    memory                bytes of a training step on so many sequences at once, beyond the program's own
+    cache_bytes           keys and values of a full context in float32
+    """
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def context_length(self) -> int: ...
+    @property
+    def n_layer(self) -> int: ...
+    @property
+    def n_head(self) -> int: ...
+    @property
+    def n_embd(self) -> int: ...
+    @property
+    def n_inner(self) -> int: ...
+    @property
+    def query_width(self) -> int: ...
+    @property
+    def key_width(self) -> int: ...
+    @property
+    def tied_head(self) -> bool: ...
+    @property
+    def dropout(self) -> float: ...
+
+    def number_of_parameters(self) -> int: ...
+    def table_entries(self) -> int: ...
+    def matrix_entries(self) -> int: ...
+    def matrix_sides(self) -> int: ...
+    def numbers_in_the_blocks(self, *, scores: bool = True) -> int: ...
+    def flops_per_token(self, *, training: bool = False, context: int | None = None) -> int: ...
+    def memory(self, sequences: int) -> int: ...
+    def cache_bytes(self) -> int: ...
+    def with_(self, **changes: Any) -> ModelConfig: ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ class GPTConfig:
         """
         if family not in FAMILIES:
             raise ModelError(f"There is no family {family!r}.", f"The families are: {', '.join(FAMILIES)}.")
-        chosen = {**FAMILIES[family], **settings}
+        chosen = {**FAMILIES[family].settings, **settings}
         for name, value in (("vocab_size", vocab_size), ("n_embd", n_embd), ("n_head", n_head)):
             if not isinstance(value, int) or value < 1:
                 raise ModelError(f"{name} is {value!r}.", f"{name} is a whole number of at least 1.")
@@ -144,6 +139,9 @@ class GPTConfig:
                     f"Take a multiple of {n_head} for n_embd, such as {-(-n_embd // n_head) * n_head}.",
                 )
             head_width = n_embd // n_head
+        if tied_head is None:
+            usual = FAMILIES[family].ties_head
+            tied_head = vocab_size > 8 * n_embd if usual is None else usual
         return cls(
             family=family,
             vocab_size=vocab_size,
@@ -154,11 +152,7 @@ class GPTConfig:
             n_embd=n_embd,
             n_inner=usual_inner_width(n_embd, chosen["feed_forward"]) if n_inner is None else n_inner,
             head_width=head_width,
-            # GPT-2 is tied by definition, the lecture is not. Elsewhere a large
-            # vocabulary shares its table, and a small one can afford two.
-            tied_head=(family == "gpt2" or (family != "lecture" and vocab_size > 8 * n_embd))
-            if tied_head is None
-            else tied_head,
+            tied_head=tied_head,
             **chosen,
         )
 
@@ -192,9 +186,63 @@ class GPTConfig:
             raise ModelError(f"rotary_base is {self.rotary_base!r}.", "rotary_base is more than 1.")
 
     @property
+    def query_width(self) -> int:
+        """H D, the queries of all heads side by side."""
+        return self.n_head * self.head_width
+
+    @property
+    def key_width(self) -> int:
+        """G D, the keys of all heads side by side; the values are as many."""
+        return self.n_kv_head * self.head_width
+
+    @property
+    def scale(self) -> float:
+        """What a query's product with a key is multiplied with."""
+        return float((self.head_width if self.scale_by == "head_width" else self.n_embd) ** -0.5)
+
+    @property
     def drops_whole(self) -> bool:
-        """Whether dropout goes in whole pieces (dropout.py). Families of old keep to what they are known for."""
-        return self.family not in ("lecture", "gpt2")
+        """Whether dropout goes in whole pieces (dropout.py)."""
+        return FAMILIES[self.family].drops_whole
+
+    @property
+    def drops_embedding(self) -> bool:
+        """Whether dropout also stands behind the embedding."""
+        return FAMILIES[self.family].drops_embedding
+
+    @property
+    def shrinks_branches(self) -> bool:
+        """Whether what the blocks add starts smaller."""
+        return FAMILIES[self.family].shrinks_branches
+
+    def number_of_parameters(self) -> int:
+        """
+        >>> toy = GPTConfig.of("lecture", vocab_size=65, context_length=32, n_layer=4, n_head=4, n_embd=64)
+        >>> toy.number_of_parameters()
+        209729
+        """
+        return size.number_of_parameters(self)
+
+    def table_entries(self) -> int:
+        return size.table_entries(self)
+
+    def matrix_entries(self) -> int:
+        return size.matrix_entries(self)
+
+    def matrix_sides(self) -> int:
+        return size.matrix_sides(self)
+
+    def numbers_in_the_blocks(self, *, scores: bool = True) -> int:
+        return size.numbers_in_the_blocks(self, scores=scores)
+
+    def flops_per_token(self, *, training: bool = False, context: int | None = None) -> int:
+        return size.flops_per_token(self, training=training, context=context)
+
+    def memory(self, sequences: int) -> int:
+        return size.training_memory(self, sequences)
+
+    def cache_bytes(self) -> int:
+        return size.cache_bytes(self)
 
     def with_(self, **changes: Any) -> GPTConfig:
         """The same config but for `changes`."""
@@ -207,7 +255,20 @@ class BigramConfig:
 
     vocab_size: int
     context_length: int = 8
-    family: str = "bigram"
+    family: str = BIGRAM.name
+
+    # As a GPT it would have no blocks, and vectors that are the logits already.
+    n_layer: ClassVar[int] = 0
+    n_head: ClassVar[int] = 0
+    n_inner: ClassVar[int] = 0
+    query_width: ClassVar[int] = 0
+    key_width: ClassVar[int] = 0
+    dropout: ClassVar[float] = 0.0
+    tied_head: ClassVar[bool] = False
+
+    @property
+    def n_embd(self) -> int:
+        return self.vocab_size
 
     def __post_init__(self) -> None:
         # The table has V x V entries: a large vocabulary would not fit, and would not be learnt either.
@@ -221,6 +282,44 @@ class BigramConfig:
                 f"context_length is {self.context_length!r}.",
                 "context_length is a whole number of at least 1.",
             )
+
+    def number_of_parameters(self) -> int:
+        return self.vocab_size**2
+
+    def table_entries(self) -> int:
+        return self.vocab_size**2  # the table is all there is
+
+    def matrix_entries(self) -> int:
+        return 0
+
+    def matrix_sides(self) -> int:
+        return 0
+
+    def numbers_in_the_blocks(self, *, scores: bool = True) -> int:
+        return 0
+
+    def flops_per_token(self, *, training: bool = False, context: int | None = None) -> int:
+        return 0  # a look-up
+
+    def memory(self, sequences: int) -> int:
+        """Weights, gradients, two moments, and three times the logits."""
+        return 16 * self.number_of_parameters() + 12 * sequences * self.context_length * self.vocab_size
+
+    def cache_bytes(self) -> int:
+        return 0
+
+    def with_(self, **changes: Any) -> BigramConfig:
+        return replace(self, **changes)
+
+
+def config_of(family: str, *, vocab_size: int, context_length: int, **settings: Any) -> ModelConfig:
+    """The config of a model of that family; a table takes none of the other settings.
+
+    Raises ModelError where the numbers do not make a model.
+    """
+    if family in MODELS and MODELS[family].is_table:
+        return BigramConfig(vocab_size, context_length)
+    return GPTConfig.of(family, vocab_size=vocab_size, context_length=context_length, **settings)
 
 
 def usual_inner_width(n_embd: int, feed_forward: str) -> int:

@@ -11,14 +11,16 @@ from homespun.model.attention import sees
 from homespun.model.bigram import Bigram
 from homespun.model.block import Block
 from homespun.model.cache import KVCache
-from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.causal_lm import CausalLM
+from homespun.model.config import BigramConfig, GPTConfig, ModelConfig
 from homespun.model.norm import make_norm
 from homespun.model.rotary import rotation
 
 
-class GPT(nn.Module):
+class GPT(CausalLM):
     """A decoder-only transformer, of the family that its config says."""
 
+    config: GPTConfig
     cosines: Tensor  # (context_length, D/2), only where positions are rotary
     sines: Tensor
 
@@ -29,7 +31,7 @@ class GPT(nn.Module):
         self.position_embedding = (
             nn.Embedding(config.context_length, config.n_embd) if config.position == "learned" else None
         )
-        self.dropout = nn.Dropout(config.dropout if config.family == "gpt2" else 0.0)
+        self.dropout = nn.Dropout(config.dropout if config.drops_embedding else 0.0)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.final_norm = make_norm(config)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=config.head_bias)
@@ -40,7 +42,7 @@ class GPT(nn.Module):
             self.register_buffer("cosines", cosines, persistent=False)
             self.register_buffer("sines", sines, persistent=False)
         self.apply(initialise)
-        if config.family != "lecture":
+        if config.shrinks_branches:
             self.shrink_branches()
 
     def forward(
@@ -111,14 +113,6 @@ class GPT(nn.Module):
             if name.endswith(("attention.output.weight", "feed_forward.down.weight")):
                 nn.init.normal_(weight, std=0.02 / (2 * self.config.n_layer) ** 0.5)
 
-    def number_of_parameters(self) -> int:
-        """All of them, a tied head counted once."""
-        return sum(p.numel() for p in self.parameters())
-
-    @property
-    def device(self) -> torch.device:
-        return self.token_embedding.weight.device
-
 
 def initialise(module: nn.Module) -> None:
     """Weights from a normal distribution of standard deviation 0.02, biases zero (GPT-2, and the lecture)."""
@@ -146,6 +140,9 @@ def sees_its_own(documents: Tensor) -> Tensor:
     return (own & sees(documents.size(1), documents.size(1), documents.device)).unsqueeze(1)
 
 
-def build(config: GPTConfig | BigramConfig) -> GPT | Bigram:
+def build(config: ModelConfig) -> CausalLM:
     """The model of that config, freshly initialised from torch's random state."""
-    return Bigram(config) if isinstance(config, BigramConfig) else GPT(config)
+    if isinstance(config, BigramConfig):
+        return Bigram(config)
+    assert isinstance(config, GPTConfig)
+    return GPT(config)

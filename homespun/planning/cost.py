@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homespun.kernels.newton_schulz import QUINTICS
-from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.size import flops_per_token, matrix_entries, number_of_parameters, numbers_in_the_blocks
+from homespun.model.config import ModelConfig
 
 # With Muon one half of the matrices takes a step, then the other half, each twice as far. That is half of the
 # work, and what a model learns is the same: 800 steps of 4 layers, 192 wide, on tiny Shakespeare
@@ -43,21 +42,19 @@ class Speed:
         return Speed(self.product * factor, self.number * factor, self.start * factor)
 
 
-def work_of_a_step(config: GPTConfig | BigramConfig, batch_size: int, optimizer: str = "muon") -> Work:
+def work_of_a_step(config: ModelConfig, batch_size: int, optimizer: str = "muon") -> Work:
     """One step of training on `batch_size` sequences of full length: forward, backward and update."""
     tokens = batch_size * config.context_length
-    parameters = number_of_parameters(config)
-    if isinstance(config, BigramConfig):
-        return Work(0.0, 4.0 * tokens * config.vocab_size + 8.0 * parameters, 1.0)
-    numbers = tokens * (numbers_in_the_blocks(config) + 3 * config.vocab_size) + 8 * parameters
-    products = float(tokens * flops_per_token(config, training=True))
+    parameters = config.number_of_parameters()
+    numbers = tokens * (config.numbers_in_the_blocks() + 3 * config.vocab_size) + 8 * parameters
+    products = float(tokens * config.flops_per_token(training=True))
     if optimizer == "muon":
         products += config.n_layer * orthogonalising(config)
     return Work(float(products), float(numbers), 1.0 + config.n_layer)
 
 
-def orthogonalising(config: GPTConfig) -> float:
+def orthogonalising(config: ModelConfig) -> float:
     """Floating-point operations that Muon takes for the matrices of a block; one half of them steps at a time."""
     short = min(config.n_embd, config.n_inner)
     # x xᵀ, its square, and the product with x, for every iteration: about 4 to 6 short² per entry.
-    return len(QUINTICS) * 5.0 * short * matrix_entries(config) / TURNS
+    return len(QUINTICS) * 5.0 * short * config.matrix_entries() / TURNS

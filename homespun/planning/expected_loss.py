@@ -15,8 +15,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from homespun.model.config import GPTConfig
-from homespun.model.size import matrix_entries
+from homespun.model.config import ModelConfig
+from homespun.model.families import FAMILIES
 
 MILLION = 1e6
 
@@ -85,9 +85,6 @@ LAW = Law(
     spread=0.027,
 )
 
-# Of families whose runs are not among those: how much more their loss is, from single runs beside `modern`.
-HARDER = {"gpt2": 1.035, "llama": 1.005}
-
 
 @dataclass(frozen=True)
 class Counted:
@@ -111,7 +108,7 @@ class Counted:
 
 
 def expected_loss(
-    config: GPTConfig,
+    config: ModelConfig,
     steps: int,
     tokens_a_step: int,
     train_tokens: int,
@@ -122,7 +119,7 @@ def expected_loss(
 
     Where nobody has counted, a share of what counting would reach, which still puts the models of a text in order.
     """
-    entries = config.n_layer * matrix_entries(config) / MILLION
+    entries = config.n_layer * config.matrix_entries() / MILLION
     read = steps * tokens_a_step / MILLION
     times = steps * tokens_a_step / train_tokens
     learnt = read / (1 + tokens_a_step / MILLION / law.batch)
@@ -136,14 +133,14 @@ def expected_loss(
     drilled_in = law.drop_heart * drilled(config, times, train_tokens) ** law.drop_power
     share *= 1 + max(0.0, 1 - fifths) * by_heart + min(1.0, fifths) * drilled_in
     reached = counted.reached(learnt, entries, law) if counted else 1.0
-    return reached * share * HARDER.get(config.family, 1.0)
+    return reached * share * FAMILIES[config.family].loss_factor
 
 
-def drilled(config: GPTConfig, times: float, train_tokens: int) -> float:
+def drilled(config: ModelConfig, times: float, train_tokens: int) -> float:
     """How often a model meets what it could keep: times a text is read, times matrix entries a token, in hundreds.
 
     With dropout a text is learnt by heart by a large model that reads it often, and a small one can read on: the
     loss of runs of ours turned between 2 and 4. Without it, a few readings are too many for models of all sizes.
     """
-    entries = config.n_layer * matrix_entries(config)
+    entries = config.n_layer * config.matrix_entries()
     return times * entries / train_tokens / 100

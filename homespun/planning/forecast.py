@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.config import ModelConfig
+from homespun.model.families import MODELS
 from homespun.planning.expected_loss import LAW, expected_loss
 from homespun.planning.facts import Facts
-from homespun.planning.memory import bytes_of_a_run, training_bytes
+from homespun.planning.memory import bytes_of_a_run
 from homespun.planning.plan import Plan
 from homespun.planning.planner import SECONDS_ASIDE, SHARE_ASIDE, seconds_to_train, size_of, step_seconds
 from homespun.planning.search import lost_to_compiling
@@ -54,7 +55,7 @@ def forecast_of(plan: Plan, facts: Facts) -> Forecast:
     if plan.device == "cpu":
         memory = bytes_of_a_run(config, at_once, compiled=plan.compile, dtype=plan.dtype)
     else:
-        memory = training_bytes(config, at_once)
+        memory = config.memory(at_once)
     return Forecast(
         seconds=seconds,
         step_seconds=one,
@@ -64,13 +65,15 @@ def forecast_of(plan: Plan, facts: Facts) -> Forecast:
     )
 
 
-def expectation(plan: Plan, config: GPTConfig | BigramConfig, facts: Facts) -> Expectation | None:
+def expectation(plan: Plan, config: ModelConfig, facts: Facts) -> Expectation | None:
     """What loss to expect, with its range; None where nobody has counted, and for the lecture's model."""
-    if not facts.ladder or plan.model == "lecture":
+    if not facts.ladder:
         return None
-    if isinstance(config, BigramConfig):  # which learns by steps what counting pairs tells at once
+    if not config.n_layer:  # a bigram, which learns by steps what counting pairs tells at once
         pairs = facts.ladder[1]
         return Expectation(pairs, 0.97 * pairs, 1.1 * pairs)
+    if not MODELS[config.family].planned:
+        return None
     loss = expected_loss(config, plan.steps, plan.tokens_a_step, facts.train_tokens, facts.counted)
     loss = min(loss, math.log(facts.vocab_size))  # knowing nothing costs no more
     off = NINE_IN_TEN * LAW.spread

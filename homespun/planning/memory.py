@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from homespun.errors import TrainingError
 from homespun.evaluation.loss import batch_size_for
-from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.size import number_of_parameters, numbers_in_the_blocks
+from homespun.model.config import ModelConfig
 
 SHARE = 0.8  # of the free memory that a plan uses: the machine has other things to do
-
-
-def training_bytes(config: GPTConfig | BigramConfig, sequences: int) -> int:
-    """Memory of a step that computes so many sequences at once, beyond what the program itself takes.
-
-    Weights, gradients and two moments take four numbers of four bytes each. Of the forward pass the
-    backward pass needs nearly everything again; the coefficients are fitted to measured peaks of eight
-    shapes (4 to 12 layers, 128 to 512 wide, contexts of 64 to 512), which they hit to -15% to +45%.
-    """
-    tokens = sequences * config.context_length
-    kept = 16 * number_of_parameters(config)
-    if isinstance(config, BigramConfig):
-        return kept + 12 * tokens * config.vocab_size
-    return kept + 4 * tokens * (numbers_in_the_blocks(config) + 3 * config.vocab_size)
 
 
 COMPILER = 74 * 10**6  # bytes that PyTorch's compiler takes, which is loaded when the first step is compiled
 LOADED_LATER = 60 * 10**6  # bytes of kernels, and of what draws the curve, where nothing is compiled
 
 
-def bytes_of_a_run(config: GPTConfig | BigramConfig, sequences: int, *, compiled: bool, dtype: str) -> int:
+def bytes_of_a_run(config: ModelConfig, sequences: int, *, compiled: bool, dtype: str) -> int:
     """What a run on a CPU is found to hold at most, beyond what the program itself takes.
 
     That is another question than what has to be free for it on any machine. Its weights are copied when they
@@ -36,20 +21,20 @@ def bytes_of_a_run(config: GPTConfig | BigramConfig, sequences: int, *, compiled
     ten runs of 2 to 8 layers, 96 to 512 wide, it hits to 12%. A look at the validation text, which keeps nothing,
     counts where it takes more than a step: with small steps, and with thousands of kinds of tokens.
     """
-    if isinstance(config, BigramConfig):
-        return training_bytes(config, sequences)
+    if not config.n_layer:
+        return config.memory(sequences)
     width = (4.0 if compiled else 1.4) * (1.3 if dtype == "float32" else 1.0)
     logits = 4 * 3 * config.vocab_size  # float32 whatever else is
-    a_token = int(width * numbers_in_the_blocks(config, scores=False)) + logits
+    a_token = int(width * config.numbers_in_the_blocks(scores=False)) + logits
     a_step = sequences * config.context_length * a_token
     if compiled:
         at_once = COMPILER + max(a_step, bytes_of_a_look(config))
     else:
         at_once = max(LOADED_LATER + a_step, bytes_of_a_look(config))
-    return at_once + 36 * number_of_parameters(config)
+    return at_once + 36 * config.number_of_parameters()
 
 
-def bytes_of_a_look(config: GPTConfig) -> int:
+def bytes_of_a_look(config: ModelConfig) -> int:
     """What reading text takes beside the weights: logits in several forms, a block's numbers, and what it loads.
 
     Fitted to ten shapes (2 to 8 layers, 96 to 512 wide, 65 to 32,000 kinds of tokens), which it hits to 12%, and
@@ -59,13 +44,13 @@ def bytes_of_a_look(config: GPTConfig) -> int:
     return 4 * tokens * (42 * config.n_embd + 5 * config.vocab_size)
 
 
-def parts_that_fit(config: GPTConfig | BigramConfig, batch_size: int, free: int) -> int:
+def parts_that_fit(config: ModelConfig, batch_size: int, free: int) -> int:
     """The fewest equal parts of a batch that are each small enough. TrainingError where one sequence is not."""
     for parts in range(1, batch_size + 1):
-        if batch_size % parts == 0 and training_bytes(config, batch_size // parts) <= SHARE * free:
+        if batch_size % parts == 0 and config.memory(batch_size // parts) <= SHARE * free:
             return parts
     raise TrainingError(
-        f"Training this model takes about {training_bytes(config, 1) / 1e9:,.1f} GB of memory even with "
+        f"Training this model takes about {config.memory(1) / 1e9:,.1f} GB of memory even with "
         f"one sequence at a time, and {free / 1e9:,.1f} GB are free.",
         "Take a smaller --size or a shorter --context, or close other programs. To try it all the same: "
         "--set micro_batches=N, with an N that divides batch_size.",

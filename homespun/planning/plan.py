@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from homespun.model.config import FAMILIES, BigramConfig, GPTConfig
+from homespun.model.config import ModelConfig, config_of
+from homespun.model.families import MODELS
 from homespun.planning import base_plan as course
 from homespun.planning.base_plan import Course, fact, setting
-
-MODELS = (*FAMILIES, "bigram")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +16,7 @@ class Plan(Course):
     """Every number of a run. `homespun train --plan FILE` replays it, to the bit on the same machine."""
 
     tokenizer: str = fact("char, byte, bpe:N, gpt2, or a path")
-    model: str = fact("modern, gpt2, llama, lecture or bigram")
+    model: str = fact(", ".join(list(MODELS)[:-1]) + f" or {list(MODELS)[-1]}")
 
     n_layer: int = setting("blocks of the model", least=1)
     n_head: int = setting("heads of attention in a block", least=1)
@@ -38,15 +37,13 @@ class Plan(Course):
         return "n_layer=4"
 
     def __post_init__(self) -> None:
-        self.check_one_of("model", MODELS)
+        self.check_one_of("model", tuple(MODELS))
         super().__post_init__()
 
-    def config(self, vocab_size: int) -> GPTConfig | BigramConfig:
+    def config(self, vocab_size: int) -> ModelConfig:
         """The config of the model that this plan trains. Raises ModelError where the numbers do not fit."""
-        if self.model == "bigram":
-            return BigramConfig(vocab_size, self.context_length)
         names = ("n_layer", "n_head", "n_kv_head", "n_embd", "n_inner", "context_length", "tied_head", "dropout")
-        return GPTConfig.of(self.model, vocab_size=vocab_size, **{name: getattr(self, name) for name in names})
+        return config_of(self.model, vocab_size=vocab_size, **{name: getattr(self, name) for name in names})
 
 
 def settable() -> dict[str, str]:

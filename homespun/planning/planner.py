@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from homespun.errors import UsageError
-from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.size import number_of_parameters
+from homespun.model.config import GPTConfig
+from homespun.model.families import DEFAULT, MODELS
 from homespun.planning.cost import work_of_a_step
 from homespun.planning.evaluations import look_tokens
 from homespun.planning.facts import Facts
@@ -60,7 +60,7 @@ class Wishes:
     tokenizer: str
     field: str = ""
     text_key: str = ""
-    model: str = "modern"
+    model: str = DEFAULT
     size: str = "auto"
     steps: int | None = None
     minutes: float | None = None
@@ -115,11 +115,10 @@ def alternatives(wishes: Wishes, facts: Facts, plan: Plan) -> tuple[Alternative 
         facts = facts.without_compiling()
     if not plan.minutes or not searches(plan.model) or wishes.size != "auto":
         return None, None
-    chosen = number_of_parameters(plan.config(facts.vocab_size))
+    chosen = plan.config(facts.vocab_size).number_of_parameters()
     found: dict[bool, Alternative] = {}
     for one in weighed(plan.model, asked_for(wishes), facts, seconds_to_train(plan.minutes)):
-        shape = {name: value for name, value in vars(one.size).items() if name != "batch_size"}
-        parameters = number_of_parameters(GPTConfig.of(plan.model, vocab_size=facts.vocab_size, **shape))
+        parameters = one.size.config(plan.model, facts.vocab_size).number_of_parameters()
         larger = parameters >= 2 * chosen
         if (larger or 2 * parameters <= chosen) and (larger not in found or one.loss < found[larger].loss):
             found[larger] = Alternative(parameters, one.loss)
@@ -201,7 +200,7 @@ def seconds_to_train(minutes: float) -> float:
 
 def widths(model: str, facts: Facts, numbers: dict[str, Any]) -> dict[str, Any]:
     """The widths that follow from the family: inner width, and whether the head is tied."""
-    if model == "bigram":
+    if MODELS[model].is_table:
         return {"n_inner": 1, "tied_head": False}
     shape = {name: numbers[name] for name in ("context_length", "n_layer", "n_head", "n_kv_head", "n_embd")}
     config = GPTConfig.of(model, vocab_size=facts.vocab_size, **shape)
@@ -209,16 +208,9 @@ def widths(model: str, facts: Facts, numbers: dict[str, Any]) -> dict[str, Any]:
 
 
 def recipe(model: str, numbers: dict[str, Any]) -> dict[str, Any]:
-    """How it is trained. The lecture and the bigram keep the lecture's way: AdamW at a constant rate."""
-    if model in ("lecture", "bigram"):
-        return {
-            "optimizer": "adamw",
-            "learning_rate": 1e-3,
-            "weight_decay": 0.01,
-            "warmup_steps": 0,
-            "decay": 0.0,
-            "clip": 0.0,
-        }
+    """How it is trained. Some families keep the recipe of where they come from."""
+    if own := MODELS[model].recipe:
+        return dict(own)
     optimizer = numbers.get("optimizer", "muon")
     return {"optimizer": optimizer, "learning_rate": LEARNING_RATES[optimizer], "warmup_steps": WARMUP_STEPS}
 
@@ -263,10 +255,7 @@ def size_of(plan: Plan) -> Size:
 
 
 def steps_for(plan: Plan, fitting: int, facts: Facts) -> int:
-    config = plan.config(facts.vocab_size)
-    if isinstance(config, BigramConfig):
-        return fitting
-    return best_steps(config, fitting, plan.tokens_a_step, facts.train_tokens)
+    return best_steps(plan.config(facts.vocab_size), fitting, plan.tokens_a_step, facts.train_tokens)
 
 
 def looks(plan: Plan, facts: Facts) -> dict[str, Any]:

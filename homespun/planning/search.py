@@ -15,12 +15,12 @@ from itertools import product
 from typing import Any
 
 from homespun.errors import HomespunError
-from homespun.model.config import FAMILIES, GPTConfig
-from homespun.model.size import matrix_entries, number_of_parameters
+from homespun.model.config import GPTConfig, ModelConfig
+from homespun.model.families import DEFAULT, MODELS
 from homespun.planning.cost import work_of_a_step
 from homespun.planning.expected_loss import drilled, expected_loss
 from homespun.planning.facts import COMPILED_ALREADY, Facts
-from homespun.planning.memory import SHARE, training_bytes
+from homespun.planning.memory import SHARE
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,18 @@ class Size:
     context_length: int
     batch_size: int
     dropout: float = 0.0
+
+    def config(self, model: str, vocab_size: int) -> GPTConfig:
+        """The config of that family and this shape. Raises ModelError where the numbers do not make a model."""
+        return GPTConfig.of(
+            model,
+            vocab_size=vocab_size,
+            context_length=self.context_length,
+            n_layer=self.n_layer,
+            n_head=self.n_head,
+            n_embd=self.n_embd,
+            dropout=self.dropout,
+        )
 
 
 SIZES = {
@@ -110,7 +122,7 @@ def best_weighed(model: str, given: dict[str, Any], facts: Facts, seconds: float
 
 def searches(model: str) -> bool:
     """The lecture's models are what they are."""
-    return model in FAMILIES and model != "lecture"
+    return MODELS[model].planned
 
 
 def weighed(
@@ -129,20 +141,13 @@ def weighed(
         return
     for n_layer, n_head, n_embd, context_length in shapes(given, facts):
         try:
-            config = GPTConfig.of(
-                model,
-                vocab_size=facts.vocab_size,
-                context_length=context_length,
-                n_layer=n_layer,
-                n_head=n_head,
-                n_embd=n_embd,
-            )
+            config = Size(n_layer, n_head, n_embd, context_length, 1).config(model, facts.vocab_size)
         except HomespunError:
             continue  # what was given does not go together with it
-        if facts.memory_free and training_bytes(config, 1) > SHARE * facts.memory_free:
+        if facts.memory_free and config.memory(1) > SHARE * facts.memory_free:
             continue
         if (
-            n_layer * matrix_entries(config) > MOST_PARAMETERS_PER_TOKEN * facts.train_tokens
+            n_layer * config.matrix_entries() > MOST_PARAMETERS_PER_TOKEN * facts.train_tokens
             and n_embd > WIDTHS[0]
         ):
             continue
@@ -206,27 +211,22 @@ def size_for_text(train_tokens: int, vocab_size: int) -> Size:
     """The largest named size that the text can fill, where there is no time to go by."""
     chosen = SIZES["nano"]
     for size in SIZES.values():
-        config = GPTConfig.of(
-            "modern",
-            vocab_size=vocab_size,
-            context_length=size.context_length,
-            n_layer=size.n_layer,
-            n_head=size.n_head,
-            n_embd=size.n_embd,
-        )
-        if TOKENS_PER_PARAMETER * number_of_parameters(config) > MOST_EPOCHS * train_tokens:
+        parameters = size.config(DEFAULT, vocab_size).number_of_parameters()
+        if TOKENS_PER_PARAMETER * parameters > MOST_EPOCHS * train_tokens:
             break
         chosen = size
     return chosen
 
 
-def best_steps(config: GPTConfig, fitting: int, tokens_a_step: int, train_tokens: int) -> int:
-    """As many steps as fit, or fewer where the text would be learnt by heart before the time is over."""
-    return max(1, min(fitting, enough_steps(config, tokens_a_step, train_tokens)))
+def best_steps(config: ModelConfig, fitting: int, tokens_a_step: int, train_tokens: int) -> int:
+    """As many steps as fit, or fewer where the model would overfit before the time is over."""
+    return int(max(1, min(fitting, enough_steps(config, tokens_a_step, train_tokens))))
 
 
-def enough_steps(config: GPTConfig, tokens_a_step: int, train_tokens: int) -> int:
-    """Steps after which this model would only learn the text by heart, however much time is left."""
+def enough_steps(config: ModelConfig, tokens_a_step: int, train_tokens: int) -> float:
+    """Steps after which this model would only overfit, however much time is left; without blocks it never does."""
+    if not config.n_layer:
+        return math.inf
     most = (MOST_EPOCHS_DROPPING if config.dropout else MOST_EPOCHS) * train_tokens / tokens_a_step
     tried = [max(1, math.ceil(most * share)) for share in SHARES]
     return min(tried, key=lambda steps: expected_loss(config, steps, tokens_a_step, train_tokens))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.config import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TuningFacts:
 
     train_tokens: int
     val_tokens: int
-    config: GPTConfig | BigramConfig
+    config: ModelConfig
     lengths: int = 0
     new_tokens: int = 0
     device: str = "cpu"

@@ -3,45 +3,40 @@
 from __future__ import annotations
 
 from homespun.kernels.head_loss import LARGEST
-from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.size import matrix_entries, number_of_parameters
-from homespun.planning.memory import training_bytes
+from homespun.model.config import ModelConfig
 
 LEARNT = 16  # bytes for each number that is learnt: itself, its gradient and two moments
 NF4 = 4.5 / 8  # bytes for each number of a matrix in four bits, its scales included
 BFLOAT16, FLOAT32 = 2, 4
 
 
-def lora_numbers(config: GPTConfig, rank: int) -> int:
+def lora_numbers(config: ModelConfig, rank: int) -> int:
     """How many numbers LoRA learns: rank times the sides of every matrix of the blocks.
 
     >>> toy = GPTConfig.of("modern", vocab_size=65, context_length=32, n_layer=1, n_head=1, n_embd=32, n_inner=64)
     >>> lora_numbers(toy, 4)  # 4 matrices of 32 by 32 and 3 of 32 by 64
     2176
     """
-    queries, keys = config.n_head * config.head_width, config.n_kv_head * config.head_width
-    sides = 2 * (config.n_embd + queries) + 2 * (config.n_embd + keys)
-    sides += (3 if config.feed_forward == "swiglu" else 2) * (config.n_embd + config.n_inner)
-    return rank * sides * config.n_layer
+    return rank * config.matrix_sides() * config.n_layer
 
 
-def weight_bytes(config: GPTConfig | BigramConfig, method: str, rank: int, dtype: str) -> int:
+def weight_bytes(config: ModelConfig, method: str, rank: int, dtype: str) -> int:
     """The model as it is kept, and what is learnt with all that belongs to it."""
-    parameters = number_of_parameters(config)
-    if method == "full" or isinstance(config, BigramConfig):
+    parameters = config.number_of_parameters()
+    if method == "full":
         return LEARNT * parameters
     width = BFLOAT16 if dtype == "bfloat16" else FLOAT32
-    blocks = config.n_layer * matrix_entries(config)
+    blocks = config.n_layer * config.matrix_entries()
     kept = (parameters - blocks) * width + int(blocks * (NF4 if method == "qlora" else width))
     return kept + LEARNT * lora_numbers(config, rank)
 
 
-def step_bytes(config: GPTConfig | BigramConfig, tokens: int, length: int, dtype: str, recompute: bool) -> int:
+def step_bytes(config: ModelConfig, tokens: int, length: int, dtype: str, recompute: bool) -> int:
     """What a step keeps for its backward pass, computing so many tokens at once in rows of `length`."""
-    if isinstance(config, BigramConfig):
-        return training_bytes(config, 1)
+    if not config.n_layer:
+        return config.memory(1)
     half = BFLOAT16 if dtype == "bfloat16" else FLOAT32
-    queries, keys = config.n_head * config.head_width, config.n_kv_head * config.head_width
+    queries, keys = config.query_width, config.key_width
     between = FLOAT32 * config.n_embd  # what flows from block to block
     inside = 2 * between + half * (2 * config.n_embd + 4 * queries + 4 * keys + 4 * config.n_inner)
     inside += (FLOAT32 + half) * config.n_head * length  # who looks at whom

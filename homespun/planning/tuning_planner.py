@@ -8,8 +8,8 @@ from typing import Any
 
 from homespun.checkpoint.hf_names import only_here
 from homespun.errors import TrainingError, UsageError
-from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.size import number_of_parameters
+from homespun.model.config import ModelConfig
+from homespun.model.families import MODELS
 from homespun.planning.evaluations import LEARNING_COSTS, LOOKS
 from homespun.planning.forecast import Forecast
 from homespun.planning.memory import SHARE
@@ -59,7 +59,7 @@ class TuningWishes:
     settings: tuple[tuple[str, Any], ...] = ()
 
 
-def way_for(config: GPTConfig | BigramConfig, wanted: str, new_tokens: int) -> tuple[str, str]:
+def way_for(config: ModelConfig, wanted: str, new_tokens: int) -> tuple[str, str]:
     """lora, qlora or full, and why where it is not what everybody gets. UsageError where the wish cannot be had.
 
     The rows of new tokens have to be learnt, and what has no counterpart elsewhere has no adapter there either.
@@ -131,8 +131,8 @@ def decide(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
 
 def learnt(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
     """How many numbers are trained."""
-    if plan.rank == 0 or isinstance(facts.config, BigramConfig):
-        return {"learnt": number_of_parameters(facts.config)}
+    if plan.rank == 0:
+        return {"learnt": facts.config.number_of_parameters()}
     return {"learnt": lora_numbers(facts.config, plan.rank)}
 
 
@@ -147,14 +147,14 @@ def check(wishes: TuningWishes) -> None:
         raise UsageError(f"--steps {wishes.steps} trains nothing.", "Give at least one step.")
 
 
-def learning_rate(config: GPTConfig | BigramConfig, method: str) -> float:
+def learning_rate(config: ModelConfig, method: str) -> float:
     """
     >>> small = GPTConfig.of("llama", vocab_size=65, context_length=32, n_layer=1, n_head=9, n_embd=576)
     >>> learning_rate(small, "lora")
     0.001
     """
-    if isinstance(config, BigramConfig):
-        return 1e-2
+    if own := MODELS[config.family].tuning_recipe.get("learning_rate"):
+        return float(own)
     rate = (FULL_RATE if method == "full" else LORA_RATE) * math.sqrt(USUAL_WIDTH / config.n_embd)
     return float(f"{min(rate, 3e-3):.2g}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from homespun.dataset.preparation import Dataset
+from homespun.model.families import MODELS
 from homespun.planning.plan import Plan
 from homespun.training.watcher import Result
 
@@ -24,12 +25,12 @@ HOMESPUN_ALONE = """
 
 def model_card(plan: Plan, result: Result, dataset: Dataset, title: str) -> str:
     name = result.out.name
-    opens = HOMESPUN_ALONE if plan.model in ("lecture", "bigram") else WITH_TRANSFORMERS
+    opens = WITH_TRANSFORMERS if opens_elsewhere(plan) else HOMESPUN_ALONE
     early = f" It was interrupted there; the plan had {plan.steps:,} steps." if result.interrupted else ""
     work = f"{result.steps:,} steps of {plan.tokens_a_step:,} tokens with {plan.optimizer}"
     loss = f"**{result.val_loss:.4f}** nats per token, at step {result.best_step:,}"
     return f"""---
-library_name: {"homespun" if plan.model in ("lecture", "bigram") else "transformers"}
+library_name: {"transformers" if opens_elsewhere(plan) else "homespun"}
 pipeline_tag: text-generation
 tags: [homespun, {plan.model}]
 ---
@@ -74,8 +75,12 @@ def fenced(text: str) -> str:
     return text.replace("```", "'''")
 
 
+def opens_elsewhere(plan: Plan) -> bool:
+    return MODELS[plan.model].hugging_face is not None
+
+
 def shape(plan: Plan) -> str:
-    if plan.model == "bigram":
+    if MODELS[plan.model].is_table:
         return "one table of what follows what"
     return (
         f"{plan.n_layer} layers, {plan.n_head} heads, {plan.n_embd} wide, {plan.context_length} tokens of context"

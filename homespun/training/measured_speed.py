@@ -30,14 +30,15 @@ from homespun.machine.atomic import write_json
 from homespun.machine.contention import check_contention
 from homespun.machine.device import autocast, choose_dtype, processor_name
 from homespun.model.config import GPTConfig
+from homespun.model.families import DEFAULT
 from homespun.model.gpt import GPT
 from homespun.planning.cost import Speed, Work, work_of_a_step
+from homespun.planning.search import Size
 from homespun.training.optimizer import Optimizers
 
 STEPS = 3
 SECONDS_OF_PRODUCTS = 0.2
-# layers, heads, width, context, sequences
-SHAPES = ((1, 8, 512, 32, 64), (2, 4, 64, 256, 8), (4, 2, 64, 32, 4))
+SHAPES = (Size(1, 8, 512, 32, 64), Size(2, 4, 64, 256, 8), Size(4, 2, 64, 32, 4))
 
 # What is left of each part of the time in a compiled step; measured before single steps went back by hand, and
 # moved by what those gained.
@@ -58,15 +59,8 @@ def measured_speed(device: str, dtype: str) -> Speed:
     timed = []
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for n_layer, n_head, n_embd, context_length, sequences in SHAPES:
-            config = GPTConfig.of(
-                "modern",
-                vocab_size=128,
-                context_length=context_length,
-                n_layer=n_layer,
-                n_head=n_head,
-                n_embd=n_embd,
-            )
+        for size in SHAPES:
+            config, sequences = size.config(DEFAULT, 128), size.batch_size
             timed.append((work_of_a_step(config, sequences), seconds_of_a_step(config, sequences, device, dtype)))
     return fitted(timed)
 

@@ -20,10 +20,9 @@ from homespun.dataset.preparation import Dataset
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
 from homespun.machine.atomic import replacing_files, write_atomically
 from homespun.machine.memory import peak_memory
-from homespun.model.bigram import Bigram
-from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.gpt import GPT, build
-from homespun.model.size import number_of_parameters
+from homespun.model.causal_lm import CausalLM
+from homespun.model.config import ModelConfig
+from homespun.model.gpt import build
 from homespun.planning.base_plan import Course
 from homespun.planning.evaluations import closing_looks
 from homespun.planning.forecast import Forecast
@@ -165,7 +164,7 @@ class Run:
             self.loop.restore(state, step, point.losses)
             self.watcher.note(f"going on after step {step:,}")
 
-    def config(self) -> GPTConfig | BigramConfig:
+    def config(self) -> ModelConfig:
         assert isinstance(self.plan, Plan)
         return self.plan.config(self.tokenizer.vocab_size)
 
@@ -178,7 +177,7 @@ class Run:
 
     def save(self) -> None:
         """Puts the weights as they are now into the folder."""
-        assert isinstance(self.model, (GPT, Bigram))
+        assert isinstance(self.model, CausalLM)
         save_model(self.out, self.model, self.tokenizer)
 
     def reopened(self) -> nn.Module:
@@ -196,7 +195,7 @@ class Run:
     def most_steps(self) -> float:
         """Where the run ends even if there is time left; who extends a run wants it to read on."""
         config = self.config()
-        if self.plan.extended or isinstance(config, BigramConfig):
+        if self.plan.extended:
             return math.inf
         return LONGER * enough_steps(config, self.plan.tokens_a_step, self.dataset.train.tokens)
 
@@ -264,7 +263,7 @@ class Run:
         self.watcher.changed(plan)
 
     def parameters(self) -> int:
-        return number_of_parameters(self.config())
+        return self.config().number_of_parameters()
 
     def result(self, interrupted: bool) -> Result:
         """What it came to: the best weights, held against all of the validation text."""

@@ -15,7 +15,8 @@ from homespun.checkpoint.folder import save_model
 from homespun.checkpoint.tensors import write_tensors
 from homespun.errors import CheckpointError
 from homespun.model.bigram import Bigram
-from homespun.model.config import FAMILIES, BigramConfig, GPTConfig
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from homespun.tokenizer.make import build
 from homespun.tokenizer.tokenizer import Tokenizer

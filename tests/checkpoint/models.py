@@ -18,7 +18,7 @@ from homespun.model.gpt import GPT, build
 from homespun.tokenizer.make import build as build_tokenizer
 
 ALPHABET = "\n !,.abcdefghijklmnopqrstuvwxyz"
-EVERY_KIND = ("modern", "llama", "gpt2", "lecture", "bigram")
+EVERY_KIND = ("modern", "llama", "qwen2", "gpt2", "lecture", "bigram")
 
 
 def char_tokenizer(*, documents: int = 1, alphabet: str = ALPHABET) -> Any:

@@ -21,7 +21,7 @@ def there_and_back(config: Any) -> Any:
 
 @st.composite
 def configs(draw: st.DrawFn) -> GPTConfig:
-    family = draw(st.sampled_from(["modern", "llama", "gpt2", "lecture"]))
+    family = draw(st.sampled_from(["modern", "llama", "qwen2", "gpt2", "lecture"]))
     n_kv_head = draw(st.integers(1, 4))
     return GPTConfig.of(
         family,
@@ -59,6 +59,8 @@ def test_every_kind_of_model_comes_back_exactly(family: str) -> None:
         ("gpt2", {"n_kv_head": 2}, "GPT2LMHeadModel has keys and values for every head"),
         ("gpt2", {"head_width": 10}, "GPT2LMHeadModel has heads of width n_embd / n_head, and this model of 10"),
         ("llama", {"n_embd": 30, "head_width": 8}, "LlamaForCausalLM wants n_embd to be a multiple of n_head"),
+        ("qwen2", {"n_embd": 30, "head_width": 8}, "Qwen2ForCausalLM wants n_embd to be a multiple of n_head"),
+        ("qwen2", {"qkv_bias": False}, "Qwen2ForCausalLM has qkv_bias = True, and this model has False"),
         ("modern", {"qk_norm": False}, "Qwen3ForCausalLM has qk_norm = True, and this model has False"),
     ],
 )
@@ -73,7 +75,7 @@ def test_a_model_that_transformers_does_not_have_says_so(
     assert there_and_back(config) == config
 
 
-@pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
+@pytest.mark.parametrize("family", ["modern", "llama", "qwen2", "gpt2"])
 def test_the_usual_models_are_those_of_transformers(family: str) -> None:
     assert only_here(tiny(family)) == ""
 
@@ -115,6 +117,8 @@ QWEN3 = {
     "head_dim": 8,
 }
 LLAMA = {**QWEN3, "architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+QWEN2 = {**{name: value for name, value in QWEN3.items() if name != "head_dim"}, "model_type": "qwen2"}
+QWEN2["architectures"] = ["Qwen2ForCausalLM"]
 SLIDING = {**QWEN3, "use_sliding_window": True}
 GPT2 = {"model_type": "gpt2", "vocab_size": 100, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
 
@@ -155,6 +159,11 @@ def refused(values: dict[str, Any]) -> str:
         ({**QWEN3, "attention_bias": True}, "attention_bias is true. homespun can work with: false"),
         ({**LLAMA, "mlp_bias": True}, "mlp_bias is true. homespun can work with: false"),
         ({**QWEN3, "hidden_act": "gelu"}, 'hidden_act is "gelu". homespun can work with: "silu" or "swish"'),
+        (
+            {**QWEN2, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
+            "sliding_window is 4",
+        ),
+        ({**QWEN2, "hidden_act": "gelu"}, 'hidden_act is "gelu"'),
         ({**GPT2, "activation_function": "relu"}, 'activation_function is "relu"'),
         ({**GPT2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is true"),
         ({**GPT2, "scale_attn_weights": False}, "scale_attn_weights is false"),
@@ -216,7 +225,7 @@ def test_our_own_configs_are_not_trusted_either(changes: dict[str, Any], what: s
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([QWEN3, LLAMA, GPT2]),
+    st.sampled_from([QWEN3, LLAMA, QWEN2, GPT2]),
     st.data(),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

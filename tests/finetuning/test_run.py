@@ -61,7 +61,7 @@ def assert_same_run(one: Path, other: Path, names: tuple[str, ...] = SAME) -> No
     assert losses_of(one) == losses_of(other)
 
 
-@pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
+@pytest.mark.parametrize("family", ["modern", "llama", "qwen2", "gpt2"])
 def test_a_run_learns_and_its_folder_opens_as_a_model(family: str, base: Make, book: Path, tmp_path: Path) -> None:
     folder = base(family)
     result = tuned(folder, book, tmp_path / "run", steps=40)

@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 with atheris.instrument_imports(include=["homespun"]):
     from homespun.checkpoint.folder import load_config, load_weights, save_model
     from homespun.errors import HomespunError
-    from homespun.model.config import FAMILIES, BigramConfig, GPTConfig
+    from homespun.model.config import BigramConfig, GPTConfig
+    from homespun.model.families import FAMILIES
     from homespun.model.gpt import build
     from homespun.tokenizer.make import build as build_tokenizer
 

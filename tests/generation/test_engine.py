@@ -15,7 +15,7 @@ from homespun.generation.pages import PAGE
 from homespun.generation.reading import KeptPages
 from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
-from homespun.model.config import FAMILIES
+from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.fakes import Parrot
 from tests.generation.models import CONTEXT, prompt_of, sure_model
@@ -59,7 +59,7 @@ def test_log_probabilities_are_those_of_the_cacheless_computation(way: str, fami
         )
 
 
-@pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
+@pytest.mark.parametrize("family", ["modern", "llama", "qwen2", "gpt2"])
 def test_ids_and_log_probabilities_are_those_of_transformers(way: str, family: str, tmp_path: Any) -> None:
     transformers = pytest.importorskip("transformers")
     from homespun.checkpoint.folder import save_model

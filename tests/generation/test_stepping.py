@@ -12,7 +12,7 @@ from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
 from homespun.generation.stepping import Stepped, stepped, worthwhile_weights
 from homespun.kernels.decoding.source import STEP
-from homespun.model.config import FAMILIES
+from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
 

@@ -11,7 +11,8 @@ from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
 from homespun.generation.text import generate, generate_ids, generate_pieces
 from homespun.model.bigram import Bigram
-from homespun.model.config import FAMILIES, BigramConfig, GPTConfig
+from homespun.model.config import BigramConfig, GPTConfig
+from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.fakes import ByteTokenizer, Parrot
 

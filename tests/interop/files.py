@@ -17,7 +17,7 @@ from homespun.model.gpt import GPT
 from homespun.tokenizer.make import build as build_tokenizer
 from homespun.tokenizer.tokenizer import Tokenizer
 
-ARCHITECTURES = {"modern": "qwen3", "llama": "llama", "gpt2": "gpt2"}
+ARCHITECTURES = {"modern": "qwen3", "llama": "llama", "qwen2": "qwen2", "gpt2": "gpt2"}
 TEXT = "come, let us spin a yarn, and another!\nwell spun, 1234 times.\n" * 30
 # A template as files have it; what it says is not run here.
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"

@@ -22,7 +22,7 @@ from tests.finetuning.conftest import base, byte_tokenizer, tiny_config, tiny_mo
 
 Make = Callable[..., Path]
 IDS = torch.randint(257, (2, 20), generator=torch.Generator().manual_seed(1))
-FAMILIES = ["modern", "llama", "gpt2"]
+FAMILIES = ["modern", "llama", "qwen2", "gpt2"]
 
 
 def adapter_of(folder: Path, out: Path, rank: int = 4, **settings: Any) -> dict[str, Change]:

@@ -62,7 +62,7 @@ def test_a_file_in_float32_is_the_model_to_the_bit(family: str, changes: dict[st
     assert all(torch.equal(tensor, own[name]) for name, tensor in opened.state_dict().items())
 
 
-@pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
+@pytest.mark.parametrize("family", ["modern", "llama", "qwen2", "gpt2"])
 def test_the_tensors_are_those_of_a_file_written_by_hand(family: str, tmp_path: Path) -> None:
     model = leaving(tokenizer_of("bpe:300"), family, **({} if family == "gpt2" else {"n_kv_head": 2}))
     exported(model, tmp_path / "model.gguf")

@@ -24,6 +24,8 @@ SHAPES: list[tuple[str, dict[str, Any]]] = [
     ("llama", {}),
     ("llama", {"n_kv_head": 2, "tied_head": True, "norm_eps": 1e-6}),
     ("llama", {"n_kv_head": 1, "head_width": 12, "n_inner": 64, "rotary_base": 1e5}),
+    ("qwen2", {}),
+    ("qwen2", {"n_kv_head": 2, "tied_head": True, "rotary_base": 1e6}),
     ("gpt2", {}),
     ("gpt2", {"tied_head": False, "n_inner": 64}),
 ]
@@ -40,7 +42,7 @@ def test_a_file_in_float32_is_the_model_to_the_bit(family: str, changes: dict[st
     assert not opened.training
 
 
-@pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
+@pytest.mark.parametrize("family", ["modern", "llama", "qwen2", "gpt2"])
 def test_transformers_gives_the_same_logits(family: str, tmp_path: Path) -> None:
     """Its own reading of a folder that was made of what was read."""
     transformers = pytest.importorskip("transformers")

@@ -20,7 +20,7 @@ there = pytest.mark.skipif(not llama_cpp.is_installed(), reason="xllamacpp is no
 
 
 @there
-@pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
+@pytest.mark.parametrize("family", ["modern", "llama", "qwen2", "gpt2"])
 @pytest.mark.parametrize(("kind", "documents"), [("char", 1), ("char", 2), ("byte", 1), ("bpe:300", 1)])
 def test_llama_cpp_expects_what_the_model_expects(kind: str, documents: int, family: str, tmp_path: Path) -> None:
     dice = random.Random(2)

@@ -38,6 +38,7 @@ FAMILIES = [
     ("modern", {"n_kv_head": 1}),
     ("gpt2", {}),
     ("llama", {"n_kv_head": 2, "tied_head": True}),
+    ("qwen2", {"n_kv_head": 2}),
     ("lecture", {"dropout": 0.0}),
     ("modern", {"dropout": 0.3}),  # the same numbers fall
     ("llama", {"n_kv_head": 2, "dropout": 0.3}),

@@ -225,6 +225,7 @@ loss_and_gradient = partial(passes.loss_and_gradient, texts=3, tokens=80)
         ("modern", {"n_embd": 80, "n_head": 4}),  # widths that no square fits into: those layers stay as they are
         ("gpt2", {}),
         ("llama", {"tied_head": True}),
+        ("qwen2", {"n_kv_head": 2}),
         ("lecture", {"dropout": 0.0}),
         ("modern", {"n_kv_head": 2, "dropout": 0.3}),  # the same numbers fall
     ],

@@ -9,7 +9,7 @@ import torch
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
 
-FAMILY_NAMES = ("modern", "llama", "gpt2", "lecture")
+FAMILY_NAMES = ("modern", "llama", "qwen2", "gpt2", "lecture")
 
 
 def tiny(family: str, **changes: Any) -> GPTConfig:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from homespun.errors import ModelError
-from homespun.model.config import FAMILIES, GPTConfig
+from homespun.model.config import GPTConfig
+from homespun.model.families import FAMILIES
 from tests.model.shapes import FAMILY_NAMES, tiny
 
 
-def test_there_are_four_families() -> None:
+def test_there_are_five_families() -> None:
     assert tuple(sorted(FAMILIES)) == tuple(sorted(FAMILY_NAMES))
 
 
@@ -28,7 +29,7 @@ def test_gpt2_is_tied_and_the_lecture_is_not() -> None:
     assert not tiny("lecture", vocab_size=5000).tied_head
 
 
-@pytest.mark.parametrize("family", ["modern", "llama"])
+@pytest.mark.parametrize("family", ["modern", "llama", "qwen2"])
 def test_a_large_vocabulary_shares_its_table(family: str) -> None:
     assert not tiny(family, vocab_size=256).tied_head
     assert tiny(family, vocab_size=257).tied_head
@@ -86,7 +87,9 @@ def test_numbers_that_make_no_model_are_named(changes: dict[str, Any], message: 
 def test_an_unknown_family_is_told_the_known_ones() -> None:
     with pytest.raises(ModelError) as caught:
         tiny("bert")
-    assert str(caught.value) == "There is no family 'bert'.\nThe families are: modern, llama, gpt2, lecture."
+    assert (
+        str(caught.value) == "There is no family 'bert'.\nThe families are: modern, llama, qwen2, gpt2, lecture."
+    )
 
 
 @pytest.mark.parametrize("name", ["vocab_size", "dropout", "norm_eps", "rotary_base"])

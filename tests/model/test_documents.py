@@ -62,7 +62,7 @@ def test_packed_logits_are_those_of_each_document_alone(family: str, way: str) -
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("family", ["modern", "llama", "gpt2"])
+@pytest.mark.parametrize("family", ["modern", "llama", "qwen2", "gpt2"])
 def test_packed_gradients_are_those_of_the_documents_together(family: str) -> None:
     model = model_of(family)
     ids, documents = packed()

@@ -8,7 +8,7 @@ import pytest
 from homespun.errors import TrainingError
 from homespun.model.config import BigramConfig, GPTConfig
 from homespun.planning.facts import Facts
-from homespun.planning.memory import SHARE, bytes_of_a_run, parts_that_fit, training_bytes
+from homespun.planning.memory import SHARE, bytes_of_a_run, parts_that_fit
 from homespun.planning.planner import Wishes, decide
 
 MEASURE = """
@@ -45,7 +45,7 @@ def test_what_is_foretold_is_what_it_takes(shape: tuple[int, ...]) -> None:
         "modern", vocab_size=vocab, context_length=context, n_layer=n_layer, n_head=n_head, n_embd=n_embd
     )
     # The peak of one and the same step varies by a fifth from process to process.
-    assert 0.6 < training_bytes(config, sequences) / measured(shape, by_hand=False) < 1.7
+    assert 0.6 < config.memory(sequences) / measured(shape, by_hand=False) < 1.7
     by_hand = bytes_of_a_run(config, sequences, compiled=False, dtype="float32")
     assert 0.5 < by_hand / measured(shape, by_hand=True) < 2.0
 
@@ -57,7 +57,7 @@ def measured(shape: tuple[int, ...], *, by_hand: bool) -> int:
 
 def test_a_batch_is_computed_in_as_few_parts_as_fit() -> None:
     config = GPTConfig.of("modern", vocab_size=65, context_length=128, n_layer=5, n_head=6, n_embd=192)
-    room = {parts: int(training_bytes(config, 32 // parts) / SHARE) + 1 for parts in (1, 2, 8)}
+    room = {parts: int(config.memory(32 // parts) / SHARE) + 1 for parts in (1, 2, 8)}
     for parts, free in room.items():
         assert parts_that_fit(config, 32, free) == parts
     assert parts_that_fit(config, 7, room[8]) == 7  # parts are equal, so 7 sequences are 1 or 7
@@ -79,4 +79,4 @@ def test_the_plan_foresees_it_and_a_setting_wins() -> None:
 
 
 def test_a_bigram_is_its_table() -> None:
-    assert training_bytes(BigramConfig(1000, 8), 1) == 16 * 10**6 + 12 * 8 * 1000
+    assert BigramConfig(1000, 8).memory(1) == 16 * 10**6 + 12 * 8 * 1000

@@ -9,12 +9,11 @@ import pytest
 
 from homespun.dataset.ngrams import ladder
 from homespun.model.config import GPTConfig
-from homespun.model.size import number_of_parameters
 from homespun.planning.cost import Speed, work_of_a_step
 from homespun.planning.expected_loss import expected_loss
 from homespun.planning.facts import Facts
 from homespun.planning.forecast import forecast_of
-from homespun.planning.memory import SHARE, training_bytes
+from homespun.planning.memory import SHARE
 from homespun.planning.plan import Plan
 from homespun.planning.planner import Wishes, decide, plan_for_next_time, size_of
 from homespun.planning.search import MOST_EPOCHS, MOST_EPOCHS_DROPPING, SIZES, enough_steps
@@ -41,7 +40,7 @@ def planned(minutes: float, found: Facts, **more: object) -> Plan:
 
 
 def parameters(plan: Plan, found: Facts) -> int:
-    return number_of_parameters(plan.config(found.vocab_size))
+    return plan.config(found.vocab_size).number_of_parameters()
 
 
 def test_more_time_gives_a_larger_model_and_a_lower_expectation() -> None:
@@ -126,7 +125,7 @@ def test_what_is_fixed_stays_and_the_search_goes_round_it() -> None:
 def test_the_model_fits_into_memory() -> None:
     found = facts(memory_free=300_000_000, speed=LAPTOP.times(0.01))
     plan = planned(600, found)
-    assert training_bytes(plan.config(100), plan.batch_size // plan.micro_batches) <= SHARE * 300_000_000
+    assert plan.config(100).memory(plan.batch_size // plan.micro_batches) <= SHARE * 300_000_000
 
 
 def test_the_context_leaves_room_for_validation() -> None:
@@ -198,3 +197,9 @@ def test_counting_finds_what_is_easy_in_a_text(shakespeare_text: str) -> None:
     assert 3.2 < found.losses[0] < 3.5 and 2.3 < found.losses[1] < 2.6  # single letters; the bigram
     assert found.cached < found.best < found.losses[2]
     assert found.static > found.best
+
+
+def test_a_size_is_the_shape_of_its_config() -> None:
+    config = SIZES["nano"].config("llama", 65)
+    assert (config.family, config.vocab_size, config.dropout) == ("llama", 65, 0.0)
+    assert (config.n_layer, config.n_head, config.n_embd, config.context_length) == (4, 4, 128, 64)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from homespun.cli.screens.terminal import size_in_words
+from homespun.model.families import MODELS
 from homespun.planning.base_plan import Course
 from homespun.planning.facts import Facts
 from homespun.planning.forecast import Forecast
@@ -64,7 +65,7 @@ def computing(plan: Course) -> list[str]:
 
 
 def shape(plan: Plan) -> str:
-    if plan.model == "bigram":
+    if MODELS[plan.model].is_table:
         return "one table of what follows what"
     return f"{plan.n_layer} layers, {plan.n_head} heads, {plan.n_embd} wide, context {plan.context_length}"
 

@@ -11,13 +11,13 @@ from rich.text import Text
 from homespun.cli.screens.curve import TRAINED, VALIDATED, curve
 from homespun.cli.screens.plain import shows_unicode, visible
 from homespun.cli.screens.terminal import console, facts, size_in_words
+from homespun.model.families import MODELS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from homespun.api.portrait import Adapter, Portrait, Tokens, Training
 
-LIKE = {"modern": "the shape of Qwen3", "llama": "the shape of Llama", "gpt2": "the shape of GPT-2"}
 KINDS = {
     "run": "a run of homespun",
     "folder": "a model folder",
@@ -69,9 +69,9 @@ def model_rows(portrait: Portrait) -> Rows:
     if not (portrait.shape and portrait.parameters and portrait.memory and portrait.flops):
         return []
     shape, parameters, memory, flops = portrait.shape, portrait.parameters, portrait.memory, portrait.flops
-    like = f", {LIKE[portrait.family]}" if portrait.family in LIKE else ""
-    rows = [("family", portrait.family + like)]
-    if portrait.family != "bigram":
+    family = MODELS[portrait.family]
+    rows = [("family", f"{family.name}, {family.label}" if family.label else family.name)]
+    if not family.is_table:
         groups = (
             "" if shape["n_kv_head"] == shape["n_head"] else f" that share {shape['n_kv_head']} keys and values"
         )

@@ -1,6 +1,4 @@
-"""The settings of a GGUF file in our words, for the three shapes that homespun has.
-
-    qwen3 -> modern        llama -> llama        gpt2 -> gpt2
+"""The settings of a GGUF file in our words, for the shapes that the families have (model/families.py).
 
 What would change the model's numbers and that homespun does not have is refused by name: a model that
 opens and then writes nonsense helps nobody.
@@ -10,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from homespun.checkpoint.fields import REQUIRED, Fields, brief
+from homespun.checkpoint.fields import Fields, brief
 from homespun.checkpoint.folder import check_context
 from homespun.errors import CheckpointError, ModelError
 from homespun.interop.gguf.file import GGUFFile
-from homespun.model.config import LIMITS, GPTConfig
+from homespun.model.config import GPTConfig
+from homespun.model.families import FAMILIES
+from homespun.model.family import GGUF
 
-FAMILY_OF = {"llama": "llama", "qwen3": "modern", "gpt2": "gpt2"}
+FAMILY_OF = {one.gguf.architecture: one for one in FAMILIES.values() if one.gguf}
 # Settings of other shapes, and the value with which they change nothing.
 WITHOUT_EFFECT = {
     "expert_count": 0,
@@ -41,9 +41,12 @@ def config_of(file: GGUFFile) -> GPTConfig:
             f"It opens: {', '.join(FAMILY_OF)}.",
         )
     fields = Fields(file.settings, str(file.path))
+    family = FAMILY_OF[shape]
+    theirs = family.gguf
+    assert theirs is not None
     check_the_rest(fields, shape)
     try:
-        config = gpt2_config(fields, file) if shape == "gpt2" else llama_config(fields, file, shape)
+        config = GPTConfig.of(family.name, **settings_of(fields, file, theirs))
     except ModelError as error:
         raise CheckpointError(f"{file.path}: {error.what}", error.todo) from error
     check_context(config, str(file.path))
@@ -57,46 +60,24 @@ def check_the_rest(fields: Fields, shape: str) -> None:
             fields.refuse(f"{shape}.{name}", value, f"{harmless}, or nothing said of it")
 
 
-def llama_config(fields: Fields, file: GGUFFile, shape: str) -> GPTConfig:
-    n_embd = size(fields, f"{shape}.embedding_length", "n_embd")
-    n_head = size(fields, f"{shape}.attention.head_count", "n_head")
-    head_width = size(fields, f"{shape}.attention.key_length", "head_width", max(1, n_embd // n_head))
-    fields.one_of(f"{shape}.attention.value_length", (head_width,), head_width)
-    fields.one_of(f"{shape}.rope.dimension_count", (head_width,), head_width)
-    context_length = size(fields, f"{shape}.context_length", "context_length")
+def settings_of(fields: Fields, file: GGUFFile, theirs: GGUF) -> dict[str, Any]:
+    """What the file says of the model, by our names."""
+    shape = theirs.architecture
+    found = fields.model_fields(theirs.fields, f"{shape}.")
+    for ours, field in theirs.fields.items():
+        for copy in field.copies:
+            fields.one_of(f"{shape}.{copy}", (found[ours],), found[ours])
     window = fields.values.get(f"{shape}.attention.sliding_window")
-    if window is not None and not (isinstance(window, int) and (window == 0 or window >= context_length)):
+    if window is not None and not (isinstance(window, int) and (window == 0 or window >= found["context_length"])):
         fields.refuse(f"{shape}.attention.sliding_window", window, "attention over the whole context")
-    check_no_scaling(fields, file, shape)
-    return GPTConfig.of(
-        FAMILY_OF[shape],
-        vocab_size=rows_of(file, "token_embd.weight"),
-        context_length=context_length,
-        n_layer=size(fields, f"{shape}.block_count", "n_layer"),
-        n_head=n_head,
-        n_kv_head=size(fields, f"{shape}.attention.head_count_kv", "n_kv_head", n_head),
-        n_embd=n_embd,
-        n_inner=size(fields, f"{shape}.feed_forward_length", "n_inner"),
-        head_width=head_width,
-        norm_eps=epsilon(fields, f"{shape}.attention.layer_norm_rms_epsilon"),
-        rotary_base=fields.number(f"{shape}.rope.freq_base", 1.0, 1e12, 10_000.0),
-        tied_head=is_tied(file),
-    )
-
-
-def gpt2_config(fields: Fields, file: GGUFFile) -> GPTConfig:
-    n_embd = size(fields, "gpt2.embedding_length", "n_embd")
-    return GPTConfig.of(
-        "gpt2",
-        vocab_size=rows_of(file, "token_embd.weight"),
-        context_length=size(fields, "gpt2.context_length", "context_length"),
-        n_layer=size(fields, "gpt2.block_count", "n_layer"),
-        n_head=size(fields, "gpt2.attention.head_count", "n_head"),
-        n_embd=n_embd,
-        n_inner=size(fields, "gpt2.feed_forward_length", "n_inner", 4 * n_embd),
-        norm_eps=epsilon(fields, "gpt2.attention.layer_norm_epsilon"),
-        tied_head=is_tied(file),
-    )
+    if "rotary_base" in found:
+        check_no_scaling(fields, file, shape)
+    return {
+        **found,
+        "vocab_size": rows_of(file, "token_embd.weight"),
+        "norm_eps": in_full(found["norm_eps"]),
+        "tied_head": is_tied(file),
+    }
 
 
 def check_no_scaling(fields: Fields, file: GGUFFile, shape: str) -> None:
@@ -111,17 +92,13 @@ def check_no_scaling(fields: Fields, file: GGUFFile, shape: str) -> None:
             )
 
 
-def size(fields: Fields, name: str, ours: str, default: Any = REQUIRED) -> int:
-    return fields.whole(name, 1, LIMITS[ours], default)
-
-
-def epsilon(fields: Fields, name: str) -> float:
+def in_full(epsilon: float) -> float:
     """The file has it in 32 bits: 1e-5 is 9.99999974738e-06 there.
 
-    >>> epsilon(Fields({"eps": 9.999999747378752e-06}, "model.gguf"), "eps")
+    >>> in_full(9.999999747378752e-06)
     1e-05
     """
-    return float(f"{fields.number(name, 0.0, 1.0):.7g}")
+    return float(f"{epsilon:.7g}")
 
 
 def rows_of(file: GGUFFile, name: str) -> int:

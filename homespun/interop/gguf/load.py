@@ -15,15 +15,14 @@ from homespun.interop.gguf.tokenizer import tokenizer_of
 from homespun.interop.gguf.weights import read_weights
 
 if TYPE_CHECKING:
-    from homespun.model.bigram import Bigram
-    from homespun.model.gpt import GPT
+    from homespun.model.causal_lm import CausalLM
     from homespun.tokenizer.tokenizer import Tokenizer
 
 
 def load_gguf(
     path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> tuple[GPT | Bigram, Tokenizer]:
-    """The model, in eval mode, and the tokenizer of a GGUF file of the shape of GPT-2, Llama or Qwen3.
+) -> tuple[CausalLM, Tokenizer]:
+    """The model, in eval mode, and the tokenizer of a GGUF file of the shape of one of our families.
 
     dtype: None takes the weights as they are stored, quantised ones as float32.
     Raises CheckpointError, TokenizerError, and MissingExtra where quantised weights need a library.

@@ -13,6 +13,7 @@ from typing import Any
 
 from homespun.errors import MissingExtra, TokenizerError
 from homespun.interop.gguf.characters import NO_MERGE, characters_of
+from homespun.interop.gguf.config import FAMILY_OF
 from homespun.interop.gguf.file import GGUFFile
 from homespun.tokenizer.byte import ByteTokenizer, special_tokens_of
 from homespun.tokenizer.byte_level import byte_characters
@@ -179,8 +180,9 @@ def vocabulary(file: GGUFFile) -> tuple[list[str], list[int]]:
 
 
 def way_of(file: GGUFFile) -> tuple[list[dict[str, Any]], dict[str, Any] | None, bool]:
-    """How a text is cut into words. Files of GPT-2 itself are older than the setting."""
-    usual = "gpt-2" if file.settings.get("general.architecture") == "gpt2" else None
+    """How a text is cut into words, as the file says or as all of its shape are that do not say it."""
+    family = FAMILY_OF.get(str(file.settings.get("general.architecture")))
+    usual = family.gguf.pretokenizer if family and family.gguf else None
     name = file.settings.get("tokenizer.ggml.pre", usual)
     if not isinstance(name, str) or name not in WAYS:
         said = "does not say" if name is None else f"says {str(name)[:40]!r} of"

@@ -16,34 +16,15 @@ from homespun.errors import CheckpointError
 from homespun.interop.gguf.blocks import floats
 from homespun.interop.gguf.file import GGUFFile, GGUFTensor
 from homespun.model.config import GPTConfig
-
-# Our names of a model's parts -> llama.cpp's (gguf-py's tensor_mapping).
-NAMES = {
-    "token_embedding": "token_embd",
-    "position_embedding": "position_embd",
-    "final_norm": "output_norm",
-    "head": "output",
-    "blocks": "blk",
-    "attention_norm": "attn_norm",
-    "attention.query": "attn_q",
-    "attention.key": "attn_k",
-    "attention.value": "attn_v",
-    "attention.output": "attn_output",
-    "attention.query_norm": "attn_q_norm",
-    "attention.key_norm": "attn_k_norm",
-    "feed_forward_norm": "ffn_norm",
-    "feed_forward.gate": "ffn_gate",
-    "feed_forward.up": "ffn_up",
-    "feed_forward.down": "ffn_down",
-}
-TOGETHER = dict.fromkeys(("attention.query", "attention.key", "attention.value"), "attn_qkv")  # in GPT-2
+from homespun.model.families import FAMILIES
+from homespun.model.family import GGUF
 
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def gguf_layout(config: GPTConfig, names: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
     """The file's tensors, and which of ours stand in each, one below the other. A tied head is not stored."""
-    words = {**NAMES, **TOGETHER} if config.family == "gpt2" else NAMES
+    words = llama_cpp_of(config).names
     parts: dict[str, tuple[str, ...]] = {}
     for name in names:
         if not (name == "head.weight" and config.tied_head):
@@ -114,11 +95,28 @@ def read_tensor(file: GGUFFile, tensor: GGUFTensor) -> Tensor:
     return floats(torch.from_numpy(stored).view(*tensor.shape[:-1], -1), tensor.type)
 
 
-def in_our_order(rows: Tensor, name: str, config: GPTConfig) -> Tensor:
+def llama_cpp_of(config: GPTConfig) -> GGUF:
+    theirs = FAMILIES[config.family].gguf
+    assert theirs is not None, "a file of it was found, or it was said that there can be none"
+    return theirs
+
+
+def is_permuted(name: str, config: GPTConfig) -> bool:
     """llama.cpp turns neighbouring numbers of a head where Llama turns its halves, so its files of Llama's shape
-    have the rows of queries and keys in another order; those of Qwen3's shape have not.
+    have the rows of queries and keys in another order; those of other shapes have not.
     """
-    if config.family == "llama" and name.endswith(("attention.query.weight", "attention.key.weight")):
-        halves = rows.unflatten(0, (-1, config.head_width // 2, 2))  # (heads, D/2, 2, C)
-        return halves.transpose(1, 2).flatten(0, 2)
-    return rows
+    return llama_cpp_of(config).permuted and ".attention." in name and name.split(".")[-2] in ("query", "key")
+
+
+def in_our_order(rows: Tensor, name: str, config: GPTConfig) -> Tensor:
+    if not is_permuted(name, config):
+        return rows
+    halves = rows.unflatten(0, (-1, config.head_width // 2, 2))  # (heads, D/2, 2, C)
+    return halves.transpose(1, 2).flatten(0, 2)
+
+
+def in_file_order(rows: Tensor, name: str, config: GPTConfig) -> Tensor:
+    if not is_permuted(name, config):
+        return rows
+    neighbours = rows.unflatten(0, (-1, 2, config.head_width // 2))  # (heads, 2, D/2, C)
+    return neighbours.transpose(1, 2).flatten(0, 2)

@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from homespun.checkpoint.fields import model_settings
 from homespun.checkpoint.hf_names import only_here
 from homespun.errors import MissingExtra, ModelError
 from homespun.interop.gguf.config import FAMILY_OF
-from homespun.interop.gguf.weights import gguf_layout
-from homespun.model.bigram import Bigram
-from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.gpt import GPT
+from homespun.interop.gguf.weights import gguf_layout, in_file_order, llama_cpp_of
+from homespun.model.causal_lm import CausalLM
+from homespun.model.config import GPTConfig, ModelConfig
+from homespun.model.families import DEFAULT, MODELS
 
-ARCHITECTURES = {family: shape for shape, family in FAMILY_OF.items()}
 # What --quantize takes -> the format's name of the numbers, and its number for such a file.
 QUANTIZATIONS = {
     "f32": ("F32", 0),
@@ -56,7 +56,7 @@ class Part:
 
 
 def write_gguf(
-    path: Path, model: GPT | Bigram, tokenizer: Mapping[str, Any], general: Mapping[str, Any], quantize: str
+    path: Path, model: CausalLM, tokenizer: Mapping[str, Any], general: Mapping[str, Any], quantize: str
 ) -> None:
     """Writes the model to path, which is not there yet.
 
@@ -69,54 +69,39 @@ def write_gguf(
     number_of_file = QUANTIZATIONS[quantize][1]
     kind = {"general.file_type": number_of_file, "general.quantization_version": QUANTIZATION_VERSION}
     settings = {**general, **kind, **settings_of(config), **tokenizer}
-    write_header(path, ARCHITECTURES[config.family], settings, parts)
+    write_header(path, llama_cpp_of(config).architecture, settings, parts)
     with path.open("ab") as file:
         for part in parts:
             file.write(b"\0" * (-file.tell() % BLOCK))
-            rows = torch.cat([in_file_order(weights[name], name, config) for name in part.ours])
+            rows = torch.cat([in_file_order(weights[name].detach().cpu(), name, config) for name in part.ours])
             for stored in numbers(rows, part):
                 file.write(stored.data)
         file.write(b"\0" * (-file.tell() % BLOCK))
 
 
-def check_counterpart(config: GPTConfig | BigramConfig) -> GPTConfig:
+def check_counterpart(config: ModelConfig) -> GPTConfig:
     """The config, where llama.cpp has a model like it. Raises ModelError."""
-    if isinstance(config, BigramConfig) or config.family not in ARCHITECTURES:
+    if MODELS[config.family].gguf is None:
+        *others, last = (family.name for family in FAMILY_OF.values())
         raise ModelError(
             f"llama.cpp has no model like {config.family}, so there can be no GGUF file of this one.",
-            "Models of the families modern, llama and gpt2 can be exported:  homespun train TEXT --model modern",
+            f"Models of the families {', '.join(others)} and {last} can be exported:  "
+            f"homespun train TEXT --model {DEFAULT}",
         )
     if reason := only_here(config):
         raise ModelError(
             f"llama.cpp has no model quite like this one: {reason}.",
             "Export a model whose settings are those of its family.",
         )
+    assert isinstance(config, GPTConfig)
     return config
 
 
 def settings_of(config: GPTConfig) -> dict[str, Any]:
     """The settings of the model itself, by llama.cpp's names."""
-    shape = ARCHITECTURES[config.family]
-    settings: dict[str, Any] = {
-        "vocab_size": config.vocab_size,
-        "context_length": config.context_length,
-        "embedding_length": config.n_embd,
-        "block_count": config.n_layer,
-        "feed_forward_length": config.n_inner,
-        "attention.head_count": config.n_head,
-    }
-    if config.family == "gpt2":
-        settings["attention.layer_norm_epsilon"] = float(config.norm_eps)
-    else:
-        settings |= {
-            "attention.head_count_kv": config.n_kv_head,
-            "attention.key_length": config.head_width,
-            "attention.value_length": config.head_width,
-            "attention.layer_norm_rms_epsilon": float(config.norm_eps),
-            "rope.dimension_count": config.head_width,
-            "rope.freq_base": float(config.rotary_base),
-        }
-    return {f"{shape}.{name}": value for name, value in settings.items()}
+    theirs = llama_cpp_of(config)
+    shape = f"{theirs.architecture}."
+    return {f"{shape}vocab_size": config.vocab_size, **model_settings(config, theirs.fields, shape)}
 
 
 def parts_of(config: GPTConfig, weights: Mapping[str, Tensor], quantize: str) -> Iterator[Part]:
@@ -199,15 +184,6 @@ def numbers(rows: Tensor, part: Part) -> Iterator[np.ndarray]:
     with np.errstate(all="ignore"):  # a block of zeros has no scale
         for some in rows.float().split(ROWS):
             yield gguf.quants.quantize(some.contiguous().numpy(), gguf.GGMLQuantizationType[part.type])
-
-
-def in_file_order(rows: Tensor, name: str, config: GPTConfig) -> Tensor:
-    """The rows of queries and keys as llama.cpp's files of Llama's shape have them; see `in_our_order`."""
-    rows = rows.detach().cpu()
-    if config.family == "llama" and name.endswith(("attention.query.weight", "attention.key.weight")):
-        neighbours = rows.unflatten(0, (-1, 2, config.head_width // 2))  # (heads, 2, D/2, C)
-        return neighbours.transpose(1, 2).flatten(0, 2)
-    return rows
 
 
 def library() -> Any:

@@ -109,7 +109,7 @@ class Packed:
             norm=NORM[config.norm],
             bend=BEND[config.feed_forward],
             eps=config.norm_eps,
-            scale=(config.head_width if config.scale_by == "head_width" else config.n_embd) ** -0.5,
+            scale=config.scale,
             embedding=self.keep(weights.embedding),
             positions=self.keep(weights.positions),
             cosines=self.keep(cosines),

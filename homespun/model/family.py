@@ -1,0 +1,109 @@
+"""What there is to say of a family of models; the families themselves stand in families.py. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Found = Mapping[str, Any]  # the fields that were read so far, by our names
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where a foreign file keeps one field of a GPTConfig.
+
+    name     of the setting there
+    default  what is meant where the file does not say it: a value, or a function of the fields above it;
+             None where the file has to say it
+    copies   other settings that are written with the same value, and not read
+    """
+
+    name: str
+    default: Any | Callable[[Found], Any] = None
+    copies: tuple[str, ...] = ()
+
+    def default_beside(self, found: Found) -> Any:
+        return self.default(found) if callable(self.default) else self.default
+
+
+@dataclass(frozen=True)
+class HuggingFace:
+    """The family in transformers.
+
+    model_type, architecture   as config.json names them
+    fields       our fields -> its fields; what is missing follows from the others
+    names        our modules -> its modules; several of ours may stand in one, one below the other
+    written      what config.json says beside the fields, always
+    accepted     settings that change what is computed -> the values that we compute; the first is meant
+                 where the file does not say it
+    transposed   how the names of matrices end that are stored (in, out), as GPT-2's Conv1D has them
+    outer_name   that all modules but the head begin with, and that the first files were written without
+    whole_heads  whether transformers wants n_embd to be a multiple of n_head, whatever a head's width is
+    """
+
+    model_type: str
+    architecture: str
+    fields: Mapping[str, Field]
+    names: Mapping[str, str]
+    written: Mapping[str, Any]
+    accepted: Mapping[str, tuple[Any, ...]]
+    transposed: tuple[str, ...] = ()
+    outer_name: str = ""
+    whole_heads: bool = False
+
+
+@dataclass(frozen=True)
+class GGUF:
+    """The family in llama.cpp.
+
+    architecture   general.architecture, and what its settings begin with
+    fields, names  as in HuggingFace
+    permuted       whether the rows of queries and keys are in the order for a rope of neighbours (weights.py)
+    pretokenizer   what tokenizer.ggml.pre means where a file does not say it; None where it has to
+    ollama_engine  whether Ollama runs it with an engine of its own, which cuts a text as Qwen does
+    """
+
+    architecture: str
+    fields: Mapping[str, Field]
+    names: Mapping[str, str]
+    permuted: bool = False
+    pretokenizer: str | None = None
+    ollama_engine: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family.
+
+    name              what --model and config.json call it
+    settings          of GPTConfig; none for a table
+    label             what it is like, for screens
+    is_table          whether it is no transformer but the bigram's table
+    ties_head         whether head and embedding are one table by default; None: where vocab_size > 8 n_embd,
+                      for a small vocabulary can afford two
+    drops_whole       whether dropout zeroes whole channels and heads' values (dropout.py), or single numbers
+    drops_embedding   whether dropout also stands behind the embedding
+    shrinks_branches  whether what the blocks add starts smaller by sqrt(2 n_layer) (GPT-2's initialisation)
+    planned           whether the planner searches its shape and knows what loss to expect of it
+    loss_factor       its loss over that of modern at the same size and data, from single runs beside it
+    recipe            settings of a training plan that it keeps from where it comes from
+    tuning_recipe     the same of a fine-tuning
+    hugging_face      None where transformers has no such model
+    gguf              None where llama.cpp has no such model
+    """
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+    is_table: bool = False
+    ties_head: bool | None = None
+    drops_whole: bool = True
+    drops_embedding: bool = False
+    shrinks_branches: bool = True
+    planned: bool = True
+    loss_factor: float = 1.0
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    tuning_recipe: Mapping[str, Any] = field(default_factory=dict)
+    hugging_face: HuggingFace | None = None
+    gguf: GGUF | None = None
