@@ -14,7 +14,8 @@ from tokenizers import Tokenizer as Backend
 from homespun.errors import TokenizerError
 from homespun.tokenizer.byte_level import byte_characters
 from homespun.tokenizer.failure import failures_told
-from homespun.tokenizer.steps import PARTS, try_out, what_is_wrong
+from homespun.tokenizer.steps import PARTS, is_known
+from homespun.tokenizer.trial import trial
 from homespun.tokenizer.unknown import UNKNOWN
 
 LARGEST_FILE = 40 * 2**20  # the largest in use (262,144 ids) has 33 MB
@@ -25,6 +26,7 @@ MOST_LISTS = 1_500_000  # and a third of these
 MOST_UNIGRAM_CHARACTERS = 4_000_000  # of all pieces together; the library takes some 300 bytes for each
 LONGEST_PIECE = 1024  # characters
 MOST_ADDED = 2**16  # tokens; Gemma's has 6,415
+LONGEST_WORDPIECE = 500  # characters: finding its pieces takes the cube of that in the worst case
 
 LONGEST_REASON = 500  # characters: the library quotes what it does not accept, and that may be megabytes
 
@@ -69,9 +71,11 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
         raise wrong(path, f'its "vocab" is not what a model of type {model["type"]} has')
     ids = [*_vocabulary_ids(path, model["vocab"]), *_added_ids(path, content.get("added_tokens") or [])]
     _check_ids(path, ids)
-    reason = what_is_wrong(content)
-    if reason:
-        raise wrong(path, reason)
+    longest = model.get("max_input_chars_per_word", 0)
+    if model["type"] == "WordPiece" and isinstance(longest, int) and longest > LONGEST_WORDPIECE:
+        raise wrong(
+            path, f"its max_input_chars_per_word is {longest:,}, and at most {LONGEST_WORDPIECE} are allowed"
+        )
     content.update(truncation=None, padding=None)
     if model["type"] == "BPE":
         model["dropout"] = None
@@ -81,13 +85,15 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
 
 
 def backend_from(content: dict[str, Any], path: Path) -> Backend:
-    """The `tokenizers` object that this content describes. Raises TokenizerError."""
-    with failures_told(lambda error: wrong(path, f"the tokenizers library does not accept it ({error})")):
-        backend = Backend.from_str(json.dumps(content))
-        reason = try_out(backend)
-    if reason:
+    """The `tokenizers` object that this content describes; what is not known to be safe is tried out elsewhere.
+
+    Raises TokenizerError.
+    """
+    serialized = json.dumps(content)
+    if not is_known(content) and (reason := trial(content, serialized, str(path))):
         raise wrong(path, reason)
-    return backend
+    with failures_told(lambda error: wrong(path, f"the tokenizers library does not accept it ({error})")):
+        return Backend.from_str(serialized)
 
 
 def cuts_safely(content: dict[str, Any]) -> bool:

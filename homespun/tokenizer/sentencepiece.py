@@ -20,10 +20,10 @@ from tokenizers import Tokenizer as Backend
 
 from homespun.errors import MissingExtra
 from homespun.tokenizer.json_file import LARGEST_FILE, LARGEST_VOCABULARY, check_pieces, wrong
-from homespun.tokenizer.steps import table_problem
+from homespun.tokenizer.steps import OUTER_SPACES, SPACE, SPACES, WORDS
 from homespun.tokenizer.tokenizer import Tokenizer, special
 
-SPACE = "▁"
+LONGEST_ADDITION = 1000  # bytes that a table puts in the place of a character
 MOST_SPLITS = 5 * 10**7  # squares of the pieces' lengths together: Gemma's have half as much
 UNIGRAM, BPE = 1, 2  # model types, as the file has them
 
@@ -109,6 +109,18 @@ def _converted(proto: Any, processor: Any, path: Path) -> Backend:
     return backend
 
 
+def table_problem(table: bytes) -> str:
+    """A precompiled table: four bytes with the length of a tree, the tree, and texts that end with a zero each.
+
+    For that length the library takes memory without looking at what follows.
+    """
+    size = int.from_bytes(table[:4], "little")
+    if not 0 < size <= len(table) - 4:
+        return f"says that its table has {size:,} bytes, and {len(table):,} are there"
+    longest = max(map(len, table[4 + size :].split(b"\0")))
+    return f"puts {longest:,} bytes into the text" if longest > LONGEST_ADDITION else ""
+
+
 def _unigram(proto: Any) -> models.Unigram:
     """The pieces with their scores. Those that may not come from text get one that never wins.
 
@@ -155,8 +167,8 @@ def _normalizers(spec: Any, processor: Any) -> Iterator[normalizers.Normalizer]:
             yield normalizers.Replace("\r\n", "\n\n")  # Precompiled would take the pair for one character
         yield normalizers.Precompiled(spec.precompiled_charsmap)
     if spec.remove_extra_whitespaces:
-        yield normalizers.Replace(Regex(rf"\A +|[ {SPACE}]+\z"), "")
-        yield normalizers.Replace(Regex(" {2,}"), " ")
+        yield normalizers.Replace(Regex(OUTER_SPACES), "")
+        yield normalizers.Replace(Regex(SPACES), " ")
     if spec.add_dummy_prefix:
         yield normalizers.Prepend(SPACE)
     yield normalizers.Replace(" ", SPACE)
@@ -187,7 +199,7 @@ def _pre_tokenizers(proto: Any) -> Iterator[pre_tokenizers.PreTokenizer]:
     if cuts:
         yield pre_tokenizers.Split(Regex("|".join(cuts)), "isolated")
     if SPACE in known and not any(SPACE in name.lstrip(SPACE) for name in normal + user_defined):
-        yield pre_tokenizers.Split(Regex(f"{SPACE}*[^{SPACE}]+|{SPACE}+"), "isolated")
+        yield pre_tokenizers.Split(Regex(WORDS), "isolated")
 
 
 def _escaped(text: str) -> str:

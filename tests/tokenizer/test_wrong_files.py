@@ -43,14 +43,10 @@ WRONG = {
         "it has 2 ids, but the highest is 900: most are missing",
     ),
     "a huge id": (with_model(vocab={"a": 4_000_000_000}), "its highest id is 4,000,000,000"),
-    "merges of nothing": (with_model(merges=["x y"]), "it merges 'x' with 'y', and has no token 'x'"),
+    "merges of nothing": (with_model(merges=["x y"]), "Token `x` out of vocabulary"),
     "a merge into nothing": (
         with_model(vocab={"a": 0, "b": 1}, merges=[["a", "b"]]),
-        "it merges 'a' with 'b', and has no token 'ab'",
-    ),
-    "more merges than any has": (
-        with_model(vocab={"a": 0, "aa": 1}, merges=["a a"] * 750_001),
-        "it has 750,001 merges, and at most 750,000 are read",
+        "the tokenizers library does not accept it",
     ),
     "more tokens than any has": (
         with_model(vocab={str(id): id for id in range(300_001)}),
@@ -58,13 +54,13 @@ WRONG = {
     ),
     "a model of a type that is null": (
         with_model(type=None, vocab={"a": 0, "b": 1}, merges=["a b"]),
-        "it merges 'a' with 'b', and has no token 'ab'",
+        "the tokenizers library does not accept it",
     ),
     "half a character": (with_model(vocab={"\ud800": 0}, unk_token=UNKNOWN), "the tokenizers library does not"),
     "two tokens with one id": (with_model(vocab={"a": 0, "b": 0}), "two of its tokens have the id 0: 'a' and 'b'"),
     "merges that lack their prefix": (
         with_model(vocab={"a": 0, "b": 1, "ab": 2}, merges=["a b"], continuing_subword_prefix="####"),
-        "it merges 'a' with 'b', which does not begin with '####'",
+        "the tokenizers library does not accept it",
     ),
     "words of any length": (
         with_model(type="WordPiece", unk_token="a", continuing_subword_prefix="#", max_input_chars_per_word=10**9),
@@ -99,65 +95,62 @@ def in_sequence(part: str, name: str, *steps: dict[str, Any]) -> bytes:
 
 DOUBLED = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
 BETWEEN = {"type": "Replace", "pattern": {"Regex": "(?=.)"}, "content": "b"}
-REPEATED = {"type": "Replace", "pattern": {"Regex": "a**"}, "content": "a"}
+REPEATED = {"type": "Replace", "pattern": {"Regex": "(a*)*[bx]"}, "content": "a"}
 MARK = {"SpecialToken": {"id": "[X]", "type_id": 0}}
 
 WRONG |= {
     "an expression that never ends": (
         with_expression("(a*)*[bx]"),
-        'in its "pre_tokenizer", Split has a regular expression that may take for ever: a repeat within a repeat',
+        "the tokenizers library fails when it is used (Onig: Regex search error: retry-limit-in-match over)",
     ),
-    "an expression of the third power": (with_expression(r"-*-*[xy]"), "characters it takes 0."),
-    "an expression of a hundred thousand tables": (
-        with_expression(r"\p{L}" * 20_000),
-        "it has 20,000 classes of characters",
-    ),
+    "an expression of the third power": (with_expression(r"-*-*[xy]"), "it may take for ever: "),
     "an expression deep in a sequence": (
         in_sequence("normalizer", "normalizers", {"type": "Sequence", "normalizers": [REPEATED]}),
-        'in its "normalizer", Replace has a regular expression that may take for ever: a repeat of a repeat',
+        "the tokenizers library fails when it is used",
+    ),
+    "an expression that tokens are written with": (
+        json.dumps({
+            "model": {"type": "BPE", "vocab": {"a": 0, "ab": 1, "b": 2, "c": 3, "d": 4}, "merges": ["a b"]},
+            "decoder": {"type": "Sequence", "decoders": [
+                {"type": "Fuse"}, {"type": "Replace", "pattern": {"Regex": "(a*)*[bc]d"}, "content": "a"},
+            ]},
+        }).encode(),
+        "the tokenizers library fails when it is used (Onig: Regex search error: retry-limit-in-match over)",
     ),
     "a text that grows a billionfold": (
         in_sequence("normalizer", "normalizers", *[DOUBLED] * 30),
-        'its "normalizer" makes a text 1,073,741,824 times as long',
+        "it takes more than 2 GB of memory",
     ),
     "a text that grows between its letters": (
         in_sequence("normalizer", "normalizers", BETWEEN, {"type": "Lowercase"}),
-        'in its "normalizer", Replace replaces nothing by something, and at that the library loses count',
-    ),
-    "a text that grows out of nothing": (
-        with_step("normalizer", type="Replace", pattern={"String": ""}, content="a"),
-        'in its "normalizer", Replace replaces nothing by something',
+        "the tokenizers library fails when it is used",
     ),
     "a table that is missing": (
         with_step("normalizer", type="Precompiled"),
-        "Precompiled says that its table has 0 bytes, and 0 are there",
+        "missing field `precompiled_charsmap`",
     ),
     "a megabyte before every text": (
         with_step("normalizer", type="Prepend", prepend="x" * 10**6),
-        'in its "normalizer", Prepend puts 1,000,000 characters into the text',
-    ),
-    "a thousand steps": (
-        in_sequence("normalizer", "normalizers", *[{"type": "NFC"}] * 1000),
-        'its "normalizer" has 1001 steps',
+        "it makes a text 6,987 times as long",
     ),
     "pieces of no length": (
         with_step("pre_tokenizer", type="FixedLength", length=0),
-        'in its "pre_tokenizer", FixedLength has length = 0',
+        "the tokenizers library fails when it is used",
     ),
     "a table that says it has gigabytes": (
         with_step("normalizer", type="Precompiled", precompiled_charsmap="/////wAAAAA="),
-        "Precompiled says that its table has 4,294,967,295 bytes, and 8 are there",
+        "it takes more than 2 GB of memory",
     ),
     "a table with a megabyte for a letter": (
         with_step(
             "normalizer", type="Precompiled",
             precompiled_charsmap=base64.b64encode(b"\x04\0\0\0" + b"\0" * 4 + b"x" * 10**6 + b"\0").decode(),
         ),
-        'in its "normalizer", Precompiled puts 1,000,000 bytes into the text',
+        "the tokenizers library fails when it is used",
     ),
     "a mark that is not described": (
         with_step("post_processor", type="TemplateProcessing", single=[MARK], pair=[], special_tokens={}),
-        "TemplateProcessing speaks of a mark '[X]' that it does not describe",
+        "the tokenizers library fails when it is used",
     ),
     "a mark with an id that there is not": (
         with_step(
@@ -168,14 +161,14 @@ WRONG |= {
     ),
     "a mark in a template that goes by another name": (
         with_step("post_processor", type="Roberta", single=[MARK], pair=[], special_tokens={}),
-        "Roberta speaks of a mark '[X]' that it does not describe",
+        "the tokenizers library fails when it is used",
     ),
     "a mark that is written as a list": (
         with_step(
             "post_processor", type="TemplateProcessing", single=[{"SpecialToken": ["[X]", 0]}], pair=[],
             special_tokens={},
         ),
-        "TemplateProcessing has a template with a part that is neither a mark nor a text",
+        "the tokenizers library fails when it is used",
     ),
     "a second text where there is one": (
         with_step(
@@ -183,26 +176,37 @@ WRONG |= {
             pair=[{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
             special_tokens={},
         ),
-        "TemplateProcessing speaks of a text 'B' where there is only A",
+        "the tokenizers library fails when it is used",
     ),
     "a token that is made shorter than nothing": (
         in_sequence("decoder", "decoders", {"type": "Strip", "content": "a", "start": 0, "stop": 2}),
-        'in its "decoder", Strip has stop = 2',
+        "the tokenizers library fails when it is used",
     ),
     "a step without its names": (
         in_sequence("decoder", "decoders", ["a", 0, 2]),
-        'in its "decoder", a step is not an object',
-    ),
-    "a table under another name": (
-        with_step("normalizer", type="NFC", precompiled_charsmap="/////wAAAAA="),
-        "NFC says that its table has 4,294,967,295 bytes, and 8 are there",
+        "the tokenizers library fails when it is used",
     ),
     "a million lists": (b"[" + b"[]," * 2_000_000 + b"[]]", "it holds more values than any tokenizer has"),
 }  # fmt: skip
 
 
+# Odd, and of no harm: what they may do at worst, they do to one text.
+HARMLESS = {
+    "a million merges": with_model(vocab={"a": 0, "aa": 1}, merges=["a a"] * 750_001),
+    "an expression of a hundred thousand tables": with_expression(r"\p{L}" * 20_000),
+    "a text that grows out of nothing": with_step(
+        "normalizer", type="Replace", pattern={"String": ""}, content="a"
+    ),
+    "a thousand steps": in_sequence("normalizer", "normalizers", *[{"type": "NFC"}] * 1000),
+    "a table under another name": with_step("normalizer", type="NFC", precompiled_charsmap="/////wAAAAA="),
+}
+
+
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_file_is_told_in_words(case: str, tmp_path: Path) -> None:
+def test_a_wrong_file_is_reported_in_words_and_leaves_no_trace_on_the_terminal(
+    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The library writes a trace before it raises, where an assertion of its own fails."""
     content, reason = WRONG[case]
     path = tmp_path / "tokenizer.json"
     path.write_bytes(content)
@@ -212,17 +216,15 @@ def test_a_wrong_file_is_told_in_words(case: str, tmp_path: Path) -> None:
     assert reason in error.value.what
     assert len(error.value.what) < 700 + len(str(path))
     assert error.value.todo == "Get it anew from where it came from, or let homespun make one: --tokenizer bpe"
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_file_leaves_no_trace_on_the_terminal(
-    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The library writes one before it raises, where an assertion of its own fails: that is to be foreseen."""
-    (tmp_path / "tokenizer.json").write_bytes(WRONG[case][0])
-    with pytest.raises(TokenizerError):
-        load(tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_an_odd_file_that_does_no_harm_is_used(case: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(HARMLESS[case])
+    tokenizer = load(tmp_path)
+    assert tokenizer.encode("a" * 2000)
+    assert tokenizer.decode([0])
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from homespun.tokenizer.json_file import (
     cuts_safely,
     wrong,
 )
-from homespun.tokenizer.steps import what_is_wrong
+from homespun.tokenizer.steps import BYTES, DIGITS, LLAMA_3, NFC, QWEN_2, opening_template, split
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.unknown import UNKNOWN
 
@@ -44,18 +44,10 @@ KINDS = range(1, 7)
 # What homespun writes where the end of text is no such thing, because there is none and llama.cpp wants one.
 STAND_IN = "homespun.end_of_text_is_a_stand_in"
 
-BYTES: dict[str, Any] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-DIGITS = {"type": "Digits", "individual_digits": True}
-CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-LLAMA_3 = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-QWEN_2 = LLAMA_3.replace(r"\p{N}{1,3}", r"\p{N}")
-NFC = {"type": "NFC"}
-
 
 def words(pattern: str) -> list[dict[str, Any]]:
     """Cuts where the pattern says, and then writes the bytes of each word."""
-    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    return [split, {**BYTES, "use_regex": False}]
+    return [split(pattern), {**BYTES, "use_regex": False}]
 
 
 # The name of a way to cut -> the steps in tokenizer.json, the normalizer, and whether a word that is a token
@@ -89,9 +81,6 @@ def byte_level(file: GGUFFile) -> Tokenizer:
         return CharTokenizer(found[0], special_tokens=found[1], end_of_text=end, settings=kept)
     if (special_tokens := special_tokens_of(content)) is not None:
         return ByteTokenizer(special_tokens=special_tokens, end_of_text=end, settings=kept)
-    reason = what_is_wrong(content)
-    if reason:
-        raise wrong(file.path, reason)
     backend = backend_from(content, file.path)
     tokenizer = Tokenizer(backend, "file", end_of_text=end, settings=settings, may_be_cut=cuts_safely(content))
     _ = tokenizer.opening  # says now what would be wrong with it later
@@ -207,13 +196,7 @@ def opening_mark(file: GGUFFile, tokens: list[str]) -> dict[str, Any] | None:
     first = token_with_role(file, "bos", tokens)
     if first is None or file.settings.get("tokenizer.ggml.add_bos_token", usual) is not True:
         return None
-    mark, text = {"SpecialToken": {"id": first, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
-    return {
-        "type": "TemplateProcessing",
-        "single": [mark, text],
-        "pair": [mark, text, mark, {"Sequence": {"id": "B", "type_id": 0}}],
-        "special_tokens": {first: {"id": first, "ids": [tokens.index(first)], "tokens": [first]}},
-    }
+    return opening_template(first, tokens.index(first))
 
 
 def token_with_role(file: GGUFFile, role: str, tokens: list[str]) -> str | None:
