@@ -17,8 +17,10 @@ from typing import Any
 import psutil
 
 from benchmarks.pairs import ROOT
+from benchmarks.rounds import Failed, check_loss
 
 MOST_WARM_UPS = 4
+INTERRUPTED = 130  # what `homespun` ends with after Ctrl-C
 FIRST_STEP = "the first step is done"  # what `watched` says
 
 # The smallest run that does everything; for --smoke.
@@ -44,7 +46,7 @@ class Finished:
 
 
 def train(arguments: Sequence[str], *, out: Path, environment: Mapping[str, str]) -> Finished:
-    """Runs `homespun train ARGUMENTS --json` to its end. RuntimeError where it fails."""
+    """Runs `homespun train ARGUMENTS --json` to its end. Failed where it fails, or where its loss is no number."""
     command = [sys.executable, "-m", "homespun", "train", *arguments, "--out", str(out), "--json"]
     log = out.with_suffix(".log")
     with log.open("w") as errors:
@@ -59,12 +61,12 @@ def train(arguments: Sequence[str], *, out: Path, environment: Mapping[str, str]
         seconds = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise failed(command, process.returncode, log.read_text())
+        raise failed(process.returncode, log.read_text())
     kilobytes = usage.ru_maxrss if sys.platform != "darwin" else usage.ru_maxrss / 1024
     lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return Finished(
-        json.loads(answer.splitlines()[-1]), [json.loads(line) for line in lines], seconds, int(kilobytes * 1024)
-    )
+    told = json.loads(answer.splitlines()[-1])
+    check_loss(told["val_loss"], "homespun train")
+    return Finished(told, [json.loads(line) for line in lines], seconds, int(kilobytes * 1024))
 
 
 def seconds_to_first_step(
@@ -72,6 +74,8 @@ def seconds_to_first_step(
 ) -> float:
     """From the start of the process until the first update of the weights is done; then it is interrupted.
 
+    Failed where it does not come to that, or does not end as one that is interrupted does: what it leaves for the
+    next one may be half of it.
     go_on: seconds that it is left to train after that, so that what compiles in the background comes to its end.
     """
     command = [sys.executable, "-m", "benchmarks.watched", "train", *arguments, "--out", str(out), "--json"]
@@ -86,8 +90,8 @@ def seconds_to_first_step(
                 seconds = time.monotonic() - began
                 time.sleep(go_on)
                 process.send_signal(signal.SIGINT)
-    if seconds is None:
-        raise failed(command, process.returncode, said)
+    if seconds is None or process.returncode not in (0, INTERRUPTED):
+        raise failed(process.returncode, said)
     return seconds
 
 
@@ -118,8 +122,8 @@ def wait_for_steps_compiled_beside(environment: Mapping[str, str]) -> None:
                 process.wait()
 
 
-def failed(command: Sequence[str], code: int | None, said: str) -> RuntimeError:
-    return RuntimeError(f"{' '.join(command)}\nended with {code}:\n{said[-2000:]}")
+def failed(code: int | None, said: str) -> Failed:
+    return Failed(f"homespun train ended with {code}", said[-2000:])
 
 
 def environment(folder: Path, cache: str = "warm") -> dict[str, str]:

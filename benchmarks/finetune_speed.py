@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.pairs import Benchmark, Outcome, Row, Work, alternate, ratios
+from benchmarks.rounds import attempt, check_loss, check_same
 from benchmarks.sides import environment
 from benchmarks.worker import Worker
 
@@ -28,13 +29,15 @@ class Tuner(Worker):
         command = [sys.executable, "-m", "benchmarks.tune", side, str(model)]
         for name in ("rank", "rows", "length"):
             command += [f"--{name}", str(getattr(options, name))]
-        super().__init__(command, env=environment(side, folder))
+        super().__init__(command, side, env=environment(side, folder))
         self.tokens = options.rows * options.length
         self.facts = self.answer()
 
     def rate(self, steps: int) -> float:
-        """Tokens a second over so many steps."""
-        return steps * self.tokens / float(self.ask(f"steps {steps}")["seconds"])
+        """Tokens a second over so many steps. Raises Failed where the loss is no number any more."""
+        found = self.ask(f"steps {steps}")
+        check_loss(found["loss"], self.side)
+        return steps * self.tokens / float(found["seconds"])
 
 
 def measure(work: Work) -> Outcome:
@@ -47,9 +50,11 @@ def measure(work: Work) -> Outcome:
         Tuner("ours", model, work.options, work.folder) as ours,
         Tuner("plain", model, work.options, work.folder) as plain,
     ):
+        for fact in ("trainable", "threads"):
+            check_same(fact, ours=ours.facts[fact], plain=plain.facts[fact])
         steps = 1 if work.smoke else STEPS
         for side in (ours, plain):
-            side.rate(1 if work.smoke else WARM_UP)
+            attempt(side.rate, 1 if work.smoke else WARM_UP)
         our_rates, their_rates = alternate(work.rounds, lambda: ours.rate(steps), lambda: plain.rate(steps))
     options = work.options
     return Outcome(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def run_one(options: argparse.Namespace) -> None:
         dataset = prepare(read(options.run), run.tokenizer)
         counted = ladder(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
     assert run.result is not None
+    if run.result.steps != steps or not math.isfinite(run.result.val_loss):
+        raise SystemExit(f"Not added: {run.result.steps} steps of {steps}, loss {run.result.val_loss}.")
     name = options.run if options.tokenizer == "auto" else f"{options.run} {options.tokenizer}"
     line = {
         "text": Path(name).name,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.pairs import Benchmark, Outcome, Row, Work, alternate, ratios
+from benchmarks.rounds import Value, attempt, check_tokens, reached
 from homespun.generation.engine import Engine
 from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
@@ -40,7 +41,7 @@ def measure(work: Work) -> Outcome:
         lambda: their_first(theirs),
     )
     for side in sides:
-        side()  # the first time anything is done it takes longer
+        attempt(side)  # the first time anything is done it takes longer
     one, plain, many, first, plain_first = alternate(work.rounds, *sides)
     way = type(getattr(engine.reader, "step", None)).__name__
     return Outcome(
@@ -98,7 +99,9 @@ def ours_rate(engine: Engine, streams: int, written: int) -> float:
     ]
     began = time.perf_counter()
     texts = [list(stream) for stream in [engine.submit(request) for request in requests]]
-    return sum(map(len, texts)) / (time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    check_tokens("ours", sum(map(len, texts)), streams * written)
+    return streams * written / seconds
 
 
 def their_rate(model: Any, written: int) -> float:
@@ -108,7 +111,7 @@ def their_rate(model: Any, written: int) -> float:
 def their_seconds(model: Any, ids: torch.Tensor, written: int) -> float:
     """How long `transformers` takes to write so many tokens behind each row of ids, all as one batch."""
     began = time.perf_counter()
-    model.generate(
+    found = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
         min_new_tokens=written,
@@ -118,7 +121,9 @@ def their_seconds(model: Any, ids: torch.Tensor, written: int) -> float:
         top_k=0,
         pad_token_id=0,
     )
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    check_tokens("transformers", found.numel() - ids.numel(), len(ids) * written)
+    return seconds
 
 
 def ours_first(engine: Engine) -> float:
@@ -139,8 +144,8 @@ def their_first(model: Any) -> float:
     return time.perf_counter() - began
 
 
-def thousandths(seconds: list[float]) -> list[float]:
-    return [round(1000 * value, 2) for value in seconds]
+def thousandths(seconds: list[Value]) -> list[float]:
+    return [round(1000 * value, 2) for value in reached(seconds)]
 
 
 BENCHMARK = Benchmark(

@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.generation import in_transformers, model_to_write, prompt, their_seconds
 from benchmarks.pairs import Benchmark, Outcome, Work, alternate
+from benchmarks.rounds import Failed, NotReached, Value, attempt, check_tokens, joined, reached
 from homespun.generation.engine import Engine
 from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
@@ -19,6 +20,9 @@ TEXTS = (1, 2, 4, 8, 16, 32)
 CONTEXTS = (64, 128, 256, 512, 1024)
 WRITTEN = 24  # tokens a text, behind the first one: that one is not counted, nor is reading the prompt
 PICTURE = "generation-chart.png"
+
+Point = dict[str, Any]  # texts, context, and the rates of ours and transformers; or why they were not reached
+
 # From pale to dark, the more texts.
 COLOURS = ("#fdba74", "#fb923c", "#f97316", "#ea580c", "#c2410c", "#7c2d12")
 
@@ -32,7 +36,8 @@ def measure(work: Work) -> Outcome:
     model = model_to_write(work, context_length=max(contexts))
     theirs = in_transformers(model, work.folder)
     engine = Engine(model, weights=work.options.weights, streams=max(texts), wait=True)
-    ours_rate(engine, 1, contexts[0]), their_rate(theirs, 1, contexts[0])  # the first time takes longer
+    for rate, side in ((ours_rate, engine), (their_rate, theirs)):
+        attempt(rate, side, 1, contexts[0])  # the first time takes longer
     points = []
     for context in contexts:
         for count in texts:
@@ -40,14 +45,8 @@ def measure(work: Work) -> Outcome:
                 lambda count=count, context=context: ours_rate(engine, count, context),
                 lambda count=count, context=context: their_rate(theirs, count, context),
             )
-            ours, plain = (max(rates) for rates in alternate(work.rounds, *sides))  # noise only slows down
-            point = {"texts": count, "context": context, "ours": round(ours, 1), "transformers": round(plain, 1)}
-            print(
-                f"{count} texts, {context} tokens: ours {ours:,.0f}, transformers {plain:,.0f} a second",
-                flush=True,
-            )
-            points.append(point)
-    draw(points, work.pictures / PICTURE)
+            points.append(point_of(count, context, *alternate(work.rounds, *sides)))
+    draw([point for point in points if "not_reached" not in point], work.pictures / PICTURE)
     return Outcome(
         values={},
         unit="tokens/s",
@@ -59,6 +58,18 @@ def measure(work: Work) -> Outcome:
         ],
         details={"points": points},
     )
+
+
+def point_of(texts: int, context: int, ours: list[Value], theirs: list[Value]) -> Point:
+    """Printed as it is known. The best of the rounds: noise only slows down."""
+    where: Point = {"texts": texts, "context": context}
+    missing = [one for one in (*ours, *theirs) if isinstance(one, NotReached)]
+    if missing:
+        print(f"{texts} texts, {context} tokens: not reached: {joined(missing)}", flush=True)
+        return {**where, "not_reached": joined(missing)}
+    best, plain = max(reached(ours)), max(reached(theirs))
+    print(f"{texts} texts, {context} tokens: ours {best:,.0f}, transformers {plain:,.0f} a second", flush=True)
+    return {**where, "ours": round(best, 1), "transformers": round(plain, 1)}
 
 
 def ours_rate(engine: Engine, texts: int, context: int) -> float:
@@ -76,7 +87,9 @@ def ours_rate(engine: Engine, texts: int, context: int) -> float:
     while engine.busy():
         engine.step()
     seconds = time.perf_counter() - began
-    return (sum(len(stream.writing.tokens) for stream in streams) - before) / seconds
+    written = sum(len(stream.writing.tokens) for stream in streams)
+    check_tokens("ours", written, texts * (WRITTEN + 1))
+    return (written - before) / seconds
 
 
 def their_rate(model: Any, texts: int, context: int) -> float:
@@ -84,11 +97,13 @@ def their_rate(model: Any, texts: int, context: int) -> float:
     length = context - WRITTEN - 1
     ids = torch.tensor([prompt(length, seed) for seed in range(texts)])
     first, whole = (their_seconds(model, ids, count) for count in (1, WRITTEN + 1))
+    if whole <= first:
+        raise Failed(f"transformers took longer for the first token than for {WRITTEN + 1}")
     return texts * WRITTEN / (whole - first)
 
 
-def draw(points: list[dict[str, float]], path: Path) -> None:
-    """A line for each number of texts, ours and, dashed, transformers'."""
+def draw(points: list[Point], path: Path) -> None:
+    """A line for each number of texts, ours and, dashed, transformers', without what was not reached."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -126,12 +141,12 @@ def section(result: dict[str, Any]) -> str:
     found = {(point["texts"], point["context"]): point for point in points}
     rows = []
     for count in sorted({point["texts"] for point in points}):
-        cells = [found[count, context] for context in contexts]
-        rows.append(
-            f"| {count} | "
-            + " | ".join(f"{cell['ours']:,.0f} ({cell['ours'] / cell['transformers']:.1f})" for cell in cells)
-            + " |"
-        )
+        rows.append(f"| {count} | " + " | ".join(cell(found[count, context]) for context in contexts) + " |")
+    missing = [
+        f"- {point['texts']} texts, {point['context']:,} tokens: {point['not_reached']}"
+        for point in points
+        if "not_reached" in point
+    ]
     return "\n".join(
         [
             "## Tokens a second, over texts and context",
@@ -143,9 +158,20 @@ def section(result: dict[str, Any]) -> str:
             "|---|" + "---|" * len(contexts),
             *rows,
             "",
+            *([*missing, ""] if missing else []),
             f"![Tokens a second over the tokens before, a line for each number of texts](pictures/{PICTURE})",
         ]
     )
+
+
+def cell(point: Point) -> str:
+    """
+    >>> cell({"ours": 1240.2, "transformers": 230.7}), cell({"not_reached": "ours wrote 24 tokens of 25"})
+    ('1,240 (5.4)', 'not reached')
+    """
+    if "not_reached" in point:
+        return "not reached"
+    return f"{point['ours']:,.0f} ({point['ours'] / point['transformers']:.1f})"
 
 
 BENCHMARK = Benchmark(

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.generation import ALPHABET, WRITTEN, model_to_write, prompt
 from benchmarks.pairs import Benchmark, Outcome, Row, Work, alternate, ratios
+from benchmarks.rounds import Value, attempt, check_tokens
 from benchmarks.worker import Worker
 from homespun.generation.engine import Engine
 from homespun.generation.request import Request
@@ -36,8 +37,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(work: Work) -> Outcome:
     if importlib.util.find_spec("xllamacpp") is None:
         sys.exit("This measures llama.cpp too, and needs its bindings:  pip install xllamacpp")
-    values: dict[str, list[float]] = {}
-    sides: dict[str, list[float]] = {}
+    values: dict[str, list[Value]] = {}
+    sides: dict[str, list[Value]] = {}
     if work.options.only != "smollm2":
         model, files = small_model(work)
         for weights, quantize in PAIRS:
@@ -84,12 +85,12 @@ def small_model(work: Work) -> tuple[GPT, dict[str, Path]]:
 
 def in_turn(
     work: Work, engine: Engine, file: Path, ids: list[int], written: int
-) -> tuple[list[float], list[float]]:
+) -> tuple[list[Value], list[Value]]:
     """Tokens a second of both, in turn."""
     with LlamaCpp(file, len(ids) + written) as theirs:
         sides = (lambda: ours_rate(engine, ids, written), lambda: theirs.rate(ids, written))
         for side in sides:
-            side()  # the first time anything is done it takes longer
+            attempt(side)  # the first time anything is done it takes longer
         ours, rates = alternate(work.rounds, *sides)
     return ours, rates
 
@@ -97,8 +98,9 @@ def in_turn(
 def ours_rate(engine: Engine, ids: list[int], written: int) -> float:
     began = time.perf_counter()
     tokens = list(engine.submit(Request(ids, max_tokens=written, sampling=Sampling(temperature=0))))
-    assert len(tokens) == written, f"{len(tokens)} tokens were written, and {written} were asked for"
-    return written / (time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    check_tokens("ours", len(tokens), written)
+    return written / seconds
 
 
 class LlamaCpp(Worker):
@@ -108,11 +110,13 @@ class LlamaCpp(Worker):
 
     def __init__(self, file: Path, tokens: int) -> None:
         command = [sys.executable, "-m", "benchmarks.generation_llama", "serve", str(file), str(tokens)]
-        super().__init__(command, chatty=False)
+        super().__init__(command, "llama.cpp", chatty=False)
 
     def rate(self, ids: list[int], written: int) -> float:
         """Tokens a second, from the request to the last token."""
-        return written / float(self.ask(json.dumps({"ids": ids, "written": written}))["seconds"])
+        found = self.ask(json.dumps({"ids": ids, "written": written}))
+        check_tokens("llama.cpp", found["written"], written)
+        return written / float(found["seconds"])
 
 
 def serve(file: str, tokens: str) -> None:
@@ -138,8 +142,7 @@ def serve(file: str, tokens: str) -> None:
         began = time.perf_counter()
         answer = post(server.listening_address + "/completion", body)
         seconds = time.perf_counter() - began
-        assert answer["tokens_predicted"] == asked["written"], answer
-        print(json.dumps({"seconds": seconds}), flush=True)
+        print(json.dumps({"seconds": seconds, "written": answer["tokens_predicted"]}), flush=True)
     os._exit(0)
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import homespun
 from benchmarks.pairs import Benchmark, Outcome, Row, Work
+from benchmarks.rounds import Failed
 from homespun.api.language_model import LanguageModel
 from homespun.generation.engine import Engine
 from homespun.generation.pages import pages_for
@@ -36,7 +37,10 @@ def measure(work: Work) -> Outcome:
         model = homespun.train(str(text), steps=2, context=16, out=work.folder / "run", settings=TINY)
     else:
         model = homespun.train("shakespeare", minutes=2, out=work.folder / "run")
-    windows = 2 if work.smoke else WINDOWS
+    there_are = (model.dataset().val.tokens - 1) // model.model.config.context_length
+    windows = min(2 if work.smoke else WINDOWS, there_are)
+    if not windows:
+        raise Failed("the validation split is shorter than the model's context")
     losses = {kind: [loss_of(model, kind, windows)] for kind in KINDS}
     before = losses["float32"][0]
     return Outcome(
@@ -54,7 +58,6 @@ def loss_of(model: LanguageModel, kind: str, windows: int) -> float:
     assert isinstance(engine.reader, KeptPages)
     length, split = model.model.config.context_length, model.dataset().val
     total = 0.0
-    windows = min(windows, (split.tokens - 1) // length)
     for number in range(windows):
         ids = torch.as_tensor(split.ids[number * length : (number + 1) * length + 1].astype("int64"))
         rows = Rows()

@@ -11,16 +11,20 @@ from pathlib import Path
 import torch
 
 from benchmarks.generation import ALPHABET
-from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work
+from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work, alternate
+from benchmarks.rounds import Failed, attempt
 
 
 def measure(work: Work) -> Outcome:
     folder = small_model(work.folder / "model")
     environment = {**os.environ, "HOMESPUN_CACHE": str(work.folder / "cache")}
-    seconds_to_first_character(folder, environment)  # leaves what later ones find: compiled files
+    attempt(seconds_to_first_character, folder, environment)  # leaves what later ones find: compiled files
     time.sleep(0 if work.smoke else 10)
-    seconds = [seconds_to_first_character(folder, environment) for _ in range(work.rounds)]
-    imports = [seconds_to_import_torch(environment) for _ in range(work.rounds)]
+    seconds, imports = alternate(
+        work.rounds,
+        lambda: seconds_to_first_character(folder, environment),
+        lambda: seconds_to_import_torch(environment),
+    )
     return Outcome(
         values={"start": seconds},
         sides={"homespun generate": seconds, "python -c 'import torch'": imports},
@@ -48,18 +52,23 @@ def seconds_to_first_character(folder: Path, environment: dict[str, str]) -> flo
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=ROOT) as process:
         assert process.stdout is not None
-        process.stdout.read(1)
+        first = process.stdout.read(1)
         seconds = time.perf_counter() - began
         process.stdout.read()
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+        raise Failed(f"homespun generate ended with {process.returncode}")
+    if not first:
+        raise Failed("homespun generate wrote nothing")
     return seconds
 
 
 def seconds_to_import_torch(environment: dict[str, str]) -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import torch"], check=True, env=environment)
-    return time.perf_counter() - began
+    code = subprocess.run([sys.executable, "-c", "import torch"], env=environment).returncode
+    seconds = time.perf_counter() - began
+    if code:
+        raise Failed(f"import torch ended with {code}")
+    return seconds
 
 
 BENCHMARK = Benchmark(

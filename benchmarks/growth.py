@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pairs import Benchmark, Outcome, Work, alternate
-from benchmarks.preparing import encoded, trained
+from benchmarks.pairs import Benchmark, Outcome, Work
+from benchmarks.preparing import check_ids, encoded, trained
 from benchmarks.preparing_text import write_text
+from benchmarks.rounds import NotReached, Value, attempt, each, joined, reached
 from benchmarks.sides import AS_IT_IS, QUICK, TINY, Shape, measured_pair
 
 PICTURE = "growth.png"
+
+Point = dict[str, Any]  # x, and the seconds of ours and plain; or only why it was not reached
 
 
 @dataclass(frozen=True)
@@ -37,31 +40,30 @@ TEXT_AXIS = Axis("text", (1, 2, 4, 8, 16, 32), "MB of text", plain="tokenizers")
 
 def measure(work: Work) -> Outcome:
     """Seconds of a step, or of preparing a text, at every size, on both sides in turn."""
-    points: dict[str, list[dict[str, float]]] = {}
+    points: dict[str, list[Point]] = {}
     for axis in STEP_AXES[:1] if work.smoke else STEP_AXES:
         sizes: Sequence[float] = (8, 16) if work.smoke else axis.sizes
         points[axis.name] = [step_point(work, axis.name, int(size)) for size in sizes]
     points["text"] = text_points(work, (0.01, 0.02) if work.smoke else TEXT_AXIS.sizes)
     draw(points, work.pictures / PICTURE)
     exponents = {
-        name: {side: round(exponent(found, side), 2) for side in ("ours", "plain")}
-        for name, found in points.items()
+        name: {side: exponent(found, side) for side in ("ours", "plain")} for name, found in points.items()
     }
     return Outcome(values={}, unit="s", details={"points": points, "exponents": exponents})
 
 
-def step_point(work: Work, name: str, size: int) -> dict[str, float]:
+def step_point(work: Work, name: str, size: int) -> Point:
     shape = (TINY if work.smoke else Shape()).with_(**{name: size})
     blocks, steps, conditions = (1, 1, QUICK) if work.smoke else (4, 3, AS_IT_IS)
     pairs = [
-        measured_pair(shape, work.folder, blocks=blocks, steps=steps, conditions=conditions)
+        attempt(measured_pair, shape, work.folder, blocks=blocks, steps=steps, conditions=conditions)
         for _ in range(work.rounds)
     ]
-    x = pairs[0].facts["parameters"] if name == "width" else size
-    return say(name, x, [pair.ours for pair in pairs], [pair.plain for pair in pairs])
+    x = reached(pairs)[0].facts["parameters"] if name == "width" and reached(pairs) else size
+    return say(name, size, x, each(pairs, lambda pair: pair.ours), each(pairs, lambda pair: pair.plain))
 
 
-def text_points(work: Work, megabytes: Sequence[float]) -> list[dict[str, float]]:
+def text_points(work: Work, megabytes: Sequence[float]) -> list[Point]:
     """One tokenizer for all lengths, trained on the longest text."""
     longest = work.folder / "longest.txt"
     write_text(longest, max(megabytes), smoke=work.smoke)
@@ -71,34 +73,47 @@ def text_points(work: Work, megabytes: Sequence[float]) -> list[dict[str, float]
         text = work.folder / f"{size}.txt"
         write_text(text, size, smoke=work.smoke)
 
-        def seconds(side: str, text: Path = text) -> Callable[[], float]:
-            return lambda: float(encoded(side, text, tokenizer, work.folder, 1)["seconds"])
+        def seconds(text: Path = text) -> tuple[float, float]:
+            ours, theirs = (encoded(side, text, tokenizer, work.folder, 1) for side in ("ours", "tokenizers"))
+            check_ids("tokenizers", theirs, ours)
+            return float(ours["seconds"]), float(theirs["seconds"])
 
-        found.append(say("text", size, *alternate(work.rounds, seconds("ours"), seconds("tokenizers"))))
+        rounds = [attempt(seconds) for _ in range(work.rounds)]
+        found.append(
+            say("text", size, size, each(rounds, lambda pair: pair[0]), each(rounds, lambda pair: pair[1]))
+        )
     return found
 
 
-def say(name: str, x: float, ours: list[float], plain: list[float]) -> dict[str, float]:
+def say(name: str, size: float, x: float, ours: list[Value], plain: list[Value]) -> Point:
     """A point, printed as it is known: the whole takes a while. The best of the rounds: noise only adds."""
-    point = {"x": x, "ours": float(f"{min(ours):.4g}"), "plain": float(f"{min(plain):.4g}")}
+    missing = [one for one in (*ours, *plain) if isinstance(one, NotReached)]
+    if missing:
+        why = f"{name} {size:,.6g} was not reached: {joined(missing)}"
+        print(why, flush=True)
+        return {"not_reached": why}
+    point = {"x": x, "ours": float(f"{min(reached(ours)):.4g}"), "plain": float(f"{min(reached(plain)):.4g}")}
     print(f"{name} {x:,.6g}: ours {point['ours']:.4g} s, plain {point['plain']:.4g} s", flush=True)
     return point
 
 
-def exponent(points: Sequence[dict[str, float]], side: str) -> float:
-    """The p of cost ~ x^p: the slope in the log-log picture, by least squares.
+def exponent(points: Sequence[Point], side: str) -> float | None:
+    """The p of cost ~ x^p: the slope in the log-log picture, by least squares. None where a point is missing.
 
-    >>> round(exponent([{"x": 1, "ours": 3}, {"x": 2, "ours": 12}, {"x": 4, "ours": 48}], "ours"), 6)
+    >>> exponent([{"x": 1, "ours": 3}, {"x": 2, "ours": 12}, {"x": 4, "ours": 48}], "ours")
     2.0
     """
+    if any("not_reached" in point for point in points):
+        return None
     x = [math.log(point["x"]) for point in points]
     y = [math.log(point[side]) for point in points]
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
+    together = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return round(together / sum((a - mean_x) ** 2 for a in x), 2)
 
 
-def draw(points: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """A panel for each axis, both sides in it."""
+def draw(points: dict[str, list[Point]], path: Path) -> None:
+    """A panel for each axis, both sides in it, without the points that were not reached."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -109,10 +124,12 @@ def draw(points: dict[str, list[dict[str, float]]], path: Path) -> None:
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False).flat  # goes on where it was left
     for axis, panel in zip(axes, panels, strict=False):
-        x = [point["x"] for point in points[axis.name]]
+        known = [point for point in points[axis.name] if "not_reached" not in point]
+        x = [point["x"] for point in known]
         for side, colour, label in (("plain", "#9aa5b1", axis.plain), ("ours", "#c2410c", "homespun")):
-            y = [point[side] for point in points[axis.name]]
-            panel.loglog(x, y, color=colour, marker="o", markersize=3.5, label=label)
+            panel.loglog(
+                x, [point[side] for point in known], color=colour, marker="o", markersize=3.5, label=label
+            )
         panel.set_xticks(x, [short(size) for size in x])
         panel.set_xticks([], minor=True)
         panel.set_xlabel(axis.label)
@@ -139,8 +156,12 @@ def short(size: float) -> str:
 def section(result: dict[str, Any]) -> str:
     """The exponents as a table, and the picture."""
     labels = {axis.name: axis.label for axis in (*STEP_AXES, TEXT_AXIS)}
-    rows = []
+    rows, missing = [], []
     for name, points in result["details"]["points"].items():
+        if not_reached := [f"- {point['not_reached']}" for point in points if "not_reached" in point]:
+            missing += not_reached
+            rows.append(f"| {labels[name]} | not reached | | | |")
+            continue
         slopes = result["details"]["exponents"][name]
         x, seconds = ([point[name] for point in (points[0], points[-1])] for name in ("x", "ours"))
         rows.append(
@@ -159,6 +180,7 @@ def section(result: dict[str, Any]) -> str:
             "|---|---|---|---|---|",
             *rows,
             "",
+            *([*missing, ""] if missing else []),
             f"![Seconds over size, both axes logarithmic](pictures/{PICTURE})",
         ]
     )

@@ -16,6 +16,7 @@ from benchmarks.commands import (
 )
 from benchmarks.pairs import Benchmark, Outcome, Row, Work
 from benchmarks.plan_against_outcome import FORETOLD
+from benchmarks.rounds import NotReached, Value, attempt, largest
 
 COMPILES_FOR = 90.0  # seconds that a run which warms the cache goes on: it compiles beside its first steps
 
@@ -42,29 +43,39 @@ def measured(work: Work, asked: dict[str, float], *, warm: bool) -> Outcome:
     """The losses of runs of so many minutes, by name. warm: whether runs cut short fill the caches first."""
     text = shakespeare(work.folder, work.smoke)
     outcome = Outcome(values={name: [] for name in asked}, unit="nats")
-    off: dict[str, list[float]] = {name: [] for name in asked}
+    off: dict[str, list[Value]] = {name: [] for name in asked}
     for number in range(work.rounds):
         for name, minutes in asked.items():
-            arguments = [text, "--minutes", f"{minutes:g}", *(TINY if work.smoke else [])]
-            cold = name.endswith("cold")
-            caches = environment(work.folder, f"cold-{number}" if cold else "warm")
-            out = work.folder / f"{name}-{number}".replace(" ", "-")
-            if warm and not cold and number == 0:
-                go_on = COMPILES_FOR if 60 * minutes > COMPILES_FOR else None
-                warm_up(arguments, out=out, environment=caches, seconds=go_on)
-            files = compiled_files(caches)
-            finished = train(arguments, out=out, environment=caches)
-            if not cold and compiled_files(caches) > files and not work.smoke:
-                outcome.notes.append(
-                    f"{name}, round {number + 1}: compiled something new, so it was not quite warm"
-                )
+            finished = attempt(one_run, work, text, name, minutes, number, outcome, warm=warm)
+            if isinstance(finished, NotReached):
+                outcome.values[name].append(finished)
+                off[name].append(finished)
+                continue
             outcome.values[name].append(finished.told["val_loss"])
             off[name].append(abs(finished.seconds / (60 * minutes) - 1))
             outcome.details.setdefault(name, []).append(details(finished))
             print(f"{name}: {finished.told['val_loss']:.4f} after {finished.seconds:.0f} s", flush=True)
-    outcome.values["time"] = [max(shares) for shares in zip(*off.values(), strict=True)]
+    outcome.values["time"] = [largest(shares) for shares in zip(*off.values(), strict=True)]
     outcome.sides = {name: outcome.values[name] for name in asked}
     return outcome
+
+
+def one_run(
+    work: Work, text: str, name: str, minutes: float, number: int, outcome: Outcome, *, warm: bool
+) -> Finished:
+    """One run of so many minutes; the outcome gets a note where its caches were not what `name` says."""
+    arguments = [text, "--minutes", f"{minutes:g}", *(TINY if work.smoke else [])]
+    cold = name.endswith("cold")
+    caches = environment(work.folder, f"cold-{number}" if cold else "warm")
+    out = work.folder / f"{name}-{number}".replace(" ", "-")
+    if warm and not cold and number == 0:
+        go_on = COMPILES_FOR if 60 * minutes > COMPILES_FOR else None
+        warm_up(arguments, out=out, environment=caches, seconds=go_on)
+    files = compiled_files(caches)
+    finished = train(arguments, out=out, environment=caches)
+    if not cold and compiled_files(caches) > files and not work.smoke:
+        outcome.notes.append(f"{name}, round {number + 1}: compiled something new, so it was not quite warm")
+    return finished
 
 
 def details(finished: Finished) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pairs import RESULTS, ROOT, Benchmark, Row, range_of, told
+from benchmarks.pairs import RESULTS, ROOT, Benchmark, Row, median_of, range_of, told
+from benchmarks.rounds import of_side, reasons
 
 PAGE = ROOT / "docs" / "speed.md"
 MARKER = "<!-- Below this line `python -m benchmarks render` writes, from benchmarks/results. -->"
@@ -64,24 +65,33 @@ def generated(folder: Path = RESULTS) -> str:
 
 
 def line(row: Row, result: dict[str, Any] | None) -> str:
-    """A row of the table; what has not reached what it must is said to."""
+    """A row of the table. It says where it misses what it must reach, and where there is no result."""
     found = result["rows"].get(row.key) if result else None
     must, aim = (told(goal, row.unit) for goal in (row.must, row.aim))
     if found is None:
         return f"| {row.measured} | not measured yet | | | {must} | {aim} |"
-    short = "" if reached(row, found["median"]) else " (not there yet)"
-    median = f"{told(found['median'], row.unit)}{short}"
+    short = " (not there yet)" if falls_short(row, found) else ""
+    median = f"{median_of(found, row)}{short}"
     return f"| {row.measured} | {median} | {range_of(found, row)} | {len(found['values'])} | {must} | {aim} |"
 
 
-def reached(row: Row, value: float) -> bool:
+def falls_short(row: Row, found: dict[str, Any]) -> bool:
+    """Whether the row is known to miss what it must reach. What is at least so much may be more.
+
+    >>> row = Row("", "", "times", must=4)
+    >>> falls_short(row, {"median": 4.2}), falls_short(row, {"median": 3.5})
+    (False, True)
+    >>> falls_short(row, {"median": None, "at_least": 3.5})
+    False
+    >>> falls_short(Row("", "", "s", "less", must=6), {"median": None, "at_least": 6.5})
+    True
     """
-    >>> reached(Row("", "", "times", must=4), 4.2), reached(Row("", "", "s", "less", must=6), 6.5)
-    (True, False)
-    """
-    if row.must is None:
-        return True
-    return value >= row.must if row.better == "more" else value <= row.must
+    value = found["median"] if found["median"] is not None else found["at_least"]
+    if row.must is None or value is None:
+        return False
+    if row.better == "less":
+        return value > row.must
+    return found["median"] is not None and value < row.must
 
 
 def origins(results: list[dict[str, Any]]) -> str:
@@ -92,8 +102,8 @@ def origins(results: list[dict[str, Any]]) -> str:
         where = f", machine {1 + machines.index(told_machine(result['machine']))}" if len(machines) > 1 else ""
         lines.append(f"- `{result['command']}` ({result['machine']['date']}{where})")
         for side, found in result["sides"].items():
-            ends = f"{found['low']:,.5g} to {found['high']:,.5g}"
-            lines.append(f"  - {side}: {found['median']:,.5g} {result['unit']} ({ends})")
+            lines.append(f"  - {side}: {of_side(found, result['unit'], 5)}")
+        lines += [f"  - {reason}" for reason in reasons(result)]
         lines += [f"  - {note}" for note in result["notes"]]
     if len(machines) == 1:
         lines += ["", f"Measured on: {machines[0]}."]

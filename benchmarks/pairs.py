@@ -1,11 +1,10 @@
-"""What all benchmarks share: rounds, medians and spreads, the line for people and the JSON for the page."""
+"""What all benchmarks share: the rounds of both sides, the line for people and the JSON for the page."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -13,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from benchmarks.rounds import Value, attempt, how_many_missed, of_side, ratio, reasons, spread
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -33,7 +34,7 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What a benchmark has measured; every list has a value for each round.
+    """What a benchmark has measured; every list has a value for each round, or why there is none.
 
     values      by Row.key
     sides       what the values were made from, by the side's name, in `unit`
@@ -41,8 +42,8 @@ class Outcome:
     details     whatever else a reader may want to know, as JSON has it
     """
 
-    values: dict[str, list[float]]
-    sides: dict[str, list[float]] = field(default_factory=dict)
+    values: dict[str, list[Value]]
+    sides: dict[str, list[Value]] = field(default_factory=dict)
     unit: str = ""
     ratio_of: str | None = None
     notes: list[str] = field(default_factory=list)
@@ -98,7 +99,9 @@ class Benchmark:
             (results / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
     def result(self, outcome: Outcome, work: Work, command: str) -> dict[str, Any]:
-        """What goes into NAME.json."""
+        """What goes into NAME.json; a number in the details that is none becomes null."""
+        from homespun.cli.screens.plain import jsonable
+
         first = outcome.values.get(self.rows[0].key) if self.rows else None
         is_ratio = outcome.ratio_of is not None and first is not None
         return {
@@ -112,7 +115,7 @@ class Benchmark:
             "ratio": {"of": outcome.ratio_of, **spread(first)} if is_ratio and first else None,
             "rows": {row.key: spread(outcome.values[row.key]) for row in self.rows if outcome.values.get(row.key)},
             "notes": outcome.notes,
-            "details": outcome.details,
+            "details": jsonable(outcome.details),
             "machine": machine(),
         }
 
@@ -122,49 +125,34 @@ class Benchmark:
         for row in self.rows:
             if found := result["rows"].get(row.key):
                 ends = f"must {told(row.must, row.unit)}, aim {told(row.aim, row.unit)}"
-                said.append(f"{row.measured}: {told(found['median'], row.unit)} ({range_of(found, row)}; {ends})")
+                said.append(f"{row.measured}: {median_of(found, row)} ({range_of(found, row)}; {ends})")
         for side, found in result["sides"].items():
-            said.append(
-                f"  {side}: {found['median']:,.4g} {result['unit']} ({found['low']:,.4g} to {found['high']:,.4g})"
-            )
+            said.append(f"  {side}: {of_side(found, result['unit'], 4)}")
+        said += [f"  {reason}" for reason in reasons(result)]
         return [*said, *(f"  note: {note}" for note in result["notes"])]
 
 
-def alternate(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:
-    """Runs the sides in turn, A B A B …, and returns the values of each.
+def alternate(rounds: int, *sides: Callable[[], Value]) -> list[list[Value]]:
+    """Runs the sides in turn, A B A B …, and returns the values of each; a side that fails is not reached.
 
     >>> ticks = iter(range(6))
     >>> alternate(3, lambda: next(ticks), lambda: next(ticks))
     [[0, 2, 4], [1, 3, 5]]
     """
-    values: list[list[float]] = [[] for _ in sides]
+    values: list[list[Value]] = [[] for _ in sides]
     for _ in range(rounds):
         for side, found in zip(sides, values, strict=True):
-            found.append(side())
+            found.append(attempt(side))
     return values
 
 
-def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
+def ratios(over: Sequence[Value], under: Sequence[Value]) -> list[Value]:
     """The ratio of each pair: what slows the machine down for a while slows down both of a pair.
 
     >>> ratios([6.0, 8.0], [2.0, 4.0])
     [3.0, 2.0]
     """
-    return [a / b for a, b in zip(over, under, strict=True)]
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """
-    >>> spread([3.0, 1.0, 2.0])
-    {'median': 2.0, 'low': 1.0, 'high': 3.0, 'values': [3.0, 1.0, 2.0]}
-    """
-    rounded = [float(f"{value:.6g}") for value in values]
-    return {
-        "median": statistics.median(rounded),
-        "low": min(rounded),
-        "high": max(rounded),
-        "values": rounded,
-    }
+    return [ratio(a, b) for a, b in zip(over, under, strict=True)]
 
 
 def told(value: float | None, unit: str) -> str:
@@ -182,11 +170,31 @@ def told(value: float | None, unit: str) -> str:
     return f"{value:.3g} {unit}"
 
 
+def median_of(found: dict[str, Any], row: Row) -> str:
+    """The median of a row's spread, a bound of it that is named one, or that it was not reached.
+
+    >>> row = Row("", "", "times")
+    >>> median_of({"median": 4.2}, row), median_of({"median": None, "at_least": 9.35}, row)
+    ('4.2 times', 'at least 9.35 times')
+    >>> median_of({"median": None, "at_least": None}, row)
+    'not reached'
+    """
+    if found["median"] is not None:
+        return told(found["median"], row.unit)
+    return "not reached" if found["at_least"] is None else f"at least {told(found['at_least'], row.unit)}"
+
+
 def range_of(found: dict[str, Any], row: Row) -> str:
     """
-    >>> range_of({"low": 3.9, "high": 4.6, "values": [3.9, 4.2, 4.6]}, Row("", "", "times"))
+    >>> range_of({"median": 4.2, "low": 3.9, "high": 4.6}, Row("", "", "times"))
     '3.9 to 4.6 times'
+    >>> from benchmarks.rounds import NotReached
+    >>> range_of(spread([3.9, NotReached("ours ended with 1")]), Row("", "", "times"))
+    'not reached in 1 of 2 rounds: ours ended with 1'
     """
+    if found["median"] is None:
+        why = dict.fromkeys(missing["why"] for missing in found["not_reached"])
+        return f"{how_many_missed(found)}: {'; '.join(why)}"
     low, high = (told(found[end], row.unit) for end in ("low", "high"))
     return f"{low.removesuffix(' ' + row.unit)} to {high}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.pairs import Benchmark, Outcome, Row, Work
+from benchmarks.rounds import attempt, each, reached
 from benchmarks.sides import TINY, Conditions, Shape, measured_pair, way
 
 AVX512 = (("ONEDNN_MAX_CPU_ISA", "AVX512_CORE"),)
@@ -17,10 +18,10 @@ def cases(folder: Path) -> tuple[Conditions, ...]:
     nothing.mkdir(exist_ok=True)
     no_compiler = (("PATH", str(nothing)), ("CXX", ""))
     return (
-        Conditions("float32", environment=AVX512 + no_compiler),
-        Conditions("float32", environment=AVX2 + no_compiler),
-        Conditions(environment=no_compiler),
-        Conditions("float32", environment=AVX512),
+        Conditions("float32", environment=AVX512 + no_compiler, about=("float32", False)),
+        Conditions("float32", environment=AVX2 + no_compiler, about=("float32", False)),
+        Conditions(environment=no_compiler, about=("bfloat16", False)),
+        Conditions("float32", environment=AVX512, about=("float32", True)),
     )
 
 
@@ -32,13 +33,13 @@ def measure(work: Work) -> Outcome:
         if work.smoke and row is not ROWS[0]:
             break  # the others compile
         pairs = [
-            measured_pair(shape, work.folder, blocks=blocks, steps=steps, conditions=conditions)
+            attempt(measured_pair, shape, work.folder, blocks=blocks, steps=steps, conditions=conditions)
             for _ in range(work.rounds)
         ]
-        outcome.values[row.key] = [pair.ratio for pair in pairs]
-        outcome.sides[f"ours, {row.key}"] = [tokens / pair.ours for pair in pairs]
-        outcome.sides[f"plain, {row.key}"] = [tokens / pair.plain for pair in pairs]
-        outcome.notes.append(f"{row.key}: {way(pairs[0].facts)}")
+        outcome.values[row.key] = each(pairs, lambda pair: pair.ratio)
+        outcome.sides[f"ours, {row.key}"] = each(pairs, lambda pair: tokens / pair.ours)
+        outcome.sides[f"plain, {row.key}"] = each(pairs, lambda pair: tokens / pair.plain)
+        outcome.notes += [f"{row.key}: {way(pair.facts)}" for pair in reached(pairs)[:1]]
     return outcome
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.commands import TINY, Finished, environment, shakespeare, train
 from benchmarks.pairs import Benchmark, Outcome, Row, Work, told
+from benchmarks.rounds import NotReached, Value, attempt, joined, largest
 
 TEXTS = "shakespeare,shakespeare-plays,python"
 FORETOLD = ("expected_loss", "expected_loss_low", "expected_loss_high", "planned_seconds", "planned_memory")
@@ -30,14 +31,16 @@ def measure(work: Work) -> Outcome:
             for minutes in budgets:
                 out = work.folder / re.sub(r"\W", "-", f"{Path(text).stem}-{minutes:g}-{number}")
                 arguments = [text, "--minutes", f"{minutes:g}", *(TINY if work.smoke else [])]
-                finished = train(arguments, out=out, environment=caches)
+                finished = attempt(train, arguments, out=out, environment=caches)
                 outcomes.append(compared(Path(text).stem, minutes, finished))
                 print(line(outcomes[-1]), flush=True)
     return judged(outcomes)
 
 
-def compared(text: str, minutes: float, finished: Finished) -> dict[str, Any]:
-    """One run. What this version of `train --json` does not tell is None."""
+def compared(text: str, minutes: float, finished: Finished | NotReached) -> dict[str, Any]:
+    """One run. What this version of `train --json` does not tell is None, and of a run that failed everything."""
+    if isinstance(finished, NotReached):
+        return {"text": text, "minutes": minutes, "not_reached": finished.why}
     seen = {name: finished.told.get(name) for name in FORETOLD}
     return {
         "text": text,
@@ -50,8 +53,18 @@ def compared(text: str, minutes: float, finished: Finished) -> dict[str, Any]:
     }
 
 
-def judged(outcomes: list[dict[str, Any]]) -> Outcome:
-    """How far off each promise was, as a share of it; the worst of all is what the row has."""
+def judged(every: list[dict[str, Any]]) -> Outcome:
+    """How far off each promise was, as a share of it; the worst of all is what the row has.
+
+    Of a run that failed nothing is known: the worst is at least that of the others, and so is the share of losses
+    that were in the range.
+    """
+    failed = [
+        NotReached(f"{one['text']}, {one['minutes']:g} min: {one['not_reached']}")
+        for one in every
+        if "not_reached" in one
+    ]
+    outcomes = [one for one in every if "not_reached" not in one]
     times = [abs(one["seconds"] / (one["planned_seconds"] or 60 * one["minutes"]) - 1) for one in outcomes]
     memories = [
         abs(one["peak_memory"] / one["planned_memory"] - 1)
@@ -63,20 +76,23 @@ def judged(outcomes: list[dict[str, Any]]) -> Outcome:
         for one in outcomes
         if one["expected_loss_low"] is not None and one["expected_loss_high"] is not None
     ]
-    values = {"time": [max(times)]}
-    if memories:
-        values["memory"] = [max(memories)]
+    values: dict[str, list[Value]] = {"time": [largest([*times, *failed])]}
+    if memories or failed:
+        values["memory"] = [largest([*memories, *failed])]
     if hits:
-        values["loss"] = [sum(hits) / len(hits)]
+        share = sum(hits) / (len(hits) + len(failed))
+        values["loss"] = [NotReached(joined(failed), share) if failed else share]
     names = (*FORETOLD, "peak_memory")
-    absent = [name for name in names if all(one[name] is None for one in outcomes)]
+    absent = [name for name in names if outcomes and all(one[name] is None for one in outcomes)]
     notes = [f"`train --json` does not tell {', '.join(absent)}"] if absent else []
     if "planned_seconds" in absent:
         notes.append("the minutes asked for stand for the planned seconds")
-    return Outcome(values, notes=notes, details={"outcomes": outcomes})
+    return Outcome(values, notes=notes, details={"outcomes": every})
 
 
 def line(one: dict[str, Any]) -> str:
+    if "not_reached" in one:
+        return f"{one['text']}, {one['minutes']:g} min: not reached: {one['not_reached']}"
     return (
         f"{one['text']}, {one['minutes']:g} min: {one['seconds']:.0f} s of "
         f"{one['planned_seconds'] or 60 * one['minutes']:.0f}, loss {one['val_loss']:.4f} of "
@@ -96,6 +112,9 @@ def megabytes(count: float | None) -> str:
 def section(result: dict[str, Any]) -> str:
     rows = []
     for one in result["details"]["outcomes"]:
+        if "not_reached" in one:
+            rows.append(f"| {one['text']} | {one['minutes']:g} | not reached: {one['not_reached']} | | | | | |")
+            continue
         low, high = (told(one[f"expected_loss_{end}"], "nats") for end in ("low", "high"))
         rows.append(
             f"| {one['text']} | {one['minutes']:g} | {one['planned_seconds'] or 60 * one['minutes']:.0f} s "

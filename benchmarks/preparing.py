@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.pairs import ROOT, Benchmark, Outcome, Row, Work, alternate, ratios
 from benchmarks.preparing_text import write_text
+from benchmarks.rounds import Failed, NotReached, largest
 
 IDS = 8192
 SLOW = (
@@ -32,16 +33,23 @@ def measure(work: Work) -> Outcome:
     texts = {"ours": text, "tokenizers": beginning}
     if importlib.util.find_spec("tiktoken"):
         texts["tiktoken"] = text
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in texts}
+    ours: dict[Path, dict[str, Any]] = {}  # what ours makes of each text, once: the others have to make the same
 
     def rate(name: str) -> float:
-        answer = encoded(name, texts[name], tokenizer, work.folder, threads)
-        found[name].append(answer)
-        return texts[name].stat().st_size / 1e6 / float(answer["seconds"])
+        here = texts[name]
+        answer = encoded(name, here, tokenizer, work.folder, threads)
+        if name == "ours":
+            ours[here] = answer
+        elif here not in ours:
+            ours[here] = encoded("ours", here, tokenizer, work.folder, threads)
+        check_ids(name, answer, ours[here])
+        return here.stat().st_size / 1e6 / float(answer["seconds"])
 
     rates = alternate(work.rounds, *(lambda name=name: rate(name) for name in texts))
     sides = dict(zip(texts, rates, strict=True))
-    faster = [max(others) for others in zip(*rates[1:], strict=True)]
+    faster = [largest(others) for others in zip(*rates[1:], strict=True)]
+    if "tiktoken" not in texts and not work.smoke:
+        faster = [NotReached("tiktoken is not installed here, and it may be the faster one")] * work.rounds
     outcome = Outcome(
         {"preparing": ratios(sides["ours"], faster)}, sides, "MB/s", "ours / the faster of the others"
     )
@@ -57,14 +65,13 @@ def measure(work: Work) -> Outcome:
         )
     if beginning != text:
         outcome.notes.append(f"tokenizers encodes the first {SLOW:.0f} MB of it")
-    if "tiktoken" not in texts:
-        outcome.notes.append("tiktoken is not installed here, and was left out")
-    same = [name for name in found if texts[name] == text]
-    for name in same[1:]:
-        if found[name][0]["sha256"] != found["ours"][0]["sha256"]:
-            counts = f"{found[name][0]['tokens']:,} tokens, ours {found['ours'][0]['tokens']:,}"
-            outcome.notes.append(f"the ids of {name} are not quite ours: {counts}")
     return outcome
+
+
+def check_ids(name: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Raises Failed where two sides have made other ids of one text: then one of them did other work."""
+    if theirs["sha256"] != ours["sha256"]:
+        raise Failed(f"the ids of {name} are not ours: {theirs['tokens']:,} tokens, ours {ours['tokens']:,}")
 
 
 def beginning_of(text: Path, path: Path, megabytes: float) -> Path:
@@ -78,13 +85,15 @@ def beginning_of(text: Path, path: Path, megabytes: float) -> Path:
 
 
 def encoded(side: str, text: Path, tokenizer: Path, folder: Path, threads: int) -> dict[str, Any]:
-    """Runs one side in a fresh process, with an empty cache."""
+    """Runs one side in a fresh process, with an empty cache. Raises Failed where it fails."""
     out = folder / "ids.bin"
     cache = folder / f"cache-{side}-{len(list(folder.glob('cache-*')))}"
     environment = {**os.environ, "HOMESPUN_CACHE": str(cache), "RAYON_NUM_THREADS": str(threads)}
     environment["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
     command = [sys.executable, "-m", "benchmarks.encode", side, str(text), str(tokenizer), str(out), str(threads)]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env=environment)
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+    if answer.returncode:
+        raise Failed(f"{side} ended with {answer.returncode}")
     for file in (out, *cache.rglob("*.npy")):  # a gigabyte of text is a lot of ids
         file.unlink(missing_ok=True)
     found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])

@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 from benchmarks.pairs import Benchmark, Outcome, Row, Work, ratios
+from benchmarks.rounds import Failed, attempt, each, reached
 from benchmarks.sides import AS_IT_IS, QUICK, TINY, WARM_UP, Shape, Side, way
 
 
@@ -13,26 +14,28 @@ def measure(work: Work) -> Outcome:
     """The rate is the mean of those right before and right after the steps, in the same process."""
     shape, blocks, steps, seconds = (TINY, 1, 1, 0.05) if work.smoke else (Shape(), 10, 5, 1.0)
     conditions = QUICK if work.smoke else AS_IT_IS
-    step_rates, product_rates = [], []
-    facts: dict[str, Any] = {}
-    for _ in range(work.rounds):
+
+    def rates() -> tuple[float, float, dict[str, Any]]:
         with Side("ours", shape, work.folder, conditions) as ours:
+            if ours.facts["dtype"] != "bfloat16" and not work.smoke:
+                raise Failed(f"this is about bfloat16, and here the step is in {ours.facts['dtype']}")
             ours.steps(WARM_UP)
             before = ours.ask(f"rate {seconds}")["rate"]
             one = statistics.median(ours.steps(steps) for _ in range(blocks))
             after = ours.ask(f"rate {seconds}")["rate"]
-            facts = ours.facts
-        step_rates.append(facts["flops"] / one)
-        product_rates.append((before + after) / 2)
+            return ours.facts["flops"] / one, (before + after) / 2, ours.facts
+
+    rounds = [attempt(rates) for _ in range(work.rounds)]
+    step_rates, product_rates = each(rounds, lambda found: found[0]), each(rounds, lambda found: found[1])
     return Outcome(
         values={"share": ratios(step_rates, product_rates)},
         sides={"the step": step_rates, "matrix products alone": product_rates},
         unit="FLOP/s",
         ratio_of="the step / matrix products alone",
         notes=[
-            way(facts),
-            f"products in {facts['dtype']}, 1024 x 1024, the best of those seen; of the step the matrix products "
-            "of the model count, forward and backward, and not those of Muon",
+            *(way(facts) for _, _, facts in reached(rounds)[:1]),
+            "products of 1024 x 1024, the best of those seen; of the step the matrix products of the model count, "
+            "forward and backward, and not those of Muon",
         ],
     )
 

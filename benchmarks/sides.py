@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rounds import Failed, check_loss, check_same
 from benchmarks.worker import Worker
 from homespun.machine.allocator import tunables
 from homespun.machine.threads import SPINS
@@ -36,11 +37,22 @@ TINY = Shape(layers=1, heads=1, width=16, context=16, sequences=2)
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the machine is to have. `environment` is set for both sides, the rest is for ours."""
+    """What the machine is to have. `environment` is set for both sides, the rest is for ours.
+
+    about: the dtype of ours, and whether it is compiled, where what is measured is about that
+    """
 
     dtype: str = "auto"
     eager: bool = False
     environment: tuple[tuple[str, str], ...] = ()
+    about: tuple[str, bool] | None = None
+
+    def check(self, facts: dict[str, Any]) -> None:
+        """Raises Failed where this machine has not what it is about: matrix units, or a compiler."""
+        here = (facts["dtype"], facts["compiled"])
+        if self.about is not None and self.about != here:
+            wanted, found = (f"{'compiled' if c else 'eager'} steps in {dtype}" for dtype, c in (self.about, here))
+            raise Failed(f"this is about {wanted}, and here there are {found}")
 
 
 AS_IT_IS = Conditions()
@@ -55,13 +67,14 @@ class Side(Worker):
         command += ["--eager"] if conditions.eager else []
         for name, value in asdict(shape).items():
             command += [f"--{name}", str(value)]
-        super().__init__(command, env=environment(side, folder) | dict(conditions.environment))
+        super().__init__(command, side, env=environment(side, folder) | dict(conditions.environment))
         self.facts = self.answer()
 
     def steps(self, number: int) -> float:
-        """Seconds for one step, over `number` of them."""
-        seconds: float = self.ask(f"steps {number}")["seconds"]
-        return seconds / number
+        """Seconds for one step, over `number` of them. Raises Failed where the loss is no number any more."""
+        found = self.ask(f"steps {number}")
+        check_loss(found["loss"], self.side)
+        return float(found["seconds"]) / number
 
 
 def environment(side: str, folder: Path) -> dict[str, str]:
@@ -86,8 +99,14 @@ class Pair:
 def measured_pair(
     shape: Shape, folder: Path, *, blocks: int, steps: int, conditions: Conditions = AS_IT_IS
 ) -> Pair:
-    """Two fresh processes that take turns: a block of steps of ours, one of the plain way, and again."""
+    """Two fresh processes that take turns: a block of steps of ours, one of the plain way, and again.
+
+    Raises Failed where one fails, where they do not do the same work, and where `conditions` are not met.
+    """
     with Side("ours", shape, folder, conditions) as ours, Side("plain", shape, folder, conditions) as plain:
+        conditions.check(ours.facts)
+        for fact in ("tokens", "parameters", "threads"):
+            check_same(fact, ours=ours.facts[fact], plain=plain.facts[fact])
         for side in (ours, plain):
             side.steps(WARM_UP)
         seconds = [(ours.steps(steps), plain.steps(steps)) for _ in range(blocks)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.pairs import Benchmark, Outcome, Row, Work
+from benchmarks.rounds import attempt, each, reached
 from benchmarks.sides import AS_IT_IS, QUICK, TINY, Shape, measured_pair, way
 
 
@@ -10,19 +11,22 @@ def measure(work: Work) -> Outcome:
     shape, blocks, steps = (TINY, 1, 1) if work.smoke else (Shape(), 10, 5)
     conditions = QUICK if work.smoke else AS_IT_IS
     pairs = [
-        measured_pair(shape, work.folder, blocks=blocks, steps=steps, conditions=conditions)
+        attempt(measured_pair, shape, work.folder, blocks=blocks, steps=steps, conditions=conditions)
         for _ in range(work.rounds)
     ]
     tokens = shape.sequences * shape.context
     return Outcome(
-        values={"throughput": [pair.ratio for pair in pairs]},
+        values={"throughput": each(pairs, lambda pair: pair.ratio)},
         sides={
-            "ours": [tokens / pair.ours for pair in pairs],
-            "plain": [tokens / pair.plain for pair in pairs],
+            "ours": each(pairs, lambda pair: tokens / pair.ours),
+            "plain": each(pairs, lambda pair: tokens / pair.plain),
         },
         unit="tokens/s",
         ratio_of="ours / plain",
-        notes=[way(pairs[0].facts), f"each round: two fresh processes, {blocks} blocks of {steps} steps in turn"],
+        notes=[
+            *(way(pair.facts) for pair in reached(pairs)[:1]),
+            f"each round: two fresh processes, {blocks} blocks of {steps} steps in turn",
+        ],
     )
 
 

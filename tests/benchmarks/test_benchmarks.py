@@ -46,6 +46,7 @@ def test_its_smallest_form_runs_and_leaves_a_whole_result(name: str, results: Pa
     assert result.keys() >= FIELDS and result["machine"].keys() >= MACHINE
     assert result["name"] == name and result["rounds"] == 1 and result["smoke"]
     assert result["command"] == f"python -m benchmarks.{name} --smoke"
+    assert "not_reached" not in text, "a smoke run reaches everything, or it shows nothing"
     for found in (*result["sides"].values(), *result["rows"].values()):
         assert found.keys() == SPREAD and found["low"] <= found["median"] <= found["high"]
     if name in TWO_SIDED:
