@@ -287,6 +287,7 @@ def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) ->
     from homespun.kernels.quick import can_be_quick
     from homespun.kernels.trusted_dtype import trusted_dtype
     from homespun.machine.device import choose_device, choose_dtype, memory_free
+    from homespun.planning.planner import longest_wait
     from homespun.planning.tuning_facts import TuningFacts
 
     device = choose_device(given.get("device", "auto"))
@@ -300,7 +301,7 @@ def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) ->
         config=config,
         device=str(device),
         dtype=dtype,
-        quick=can_be_quick(str(device), dtype, config.number_of_parameters()),
+        quick=can_be_quick(str(device), dtype, config.number_of_parameters(), longest_wait(given.get("minutes"))),
         memory_free=memory_free(device),
         memory_used=psutil.Process().memory_info().rss,
     )
@@ -308,8 +309,9 @@ def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) ->
 
 def measured(facts: TuningFacts, plan: TuningPlan) -> TuningFacts:
     from homespun.finetuning.speed import seconds_a_token
+    from homespun.planning.planner import longest_wait
 
-    return replace(facts, seconds=seconds_a_token(plan, facts.config))
+    return replace(facts, seconds=seconds_a_token(plan, facts.config, longest_wait(plan.minutes)))
 
 
 def open_base(place: Path, vocab_size: int, dtype: torch.dtype) -> CausalLM:

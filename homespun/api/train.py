@@ -116,7 +116,7 @@ def remember_speed(plan: Plan, result: Result) -> None:
     if not expected or result.steps < FEWEST_TO_REMEMBER or result.compiled != plan.compile:
         return
     memory = Memory(plan.device, plan.dtype)
-    way = compiled_way(plan.device, plan.dtype) if plan.compile else "eager"
+    way = compiled_way(plan.device, plan.dtype, at_most=0.0) if plan.compile else "eager"
     memory.remember(way, result.step_seconds / expected * memory.correction(way))
 
 

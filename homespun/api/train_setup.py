@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -321,25 +322,27 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
     """The facts with the machine's speed in them.
 
     That of compiled steps, which takes seconds to find out, where the wishes leave the time to compile. Where time
-    is short, a speed that was measured here before is good enough: the run times itself.
+    is short, a speed that was measured here before is good enough: the run times itself. On a busy machine all of
+    that takes long, and is left after a share of the run's minutes.
     """
     from homespun.machine.builds import wait_for_own_compilers
     from homespun.machine.jobs import wait_for_quiet
-    from homespun.planning.planner import is_short, weighs_compiling
+    from homespun.planning.planner import is_short, longest_wait, weighs_compiling
     from homespun.training.compiled import compiled_shapes
     from homespun.training.measured_speed import Memory, compiled, compiled_way, measured_speed
 
+    deadline = time.monotonic() + longest_wait(wishes.minutes)
     memory = Memory(facts.device, facts.dtype)
     speed = memory.speed() if is_short(wishes) else None
     if speed is None:
-        wait_for_own_compilers()  # nothing is timed beside one that is still at work
-        wait_for_quiet()
-        speed = measured_speed(facts.device, facts.dtype)
+        wait_for_own_compilers(deadline - time.monotonic())  # nothing is timed beside one that is still at work
+        wait_for_quiet(max(0.0, min(2.0, deadline - time.monotonic())))
+        speed = measured_speed(facts.device, facts.dtype, deadline - time.monotonic())
         memory.remember_speed(speed)
     facts = replace(facts, speed=speed.times(memory.correction("eager")))
     if not (facts.can_compile and weighs_compiling(wishes)):
         return facts
-    way = compiled_way(facts.device, facts.dtype)
+    way = compiled_way(facts.device, facts.dtype, deadline - time.monotonic())
     return replace(
         facts,
         compiled_speed=compiled(speed, way).times(memory.correction(way)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
@@ -18,21 +19,24 @@ TOKENS = 1024  # of a timed step
 STEPS = 2
 
 
-def seconds_a_token(plan: TuningPlan, config: ModelConfig) -> float:
-    """Of a whole step, forward and backward; torch's random state stays as it was."""
+def seconds_a_token(plan: TuningPlan, config: ModelConfig, at_most: float = math.inf) -> float:
+    """Of a whole step, forward and backward; torch's random state stays as it was.
+
+    at_most: seconds. Where they are over, because something else is at work, no step is timed a second time.
+    """
     if not config.n_layer:
         return 1e-6
-    layers = (1, 2)
+    layers, deadline = (1, 2), time.monotonic() + at_most
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        one, two = (timed(plan, config.with_(n_layer=number)) for number in layers)
+        one, two = (timed(plan, config.with_(n_layer=number), deadline) for number in layers)
     release_freed_memory()
     block = max(two - one, 0.1 * one)
     return (max(one - block, 0.0) + config.n_layer * block) / TOKENS
 
 
-def timed(plan: TuningPlan, config: ModelConfig) -> float:
-    """The seconds of a step with a model of that config, the shortest of a few."""
+def timed(plan: TuningPlan, config: ModelConfig, deadline: float) -> float:
+    """The seconds of a step with a model of that config: the shortest of a few, or of one after the deadline."""
     computed_in = getattr(torch, plan.dtype)
 
     def open_base(dtype: torch.dtype) -> torch.nn.Module:
@@ -51,4 +55,6 @@ def timed(plan: TuningPlan, config: ModelConfig) -> float:
         loss.item()
         seconds.append(time.perf_counter() - began)
         learner.zero_grad(set_to_none=True)
+        if len(seconds) > 1 and time.monotonic() > deadline:
+            break
     return min(seconds[1:]) * TOKENS / ids.numel()

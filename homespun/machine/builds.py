@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import platform
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,17 +44,23 @@ class Source:
     folder: Path
     files: tuple[str, ...]
 
-    def library(self, *, wait: bool = False) -> Path | None:
+    def library(self, *, wait: bool = False, at_most: float = math.inf) -> Path | None:
         """Where the compiled library is; None where it is not there yet, or cannot be made here.
 
         wait: compile it now, if it has to be, or wait until the process that this one has begun it in is done.
+        at_most: seconds to wait. Where they are over, that process goes on.
         """
         path = self.place()
         if path is None:
             return None
         if wait:
-            wait_for_own_compilers()
-            make_once(self.main, path)
+            deadline = time.monotonic() + at_most
+            wait_for_own_compilers(at_most)
+            if at_most == math.inf:
+                make_once(self.main, path)
+            elif is_to_be_made(path):
+                leave_to_another(self.main, path, in_haste=True)
+                wait_for_own_compilers(deadline - time.monotonic())
         return path if path.exists() else None
 
     def can_be_had(self) -> bool:
@@ -179,10 +187,15 @@ def leave_to_another(source: Path, path: Path, *, in_haste: bool = False) -> Non
     )
 
 
-def wait_for_own_compilers() -> None:
-    """Returns when those are done that this process has started."""
+def wait_for_own_compilers(at_most: float = math.inf) -> None:
+    """Returns when those are done that this process has started, or after so many seconds."""
+    deadline = time.monotonic() + at_most
     while at_it:
-        at_it.pop().wait()
+        try:
+            at_it[-1].wait(None if at_most == math.inf else max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return
+        at_it.pop()
 
 
 def give_way() -> None:

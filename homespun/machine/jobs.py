@@ -70,12 +70,13 @@ class Job:
 def start(job: Job) -> subprocess.Popen[bytes]:
     """The process that supervises the job; its exit code is that of the work, or GAVE_UP.
 
-    An urgent job ends with this process, and when the standard input of the one returned is closed.
+    An urgent job ends with this process, and when the standard input of the one returned is closed. What its work
+    prints is on the standard output of the one returned; it should be a line, which fits into a pipe.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "homespun.machine.jobs"],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if job.urgent else subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the run, which then ends this one
     )
@@ -204,8 +205,7 @@ class Supervisor:
 def begin(job: Job) -> subprocess.Popen[bytes]:
     worker = subprocess.Popen(
         [sys.executable, *job.arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # standard output is the supervisor's, which hands it on to whoever waits
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )

@@ -24,6 +24,7 @@ else:
     import tomli as tomllib
 
 OPTIMIZERS = ("muon", "adamw")
+NOT_YET = -1  # compile_from of a run in which no step has been a compiled one so far
 OF_THE_TEXT = ("text", "field", "text_key")
 
 
@@ -33,9 +34,9 @@ def setting(about: str, default: Any = MISSING, *, least: float = -math.inf, mos
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
-def fact(about: str, default: Any = MISSING) -> Any:
+def fact(about: str, default: Any = MISSING, *, least: float = 0) -> Any:
     """What the plan has from the command line itself, or from the text."""
-    return field(default=default, metadata={"help": about, "settable": False})
+    return field(default=default, metadata={"help": about, "least": least, "settable": False})
 
 
 C = TypeVar("C", bound="Course")
@@ -77,7 +78,11 @@ class Course:
     device: str = setting("cpu, cuda, mps", "cpu")
     dtype: str = setting("of matrix products: float32 or bfloat16", "float32")
     compile: bool = setting("whether torch.compile makes the step faster", False)
-    compile_from: int = fact("step from which the compiled step is used: it was made while training began", 0)
+    compile_from: int = fact(
+        "step from which the compiled step is used, and until which a core is left to the compiler; -1 = none yet",
+        0,
+        least=-1,
+    )
 
     def __post_init__(self) -> None:
         self.check_one_of("optimizer", OPTIMIZERS)

@@ -48,6 +48,10 @@ HARDEST_PULL = 2.0
 SECONDS_ASIDE = 4.0
 SHARE_ASIDE = 0.06
 
+# Of a run's minutes, so many may be waited at most for what makes the plan a better one: for our own operations
+# where they are compiled for the first time, for steps that are timed. Beside other programs both take minutes.
+SHARE_WAITED = 0.1
+
 # torch.compile costs seconds each time and half a minute the first time: it has to have time to pay.
 COMPILE_FROM_SECONDS = 45.0
 
@@ -153,6 +157,11 @@ def seconds_given(wishes: Wishes) -> float | None:
 def is_short(wishes: Wishes) -> bool:
     """Whether every second before training counts. Where steps are counted, nothing depends on a second either."""
     return (seconds_given(wishes) or 0.0) <= COMPILE_FROM_SECONDS
+
+
+def longest_wait(minutes: float | None) -> float:
+    """Seconds of a run of so many minutes that may pass, before it is planned, with what could as well be left."""
+    return SHARE_WAITED * 60 * (minutes or DEFAULT_MINUTES)
 
 
 def weighs_compiling(wishes: Wishes) -> bool:

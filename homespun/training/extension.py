@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from homespun.errors import CheckpointError, UsageError
+from homespun.planning.base_plan import NOT_YET
 from homespun.planning.plan import Plan
 from homespun.planning.planner import WARMUP_STEPS, seconds_to_train
 from homespun.training.resume import Point, newest_point
@@ -32,6 +33,8 @@ def extended_plan(run: Path, plan: Plan, *, minutes: float | None, steps: int | 
             f"{run} has not ended yet: {point.step:,} of {plan.steps:,} steps are done.",
             f"Let it come to its end first:  homespun train --out {run} --resume",
         )
+    if plan.compile_from == NOT_YET and minutes is None:
+        plan = plan.with_(compile_from=point.step)  # where no clock counts, it is compiled before the next step
     more = steps if steps is not None else steps_in(minutes or 0.0, point, plan)
     return plan.with_(
         steps=plan.steps + more,

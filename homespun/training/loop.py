@@ -24,12 +24,14 @@ from homespun.training.optimizer import Optimizers
 from homespun.training.pace import Pace
 from homespun.training.watcher import Progress, Record, Watcher
 
-CALM = 0.3  # share of the learning rate that is left after a run has run away once
-RUNAWAY = 2.0  # times the loss of knowing nothing: no text is that hard, and no model that bad by chance
+CALM = 0.3  # share of the learning rate that is left after a run has diverged once
+# Times the loss that the run began with, or ln V where that is more: training does not make a model so much worse.
+# A model that was trained on another text begins far above ln V: bytes of Russian cost one of Shakespeare 16 nats.
+DIVERGENCE = 2.0
 
 
-class RanAway(TrainingError):
-    """The loss or the gradient is not a number any more, or far beyond what knowing nothing costs."""
+class Diverged(TrainingError):
+    """The loss or the gradient is not a number any more, or the loss far above what the run began with."""
 
 
 class Loop:
@@ -75,11 +77,12 @@ class Loop:
         )
         self.step = 0  # steps that are done
         self.losses: list[float] = []  # of the steps since the last evaluation
+        self.first_loss = 0.0  # of the validation text, before the first step
         self.is_compiled = False
 
     def run(self) -> Iterator[Record]:
         if self.step == 0:
-            yield self.evaluate()  # before the first step: what knowing nothing costs
+            yield self.begin_with(self.evaluate())
         if self.is_finished():
             return
         with self.make_forward() as forward:
@@ -116,7 +119,7 @@ class Loop:
         """Lets the compiled step take over as soon as it is there."""
         assert isinstance(self.plan, Plan)
         with self.pace.interruption():
-            self.settle(forward.prepare(self.plan, self.step))
+            self.settle(forward.prepare(self.plan, self.step, self.pace.left(self.plan, self.step)))
         if forward.is_compiled and not self.is_compiled:
             self.is_compiled = True
             if forward.is_quick:
@@ -133,19 +136,39 @@ class Loop:
             self.on_plan(plan)
 
     def take_step(self, forward: Callable[..., Any]) -> float:
-        """One update of the weights; returns the loss before it. RanAway where going on makes no sense."""
+        """One update of the weights; returns the loss before it. Diverged where going on makes no sense."""
         check_contention()
         loss = self.loss_and_gradient(forward, self.batches[self.step])
-        longest = self.plan.clip or math.inf
-        length = float(nn.utils.clip_grad_norm_(self.model.parameters(), longest))
-        if not math.isfinite(length) or not loss < RUNAWAY * math.log(self.dataset.vocab_size):
-            raise RanAway(
-                f"The weights have run away: at step {self.step + 1} the loss is {loss:.4g} "
-                f"and the gradient {length:.4g} long.",
-                f"Train with a smaller learning rate:  --set learning_rate={self.plan.learning_rate * CALM:.1g}",
+        gradient_norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip or math.inf))
+        if not math.isfinite(gradient_norm) or self.has_diverged(loss):
+            tried = self.plan.learning_rate * (CALM if self.plan.calm_from else 1.0)
+            raise Diverged(
+                f"Training diverged at step {self.step + 1}: loss {loss:.4g}, gradient norm {gradient_norm:.4g} "
+                f"(the run began with a validation loss of {self.first_loss:.4g}).",
+                f"Train anew with a smaller learning rate:  --set learning_rate={tried * CALM:.1g}",
             )
         self.optimizers.step(self.learning_rate_share())
         return loss
+
+    def begin_with(self, record: Record) -> Record:
+        """Keeps the loss before the first step, which later ones are judged against. TrainingError without one."""
+        self.first_loss = record.val_loss
+        if not math.isfinite(self.first_loss):
+            raise TrainingError(
+                f"The model's loss on the validation text is {self.first_loss} before the first step, "
+                f"computed in {self.plan.dtype}: there is nothing that training could improve.",
+                "Try  --dtype float32. If that changes nothing, the weights of the model are damaged.",
+            )
+        return record
+
+    def has_diverged(self, loss: float) -> bool:
+        """Whether that loss of a batch means that the model has become far worse than it was at first.
+
+        One batch may be harder than the rest, as in a text of two languages of which the model knows one. So what
+        decides is the text that was evaluated before the first step, evaluated once more.
+        """
+        bound = DIVERGENCE * max(self.first_loss, math.log(self.dataset.vocab_size))
+        return not loss < bound and not (math.isfinite(loss) and self.look().loss < bound)
 
     def loss_and_gradient(self, forward: Callable[..., Any], batch: Sequence[Tensor]) -> float:
         """The mean loss of the batch, its gradient in the weights. In more parts where memory does not suffice."""
@@ -231,7 +254,7 @@ class Loop:
             tensors["dice.cuda"] = torch.cuda.get_rng_state(self.device)
         return tensors
 
-    def restore(self, tensors: dict[str, Tensor], step: int, losses: list[float]) -> None:
+    def restore(self, tensors: dict[str, Tensor], step: int, losses: list[float], first_loss: float) -> None:
         """Goes on after `step` steps, from a state that `state` gave. KeyError where it is of another model."""
         with torch.no_grad():
             for name, weight in self.optimizers.named.items():
@@ -241,7 +264,7 @@ class Loop:
         torch.set_rng_state(tensors["dice.cpu"].cpu())
         if "dice.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["dice.cuda"].cpu(), self.device)
-        self.step, self.losses = step, list(losses)
+        self.step, self.losses, self.first_loss = step, list(losses), first_loss
 
 
 def more_parts(plan: Course) -> int:

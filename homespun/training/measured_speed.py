@@ -54,18 +54,25 @@ BOUNDS = (0.3, 3.0)
 FRESH = 86400.0  # seconds for which a measured speed is believed, where time is short
 
 
-def measured_speed(device: str, dtype: str) -> Speed:
-    """The Speed of whole training steps here; torch's random state stays as it was."""
-    timed = []
+def measured_speed(device: str, dtype: str, at_most: float = math.inf) -> Speed:
+    """The Speed of whole training steps here; torch's random state stays as it was.
+
+    at_most: seconds. Where they are over, because something else is at work, no step is timed a second time.
+    """
+    timed, deadline = [], time.monotonic() + at_most
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for size in SHAPES:
             config, sequences = size.config(DEFAULT, 128), size.batch_size
-            timed.append((work_of_a_step(config, sequences), seconds_of_a_step(config, sequences, device, dtype)))
+            seconds = seconds_of_a_step(config, sequences, device, dtype, deadline)
+            timed.append((work_of_a_step(config, sequences), seconds))
     return fitted(timed)
 
 
-def seconds_of_a_step(config: GPTConfig, sequences: int, device: str, dtype: str) -> float:
+def seconds_of_a_step(
+    config: GPTConfig, sequences: int, device: str, dtype: str, deadline: float = math.inf
+) -> float:
+    """The median of some steps; of a single one when time.monotonic() is beyond the deadline."""
     model = GPT(config).to(device)
     forward = eager(model)
     computed_in = choose_dtype(dtype, torch.device(device))
@@ -82,6 +89,8 @@ def seconds_of_a_step(config: GPTConfig, sequences: int, device: str, dtype: str
         optimizers.step(1.0)
         loss.item()  # a GPU has finished only when it has told the result
         seconds.append(time.perf_counter() - began)
+        if len(seconds) > 1 and time.monotonic() > deadline:
+            break
     return statistics.median(seconds[1:])
 
 
@@ -106,11 +115,15 @@ def fitted(timed: list[tuple[Work, float]]) -> Speed:
     return Speed(*map(float, whole))
 
 
-def compiled_way(device: str, dtype: str) -> str:
-    """How a compiled step is computed here: "compiled", or "quick" with operations of our own."""
+def compiled_way(device: str, dtype: str, at_most: float = math.inf) -> str:
+    """How a compiled step is computed here: "compiled", or "quick" with operations of our own.
+
+    at_most: seconds to wait for these, where they are not compiled yet.
+    """
     from homespun.kernels.training.operations import available
 
-    return "quick" if device == "cpu" and dtype == "bfloat16" and available(wait=True) else "compiled"
+    may_be_quick = device == "cpu" and dtype == "bfloat16"
+    return "quick" if may_be_quick and available(wait=True, at_most=at_most) else "compiled"
 
 
 def compiled(speed: Speed, way: str) -> Speed:

@@ -103,10 +103,15 @@ class Pace:
 
     def steps_that_fit(self, plan: Course, step: int) -> int:
         """All steps of the run, those that are done included, so that it ends in time with its evaluations."""
-        left = plan.minutes * 60 - self.seconds() - self.closing()
-        left -= looks_to_come(plan, step) * self.look_seconds
-        fitting = int(left * (1.0 - self.share_aside()) / self.one_step())
+        fitting = int(self.left(plan, step) * (1.0 - self.share_aside()) / self.one_step())
         return step + max(1, int(min(fitting, self.most_steps - step)))
+
+    def left(self, plan: Course, step: int) -> float:
+        """Seconds that are left for steps; without end where the plan has no minutes."""
+        if not plan.minutes:
+            return math.inf
+        looks = looks_to_come(plan, step) * self.look_seconds
+        return plan.minutes * 60 - self.seconds() - self.closing() - looks
 
     def closing(self) -> float:
         """Seconds that are needed after the last step: all of the validation text, a sample, and the folder."""

@@ -40,13 +40,18 @@ LARGEST_SHARE = 1 / 40
 
 @dataclass(frozen=True)
 class Point:
-    """A moment of a run, after `step` steps; `seconds` is what the run had taken until then."""
+    """A moment of a run, after `step` steps.
+
+    seconds     what the run had taken until then
+    first_loss  of the validation text, before the first step
+    """
 
     plan: Course
     step: int
     seconds: float
     losses: list[float]
     records: list[Record]
+    first_loss: float
 
     @property
     def best(self) -> Record | None:
@@ -66,6 +71,7 @@ def write_point(run: Path, point: Point, state: dict[str, Tensor], best_weights:
             "step": point.step,
             "seconds": point.seconds,
             "losses": point.losses,
+            "first_loss": point.first_loss,
             "records": [record.as_dict() for record in point.records],
             "plan": point.plan.toml(),
             "sha256": {name: sha256_of(stage / name) for name in (STATE, BEST)},
@@ -108,14 +114,17 @@ def read_point(folder: Path, kind: type[Course]) -> tuple[Point, dict[str, Tenso
             if sha256_of(folder / Path(name).name) != expected:
                 raise CheckpointError(f"{folder / name} is damaged: its checksum is not what was written.", "")
         names = {part.name for part in fields(Record)}
+        records = [Record(**{n: v for n, v in record.items() if n in names}) for record in content["records"]]
         point = Point(
             plan=kind.parse(content["plan"], str(folder / POINT)),
             step=int(content["step"]),
             seconds=float(content["seconds"]),
             losses=[float(loss) for loss in content["losses"]],
-            records=[Record(**{n: v for n, v in record.items() if n in names}) for record in content["records"]],
+            records=records,
+            # Earlier versions did not write it, but the evaluations since the first one.
+            first_loss=float(content.get("first_loss", records[0].val_loss)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
         raise CheckpointError(f"{folder} is not a whole resume point ({error}).", "") from error
     return point, read_tensors(folder / STATE), folder / BEST
 

@@ -33,7 +33,7 @@ from homespun.training.card import model_card
 from homespun.training.curve import draw_curve
 from homespun.training.interrupt import StopRequest
 from homespun.training.lock import held, whom
-from homespun.training.loop import CALM, Loop, RanAway
+from homespun.training.loop import CALM, Diverged, Loop
 from homespun.training.pace import Pace
 from homespun.training.resume import FOLDER as RESUME_FOLDER
 from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
@@ -113,7 +113,7 @@ class Run:
                         self.take(record)
                         board(record)
                     break
-                except RanAway as error:
+                except Diverged as error:
                     self.go_back(error)
             self.write_point()
             interrupted = not self.loop.is_finished()
@@ -128,7 +128,7 @@ class Run:
     def begin(self, calm: bool = False) -> None:
         """Builds the model, and the loop that trains it: from the newest point, or from nothing.
 
-        calm: the run has run away, and from here on goes more gently.
+        calm: the run has diverged, and from here on its learning rate is smaller.
         """
         found = newest_point(self.out, self.plan_kind)
         step = 0
@@ -161,7 +161,7 @@ class Run:
             after_step=self.write_point_if_due,
         )
         if found is not None:
-            self.loop.restore(state, step, point.losses)
+            self.loop.restore(state, step, point.losses, point.first_loss)
             self.watcher.note(f"going on after step {step:,}")
 
     def config(self) -> ModelConfig:
@@ -242,12 +242,13 @@ class Run:
     def write_point(self) -> None:
         self.mend_folder()
         began = time.monotonic()
-        point = Point(self.plan, self.loop.step, self.loop.pace.seconds(), self.loop.losses, self.records)
+        loop = self.loop
+        point = Point(self.plan, loop.step, loop.pace.seconds(), loop.losses, self.records, loop.first_loss)
         write_point(self.out, point, self.loop.state(), self.out / self.weights_file)
         self.rhythm.written(began)
 
-    def go_back(self, error: RanAway) -> None:
-        """To the last point, once, and more gently from there; the second time the run is over."""
+    def go_back(self, error: Diverged) -> None:
+        """To the last point, once, with a smaller learning rate from there; the second time the run is over."""
         if self.plan.calm_from:
             kept = (
                 f" The best weights until then, of step {self.best.step}, are in {self.out}." if self.best else ""

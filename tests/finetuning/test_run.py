@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -194,8 +195,22 @@ def test_a_folder_that_holds_a_run_is_not_written_over(base: Make, book: Path, t
     assert "homespun finetune --out" in caught.value.todo
 
 
-def test_what_runs_away_says_so(base: Make, book: Path, tmp_path: Path) -> None:
-    with pytest.raises(homespun.errors.TrainingError, match="run away"):
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_model_that_is_sure_of_another_text_is_tuned(
+    method: str, base: Make, book: Path, tmp_path: Path
+) -> None:
+    folder = base("llama")
+    model, tokenizer = load_model(folder)
+    with torch.no_grad():
+        model.head.weight.mul_(30.0)  # type: ignore[union-attr, operator]
+    save_model(folder, model, tokenizer)
+    result = tuned(folder, book, tmp_path / "run", method=method)
+    assert result.val_loss_before > 2 * math.log(257)
+    assert result.steps == 20 and result.val_loss < result.val_loss_before - 1
+
+
+def test_what_diverges_says_so(base: Make, book: Path, tmp_path: Path) -> None:
+    with pytest.raises(homespun.errors.TrainingError, match="Training diverged at step "):
         tuned(base("llama"), book, tmp_path / "run", method="full", settings={"learning_rate": 1e3, "clip": 0})
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from homespun.dataset.preparation import Dataset
 from homespun.errors import CheckpointError, HomespunError, UnknownSetting, UsageError
+from homespun.planning.base_plan import NOT_YET
 from homespun.planning.cost import Speed
 from homespun.planning.evaluations import LEARNING_COSTS, LOOKS, SHARE_OF_LOOKS, closing_tokens
 from homespun.planning.facts import Facts
@@ -156,8 +157,12 @@ def test_compiling_is_planned_only_where_training_takes_long_enough_to_gain_by_i
     assert not decide(wishes(minutes=5.0), Facts(10**6, 10**5, 65, speed=LAPTOP)).compile
 
 
-def test_what_the_run_itself_changes_in_a_plan_comes_back_from_its_file(tmp_path: Path, dataset: Dataset) -> None:
-    plan = small_plan(dataset).with_(retimed=((5, 30), (9, 44)), extended=(20,), compile_from=7, minutes=2.5)
+@pytest.mark.parametrize("compile_from", [7, NOT_YET])
+def test_what_the_run_itself_changes_in_a_plan_comes_back_from_its_file(
+    compile_from: int, tmp_path: Path, dataset: Dataset
+) -> None:
+    plan = small_plan(dataset).with_(retimed=((5, 30), (9, 44)), extended=(20,), minutes=2.5)
+    plan = plan.with_(compile_from=compile_from)
     plan.save(tmp_path / "plan.toml")
     assert Plan.load(tmp_path / "plan.toml") == plan
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ from homespun.dataset.preparation import Dataset
 from homespun.machine.device import compile_cache, compiler
 from homespun.machine.jobs import GAVE_UP, Job
 from homespun.model.gpt import build
+from homespun.planning.base_plan import NOT_YET
 from homespun.planning.plan import Plan
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training import compiled as compiled_module
+from homespun.training import pace as pace_module
 from homespun.training.compiled import (
     Forward,
     compile_beside,
@@ -26,9 +31,24 @@ from homespun.training.compiled import (
     compiled_shapes,
     is_warm,
     remember,
+    seconds_to_load,
 )
-from homespun.training.watcher import Watcher
+from homespun.training.extension import extended_plan
+from homespun.training.loop import Loop
+from homespun.training.pace import Pace
+from homespun.training.watcher import Progress, Record, Watcher
 from tests.training.conftest import small_plan
+from tests.training.test_run import run_of
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 class Notes(Watcher):
@@ -45,6 +65,9 @@ class Beside:
     returncode: int | None = None
     killed = False
 
+    def __init__(self, says: bytes = b"0.5\n") -> None:
+        self.stdout = io.BytesIO(says)
+
     def poll(self) -> int | None:
         return self.returncode
 
@@ -60,6 +83,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Beside:
     monkeypatch.setattr(compiled_module, "compile_beside", lambda plan, vocab_size, threads: process)
     monkeypatch.setattr(compiled_module, "is_warm", lambda plan, vocab_size: False)
     monkeypatch.setattr(compiled_module, "remember", lambda plan, vocab_size: None)
+    monkeypatch.setattr(compiled_module, "import_compiler", lambda: None)
     monkeypatch.setattr(torch, "compile", lambda model, **how: lambda *batch: model(*batch))
     return process
 
@@ -76,7 +100,8 @@ def test_training_begins_without_it_and_the_plan_keeps_the_step_at_which_it_took
     plan = small_plan(dataset, compile=True).with_(minutes=3.0)
     forward = forward_of(plan, dataset)
     for step in range(5):
-        assert forward.prepare(plan, step) == plan and not forward.is_compiled
+        plan = forward.prepare(plan, step)
+        assert plan.compile_from == NOT_YET and not forward.is_compiled
     beside.returncode = 0
     plan = forward.prepare(plan, 5)
     assert plan.compile_from == 5 and forward.is_compiled
@@ -91,9 +116,9 @@ def test_what_compiles_has_a_core_for_itself_and_a_replay_counts_with_as_few(
     torch.set_num_threads(3)
     try:
         for waiting in (plan.with_(minutes=3.0), plan.with_(compile_from=1)):
-            beside.returncode = None
+            beside.returncode, beside.stdout = None, io.BytesIO(b"0.5\n")
             with forward_of(plan, dataset) as forward:
-                forward.prepare(waiting, 0)
+                waiting = forward.prepare(waiting, 0)
                 assert torch.get_num_threads() == 2
                 beside.returncode = 0
                 forward.prepare(waiting, 1)
@@ -119,11 +144,157 @@ def test_a_compiler_that_fails_beside_is_told_once_and_not_asked_again(beside: B
     notes = Notes()
     plan = small_plan(dataset, compile=True).with_(minutes=3.0)
     forward = forward_of(plan, dataset, notes)
-    forward.prepare(plan, 0)
+    plan = forward.prepare(plan, 0)
     beside.returncode = 1
     plan = forward.prepare(plan, 3)
     assert not plan.compile and forward.prepare(plan, 4) == plan
     assert notes.lines[-1] == "torch.compile does not work here; training goes on without it."
+
+
+@pytest.fixture
+def threads() -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)
+
+
+def test_what_was_compiled_before_is_not_waited_for_either(
+    beside: Beside, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled_module, "is_warm", lambda plan, vocab_size: True)
+    monkeypatch.setattr(torch, "compile", lambda *model, **how: pytest.fail("this may take minutes"))
+    plan = small_plan(dataset, compile=True).with_(minutes=1.0)
+    forward = forward_of(plan, dataset)
+    for step in range(5):
+        plan = forward.prepare(plan, step, 50.0)
+    assert plan.compile_from == NOT_YET and not forward.is_compiled
+
+
+@pytest.mark.parametrize(("left", "taken"), [(200.0, True), (60.0, False), (-5.0, False)])
+def test_what_takes_longer_to_load_than_is_worth_it_is_left(
+    left: float, taken: bool, threads: int, beside: Beside, dataset: Dataset
+) -> None:
+    notes = Notes()
+    beside.stdout = io.BytesIO(b"21.5\n")
+    plan = small_plan(dataset, compile=True).with_(minutes=5.0)
+    with forward_of(plan, dataset, notes) as forward:
+        plan = forward.prepare(plan, 0, 300.0)
+        beside.returncode = 0
+        plan = forward.prepare(plan, 9, left)
+        assert (plan.compile, plan.compile_from, forward.is_compiled) == (taken, 9, taken)
+        assert torch.get_num_threads() == threads
+        assert taken or notes.lines[-1].startswith("loading the compiled step takes 22 s here")
+        assert forward.prepare(plan, 10, left) == plan
+
+
+def test_a_machine_that_has_become_busy_meanwhile_is_noticed_before_the_most_is_waited(
+    beside: Beside, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(compiled_module, "time", clock)
+    monkeypatch.setattr(compiled_module, "import_compiler", lambda: clock.sleep(10.0))
+    monkeypatch.setattr(torch, "compile", lambda *model, **how: pytest.fail("this takes longer still"))
+    plan = small_plan(dataset, compile=True).with_(minutes=1.0)
+    forward = forward_of(plan, dataset)
+    plan = forward.prepare(plan, 0, 50.0)
+    beside.returncode = 0
+    plan = forward.prepare(plan, 4, 45.0)
+    assert (plan.compile, plan.compile_from) == (False, 4)
+
+
+def test_a_run_that_goes_on_before_the_change_still_looks_out_for_it_and_one_after_it_makes_it_at_once(
+    beside: Beside, dataset: Dataset
+) -> None:
+    plan = small_plan(dataset, compile=True).with_(minutes=3.0, compile_from=NOT_YET)
+    forward = forward_of(plan, dataset)
+    assert forward.prepare(plan, 7, 100.0) == plan and forward.beside is not None
+    plan = plan.with_(compile_from=7)
+    forward = forward_of(plan, dataset)
+    assert forward.prepare(plan, 9, 100.0) == plan and forward.is_compiled and forward.beside is None
+
+
+def test_a_replay_of_a_run_that_never_changed_over_does_not_either(
+    threads: int, beside: Beside, dataset: Dataset
+) -> None:
+    for end, fewer in ((NOT_YET, [2] * 6), (4, [2] * 4 + [3] * 2)):
+        plan = small_plan(dataset, compile=end == NOT_YET).with_(compile_from=end)
+        with forward_of(plan, dataset) as forward:
+            used = []
+            for step in range(6):
+                assert forward.prepare(plan, step) == plan and not forward.is_compiled
+                used.append(torch.get_num_threads())
+        assert used == fewer
+
+
+CLOCK = Clock()
+
+
+class Busy(Loop):
+    """A loop on a machine on which a step takes half a second of the test's clock."""
+
+    def loss_and_gradient(self, *arguments: Any) -> float:
+        CLOCK.sleep(0.5)
+        return super().loss_and_gradient(*arguments)
+
+
+class ReadyAfter(Watcher):
+    """The process beside comes to its end after so many steps."""
+
+    def __init__(self, beside: Beside, steps: int) -> None:
+        self.beside, self.steps = beside, steps
+
+    def stepped(self, progress: Progress) -> None:
+        self.beside.returncode = 0 if progress.step >= self.steps else None
+
+
+def trained(plan: Plan, dataset: Dataset, watcher: Watcher) -> tuple[Loop, list[Record]]:
+    torch.manual_seed(plan.seed)
+    model = build(plan.config(dataset.vocab_size))
+    loop = Busy(plan, model, dataset, watcher=watcher, pace=Pace(CLOCK.now - 5.0))
+    return loop, list(loop.run())
+
+
+@pytest.mark.parametrize(("ready_after", "loading"), [(10**6, b""), (20, b"4.0\n"), (20, b"40.0\n")])
+def test_a_run_of_a_minute_beside_other_work_learns_ends_on_time_and_is_replayed_to_the_bit(
+    ready_after: int,
+    loading: bytes,
+    threads: int,
+    beside: Beside,
+    dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace_module, "time", CLOCK)
+    monkeypatch.setattr(compiled_module, "is_warm", lambda plan, vocab_size: True)
+
+    def slow(model: Any, **how: Any) -> Any:
+        CLOCK.sleep(float(loading or 150.0))
+        return lambda *batch: model(*batch)
+
+    monkeypatch.setattr(torch, "compile", slow)
+    beside.stdout = io.BytesIO(loading)
+    plan = small_plan(dataset, compile=True, steps=400, learning_rate=3e-3).with_(minutes=1.0)
+    loop, records = trained(plan, dataset, ReadyAfter(beside, ready_after))
+    assert loop.pace.seconds() < 61
+    assert loop.step > 80 and records[-1].val_loss < records[0].val_loss - 0.3
+    taken = loading == b"4.0\n"
+    assert loop.is_compiled == taken
+    assert loop.plan.compile_from == (20 if loading else NOT_YET)
+    replay = loop.plan.with_(minutes=0.0)
+    again, same = trained(replay, dataset, Watcher())
+    assert [record.val_loss for record in records] == [record.val_loss for record in same]
+    assert again.is_compiled == taken and again.plan == replay
+
+
+def test_a_run_that_never_changed_over_does_so_where_it_is_carried_on_by_steps(
+    beside: Beside, dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    plan = small_plan(dataset, compile=True, steps=6).with_(minutes=60.0)
+    run_of(dataset, tokenizer, tmp_path / "run", plan).train()
+    plan = Plan.load(tmp_path / "run" / "plan.toml")
+    assert plan.compile_from == NOT_YET
+    assert extended_plan(tmp_path / "run", plan, minutes=None, steps=4).compile_from == 6
+    assert extended_plan(tmp_path / "run", plan, minutes=1.0, steps=None).compile_from == NOT_YET
 
 
 def test_what_compiles_beside_ends_with_the_run_that_is_interrupted(beside: Beside, dataset: Dataset) -> None:
@@ -180,12 +351,12 @@ def test_the_process_beside_really_compiles_and_the_run_finds_it_and_both_ways_l
     plan = small_plan(dataset, compile=True, n_layer=1).with_(minutes=3.0)
     process = compile_beside(plan, dataset.vocab_size, torch.get_num_threads())
     assert process.wait() == 0
+    assert (seconds_to_load(process) or 0.0) > 0.0
     assert is_warm(plan, dataset.vocab_size)
     assert compiled_shapes("cpu", plan.dtype, "modern", dataset.vocab_size) == {(1, 2, 32, 16, 8, 0.0)}
     assert not compiled_shapes("cpu", plan.dtype, "modern", 7)
     forward = forward_of(plan, dataset)
-    forward.beside = process
-    assert forward.prepare(plan, 3).compile_from == 3
+    assert forward.prepare(plan.with_(compile_from=3), 3).compile_from == 3 and forward.is_compiled
     x, y = forward.example
     plain, quick = forward.model(x, y)[1], forward(x, y)[1]
     assert plain.item() == pytest.approx(quick.item(), abs=1e-4)

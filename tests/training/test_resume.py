@@ -257,7 +257,7 @@ def test_a_run_that_runs_away_again_is_stopped_and_says_what_to_change(
     monkeypatch.setattr(Faulty, "times", 2)
     with pytest.raises(TrainingError) as error:
         run_of(dataset, tokenizer, points, resume=True).train()
-    assert error.value.what.startswith("The weights have run away: at step 26 the loss is nan")
+    assert error.value.what.startswith("Training diverged at step 26: loss nan, gradient norm ")
     assert f"The best weights until then, of step 20, are in {points}." in error.value.what
     assert "--set learning_rate=" in error.value.todo
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,14 @@ from homespun.kernels.training.source import TRAINING
 found: ctypes.CDLL | None = None  # asked for at every operation, and looked for once
 
 
-def available(*, wait: bool = False) -> bool:
+def available(*, wait: bool = False, at_most: float = math.inf) -> bool:
     """Whether the operations can be used: there is a library, and the processor is of the kind that it is for.
 
-    wait: compile the library now, if it has to be.
+    wait: compile the library now, if it has to be. at_most: seconds to wait.
     """
     global found
     if found is None:
-        path = TRAINING.library(wait=wait)
+        path = TRAINING.library(wait=wait, at_most=at_most)
         found = None if path is None else opened(path)
     return found is not None
 
