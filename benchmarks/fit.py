@@ -35,14 +35,14 @@ def read_runs() -> list[Run]:
 def run_of(line: dict[str, Any]) -> Run:
     shape = ("vocab_size", "context_length", "n_layer", "n_head", "n_embd")
     config = GPTConfig.of("modern", **{name: line[name] for name in shape}, dropout=line.get("dropout", 0.0))
-    tokens_a_step = line["context_length"] * line["batch_size"]
+    tokens_per_step = line["context_length"] * line["batch_size"]
     return Run(
         text=line["text"],
         config=config,
         counted=Counted(min(line["ladder"]), line["static"], line["cached"]),
         parameters=config.n_layer * matrix_entries(config) / 1e6,
-        tokens=line["steps"] * tokens_a_step / 1e6,
-        batch=tokens_a_step / 1e6,
+        tokens=line["steps"] * tokens_per_step / 1e6,
+        batch=tokens_per_step / 1e6,
         steps=line["steps"],
         train_tokens=line["train_tokens"],
         loss=line["val_loss"],
@@ -78,7 +78,7 @@ def run_one(options: argparse.Namespace) -> None:
     import tempfile
 
     import homespun
-    from homespun.dataset.ngrams import ladder
+    from homespun.dataset.ngrams import ngram_baselines
     from homespun.dataset.preparation import prepare
     from homespun.text.sources import read
 
@@ -96,7 +96,7 @@ def run_one(options: argparse.Namespace) -> None:
             options.run, steps=steps, tokenizer=options.tokenizer, out=Path(folder) / "run", settings=shape
         )
         dataset = prepare(read(options.run), run.tokenizer)
-        counted = ladder(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
+        counted = ngram_baselines(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
     assert run.result is not None
     if run.result.steps != steps or not math.isfinite(run.result.val_loss):
         raise SystemExit(f"Not added: {run.result.steps} steps of {steps}, loss {run.result.val_loss}.")

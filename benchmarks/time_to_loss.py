@@ -29,13 +29,17 @@ for setting in (
 ):
     RECIPE += ["--set", setting]
 # Both sides read the whole validation text, before the first step and after the last one.
-LOOKS = ["--set", "look_tokens=0", "--set", "evaluate_every=1000000"]
+EVALUATIONS = ["--set", "eval_tokens=0", "--set", "evaluate_every=1000000"]
 
 
 def measure(work: Work) -> Outcome:
     """Each side's seconds: from process start until its last weights have read the whole validation text."""
     text = shakespeare(work.folder, work.smoke)
-    ours, recipe, goal = [text, "--minutes", f"{work.options.minutes:g}", *LOOKS], [text, *RECIPE, *LOOKS], LOSS
+    ours, recipe, goal = (
+        [text, "--minutes", f"{work.options.minutes:g}", *EVALUATIONS],
+        [text, *RECIPE, *EVALUATIONS],
+        LOSS,
+    )
     if work.smoke:
         goal = math.inf
         ours, recipe = [text, "--steps", "2", *TINY], [text, "--steps", "4", *TINY]

@@ -15,16 +15,16 @@ def main() -> int:
     before_anything_is_loaded(sys.argv[1:])  # as the command does
     from benchmarks.commands import FIRST_STEP
     from homespun.cli import main as homespun
-    from homespun.training.log_lines import Lines
+    from homespun.training.log_lines import LogLines
 
-    plain = Lines.stepped
+    plain = LogLines.stepped
 
-    def stepped(self: Lines, progress: Any) -> None:
-        Lines.stepped = plain  # type: ignore[method-assign]
+    def stepped(self: LogLines, progress: Any) -> None:
+        LogLines.stepped = plain  # type: ignore[method-assign]
         print(FIRST_STEP, file=sys.stderr, flush=True)
         plain(self, progress)
 
-    Lines.stepped = stepped  # type: ignore[method-assign]
+    LogLines.stepped = stepped  # type: ignore[method-assign]
     return homespun()
 
 

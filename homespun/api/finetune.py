@@ -13,7 +13,7 @@ from homespun.api.language_model import LanguageModel
 from homespun.api.train import free_folder
 from homespun.api.train_setup import check_same, places
 from homespun.errors import UsageError
-from homespun.machine.activity import undisturbed
+from homespun.machine.activity import on_quiet_computer
 
 if TYPE_CHECKING:
     from homespun.finetuning.run import TuningResult
@@ -45,7 +45,7 @@ def finetune(model: str | Path | None = None, *text: str | Path, **asked: Any) -
     return TunedModel(*open_model(result.out), result=result)
 
 
-@undisturbed
+@on_quiet_computer
 def tune(
     model: str | Path | None,
     *text: str | Path,
@@ -67,10 +67,10 @@ def tune(
     from homespun.finetuning.run import TuningResult
     from homespun.machine.device import find_compile_cache
     from homespun.planning.tuning_plan import TuningPlan, parse_settings
-    from homespun.training.log_lines import Lines
+    from homespun.training.log_lines import LogLines
 
     started = time.monotonic() if started is None else started
-    watcher = Lines() if watcher is None else watcher
+    watcher = LogLines() if watcher is None else watcher
     find_compile_cache(watcher.note)
     numbers = parse_settings(settings or {})
     given = {

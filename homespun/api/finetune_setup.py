@@ -308,10 +308,10 @@ def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) ->
 
 
 def measured(facts: TuningFacts, plan: TuningPlan) -> TuningFacts:
-    from homespun.finetuning.speed import seconds_a_token
+    from homespun.finetuning.speed import seconds_per_token
     from homespun.planning.planner import longest_wait
 
-    return replace(facts, seconds=seconds_a_token(plan, facts.config, longest_wait(plan.minutes)))
+    return replace(facts, seconds=seconds_per_token(plan, facts.config, longest_wait(plan.minutes)))
 
 
 def open_base(place: Path, vocab_size: int, dtype: torch.dtype) -> CausalLM:

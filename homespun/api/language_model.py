@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from homespun.generation.engine import Engine
     from homespun.generation.text import Pieces
     from homespun.model.causal_lm import CausalLM
-    from homespun.planning.base_plan import Course
+    from homespun.planning.base_plan import BasePlan
     from homespun.tokenizer.tokenizer import Tokenizer
     from homespun.training.watcher import Result
 
@@ -135,7 +135,7 @@ class LanguageModel:
 
         return autocast(self.model.device, choose_dtype("auto", self.model.device))
 
-    def plan(self) -> Course:
+    def plan(self) -> BasePlan:
         """The plan of the run that made it. CheckpointError where the folder has none."""
         from homespun.api.past_run import plan_of
 

@@ -12,7 +12,7 @@ from homespun.api.portrait import Training
 from homespun.errors import CheckpointError, HomespunError
 
 if TYPE_CHECKING:
-    from homespun.planning.base_plan import Course
+    from homespun.planning.base_plan import BasePlan
     from homespun.training.watcher import Record
 
 LARGEST_METRICS = 2**26  # bytes
@@ -33,7 +33,7 @@ def training_of(folder: Path) -> Training | None:
     return training_from(plan, records, "" if records else f"{folder / 'metrics.jsonl'} is not there.")
 
 
-def plan_of(path: Path) -> Course:
+def plan_of(path: Path) -> BasePlan:
     """A plan of training, or of fine-tuning. Raises CheckpointError, UnknownSetting."""
     from homespun.planning.plan import Plan
     from homespun.planning.tuning_plan import TuningPlan
@@ -47,7 +47,7 @@ def plan_of(path: Path) -> Course:
             raise error from None
 
 
-def training_from(plan: Course, records: list[Record], missing: str) -> Training:
+def training_from(plan: BasePlan, records: list[Record], missing: str) -> Training:
     best = min(records, key=lambda record: (-record.val_tokens, record.val_loss), default=None)
     return Training(
         text=plan.text,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homespun.api.train_setup import Asked, Given, prepared_anew
-from homespun.machine.activity import undisturbed
+from homespun.machine.activity import on_quiet_computer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -40,7 +40,7 @@ class Planned:
     larger: Alternative | None
 
 
-@undisturbed
+@on_quiet_computer
 def plan(*text: str | Path, watcher: Watcher | None = None, **asked: Unpack[Asked]) -> Planned:
     """What `train` with the same arguments would do: data, size, memory, time, expected loss. Trains nothing.
 
@@ -49,9 +49,9 @@ def plan(*text: str | Path, watcher: Watcher | None = None, **asked: Unpack[Aske
     from homespun.dataset.doctor import examine
     from homespun.planning.forecast import forecast_of
     from homespun.planning.planner import alternatives
-    from homespun.training.log_lines import Lines
+    from homespun.training.log_lines import LogLines
 
-    prepared = prepared_anew(Given.of(text, asked), Lines() if watcher is None else watcher)
+    prepared = prepared_anew(Given.of(text, asked), LogLines() if watcher is None else watcher)
     assert prepared.corpus and prepared.facts and prepared.wishes, "a plan that is made anew has them"
     forecast = forecast_of(prepared.plan, prepared.facts)
     smaller, larger = alternatives(prepared.wishes, prepared.facts, prepared.plan)

@@ -40,12 +40,12 @@ def show(model: str | Path) -> Portrait:
 
 
 def portrait_of_folder(model: str, place: Path) -> Portrait:
-    from homespun.checkpoint.folder import load_config, undisturbed
+    from homespun.checkpoint.folder import consistent_read, load_config
     from homespun.checkpoint.place import model_folder
     from homespun.tokenizer.open import load as load_tokenizer
 
     folder = model_folder(place)
-    with undisturbed(folder):
+    with consistent_read(folder):
         config = load_config(folder)
         stored = stored_in_folder(folder, config)
         tokenizer = load_tokenizer(folder)

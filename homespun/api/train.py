@@ -19,7 +19,7 @@ from homespun.api.train_setup import (
     prepared_to_extend,
 )
 from homespun.errors import UsageError
-from homespun.machine.activity import undisturbed
+from homespun.machine.activity import on_quiet_computer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -34,7 +34,7 @@ SAMPLE_CHARACTERS = 240
 FEWEST_TO_REMEMBER = 50  # steps: shorter runs say little about the next one
 
 
-@undisturbed
+@on_quiet_computer
 def train(
     *text: str | Path,
     out: str | Path | None = None,
@@ -62,11 +62,11 @@ def train(
     from homespun.planning.forecast import forecast_of
     from homespun.planning.plan import Plan
     from homespun.training.compiled import compile_for_next_time
-    from homespun.training.log_lines import Lines
+    from homespun.training.log_lines import LogLines
     from homespun.training.run import Run
 
     started = time.monotonic() if started is None else started
-    watcher = Lines() if watcher is None else watcher
+    watcher = LogLines() if watcher is None else watcher
     find_compile_cache(watcher.note)
     wishes = Given.of(text, asked)  # before anything that takes time
     for wanted, option in ((resume, "--resume"), (extend, "--extend")):

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from homespun.errors import TextError, UsageError
-from homespun.fetch.progress import downloads_told
+from homespun.fetch.progress import downloads_reported
 from homespun.fetch.web import without_password
 from homespun.model.families import DEFAULT, MODELS
 
 if TYPE_CHECKING:
     from homespun.dataset.preparation import Dataset
-    from homespun.planning.base_plan import Course
+    from homespun.planning.base_plan import BasePlan
     from homespun.planning.facts import Facts
     from homespun.planning.plan import Plan
     from homespun.planning.planner import Wishes
@@ -214,7 +214,7 @@ def check_agreement(plan: Plan, given: Given, run: Path) -> None:
     check_same(plan, wanted, run)
 
 
-def check_same(plan: Course, wanted: dict[str, Any], run: Path) -> None:
+def check_same(plan: BasePlan, wanted: dict[str, Any], run: Path) -> None:
     """UsageError that names where the plan of a run has something else than is wanted; "auto" wants nothing."""
     differences = [
         f"{name} is {getattr(plan, name)!r} there and {value!r} here"
@@ -233,7 +233,7 @@ def choose_corpus(text: Sequence[str | Path], field: str | None, watcher: Watche
     from homespun.text.named import default_corpus
     from homespun.text.sources import read
 
-    with downloads_told(watcher.downloaded):
+    with downloads_reported(watcher.downloaded):
         if text:
             return read(*text, field=field or None)
         corpus, why = default_corpus()
@@ -255,7 +255,7 @@ def tokenizer_for(corpus: Corpus, spec: str, watcher: Watcher) -> tuple[str, Tok
         spec, why = choose(characters=survey.characters, alphabet=survey.alphabet, documents=survey.documents)
         watcher.note(f"tokenizer {spec}: {why}")
     pieces = partial(pieces_of, corpus)
-    with downloads_told(watcher.downloaded):  # GPT-2's comes from the network
+    with downloads_reported(watcher.downloaded):  # GPT-2's comes from the network
         return spec, build(spec, alphabet=survey.alphabet, documents=survey.documents, pieces=pieces)
 
 
@@ -291,7 +291,7 @@ def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher:
     """What the plan rests on. The text is counted; the machine is tested once, and timed every time."""
     import psutil
 
-    from homespun.dataset.ngrams import ladder
+    from homespun.dataset.ngrams import ngram_baselines
     from homespun.kernels.trusted_dtype import trusted_dtype
     from homespun.machine.device import choose_device, choose_dtype, compiler, memory_free
     from homespun.planning.facts import Facts
@@ -300,12 +300,12 @@ def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher:
     computed_in = str(choose_dtype(dtype, chosen)).removeprefix("torch.")
     if dtype == "auto":  # who names a dtype gets it
         computed_in = trusted_dtype(str(chosen), computed_in, watcher.note)
-    counted = ladder(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
+    counted = ngram_baselines(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
     facts = Facts(
         train_tokens=dataset.train.tokens,
         val_tokens=dataset.val.tokens,
         vocab_size=dataset.vocab_size,
-        ladder=counted.losses,
+        ngram_losses=counted.losses,
         static=counted.static,
         cached=counted.cached,
         device=str(chosen),

@@ -76,7 +76,7 @@ def load_model(
     from homespun.tokenizer.open import load as load_tokenizer
 
     folder = model_folder(folder)
-    with undisturbed(folder):
+    with consistent_read(folder):
         config = load_config(folder)
         tokenizer = load_tokenizer(folder)
         if tokenizer.vocab_size > config.vocab_size:
@@ -112,7 +112,7 @@ def load_weights(
 ) -> CausalLM:
     """The model alone, as `load_model` gives it."""
     folder = model_folder(folder)
-    with undisturbed(folder):
+    with consistent_read(folder):
         return read_model(folder, load_config(folder), device, dtype)
 
 
@@ -149,7 +149,7 @@ def complete(model: GPT, device: torch.device | str) -> None:
 
 
 @contextmanager
-def undisturbed(folder: Path) -> Iterator[None]:
+def consistent_read(folder: Path) -> Iterator[None]:
     """Raises CheckpointError where another process put another model there meanwhile.
 
     config.json is the seal (see `replacing_files`): the same before and after, and

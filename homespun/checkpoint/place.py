@@ -12,7 +12,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"  # says which of several files holds which tensor
 GENERATION = "generation_config.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-LOOKS = f"A model folder holds {CONFIG}, {WEIGHTS} and tokenizer.json, as homespun train writes them."
+EVALUATIONS = f"A model folder holds {CONFIG}, {WEIGHTS} and tokenizer.json, as homespun train writes them."
 
 
 def model_folder(path: str | Path) -> Path:
@@ -23,7 +23,7 @@ def model_folder(path: str | Path) -> Path:
             return path
         raise CheckpointError(*what_it_is(path))
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be opened: {error.strerror}.", LOOKS) from error
+        raise CheckpointError(f"{path} cannot be opened: {error.strerror}.", EVALUATIONS) from error
 
 
 def what_it_is(path: Path) -> tuple[str, str]:
@@ -32,7 +32,7 @@ def what_it_is(path: Path) -> tuple[str, str]:
     if path.exists():
         return not_a_folder(path)
     near = neighbours(path)
-    return f"There is no model folder {path}.", f"Did you mean {' or '.join(near)}?" if near else LOOKS
+    return f"There is no model folder {path}.", f"Did you mean {' or '.join(near)}?" if near else EVALUATIONS
 
 
 def not_a_folder(path: Path) -> tuple[str, str]:
@@ -41,7 +41,7 @@ def not_a_folder(path: Path) -> tuple[str, str]:
     inside = path.name in (CONFIG, WEIGHTS, INDEX, "tokenizer.json")
     return (
         f"{path} is a file, and a model is a folder.",
-        f"Give the folder that it is in: {path.parent}" if inside else LOOKS,
+        f"Give the folder that it is in: {path.parent}" if inside else EVALUATIONS,
     )
 
 
@@ -71,7 +71,7 @@ def no_weights(folder: Path) -> tuple[str, str]:
     if pickles:
         return pickled(pickles[0])
     has = ", ".join(file.name for file in files[:6]) or "nothing"
-    return f"{folder} is no model folder: it has no {WEIGHTS}. It holds: {has}.", LOOKS
+    return f"{folder} is no model folder: it has no {WEIGHTS}. It holds: {has}.", EVALUATIONS
 
 
 def pickled(path: Path) -> tuple[str, str]:

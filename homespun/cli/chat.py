@@ -100,7 +100,7 @@ class Session:
     screen: Screen
     own_files: set[Path] = field(default_factory=set)
     answers: int = 0
-    told_of_the_window: bool = False
+    describe_of_the_window: bool = False
 
     @property
     def answers_questions(self) -> bool:
@@ -159,7 +159,7 @@ class Session:
         """Once: the model does not see all of it any more."""
         from homespun.generation.chat import Conversation, context_of
 
-        if self.told_of_the_window:
+        if self.describe_of_the_window:
             return
         length = context_of(self.talk.model)
         if isinstance(self.talk, Conversation):
@@ -172,7 +172,7 @@ class Session:
             if self.talk.tokens() <= length:
                 return
             what = "the beginning of the text is out of its sight now"
-        self.told_of_the_window = True
+        self.describe_of_the_window = True
         self.screen.note(f"The model looks at {length:,} tokens: {what}.")
 
 

@@ -106,7 +106,7 @@ def load(session: Session, argument: str) -> None:
         session.talk.begin(content)
         told = f"a text that ends with: {one_line(content)}" if content else "an empty text"
     session.own_files.add(path.resolve())
-    session.told_of_the_window = False
+    session.describe_of_the_window = False
     session.screen.note(f"Going on with {told}")
 
 

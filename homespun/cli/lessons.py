@@ -47,9 +47,9 @@ class Lesson:
 
     def put(self) -> None:
         """Raises WriteFailed."""
-        from homespun.machine.atomic import failures_told, write_atomically
+        from homespun.machine.atomic import failures_explained, write_atomically
 
-        with failures_told(self.destination.parent):
+        with failures_explained(self.destination.parent):
             self.destination.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.destination, self.source.read_bytes())
 

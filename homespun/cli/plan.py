@@ -63,10 +63,10 @@ def command(
     """
     import homespun
     from homespun.cli.screens.live import Live
-    from homespun.training.log_lines import Lines
+    from homespun.training.log_lines import LogLines
 
     if as_json or not sys.stdout.isatty():
-        planned = homespun.plan(*text, settings=list(settings), watcher=Lines(), **options)
+        planned = homespun.plan(*text, settings=list(settings), watcher=LogLines(), **options)
     else:
         with Live() as watcher:
             planned = homespun.plan(*text, settings=list(settings), watcher=watcher, **options)
@@ -132,7 +132,7 @@ def as_dict(planned: Planned) -> dict[str, Any]:
         "planned_seconds": forecast.seconds,
         "planned_memory": forecast.memory,
         "memory_free": planned.facts.memory_free,
-        "counting": list(planned.facts.ladder),
+        "counting": list(planned.facts.ngram_losses),
         "expected_loss": loss and loss.loss,
         "expected_loss_low": loss and loss.low,
         "expected_loss_high": loss and loss.high,

@@ -63,13 +63,15 @@ def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **o
     started = process_start()
     import homespun
     from homespun.cli.screens.live import Live, conclude
-    from homespun.training.log_lines import Lines
+    from homespun.training.log_lines import LogLines
 
     if as_json:
-        result = homespun.train(*text, settings=list(settings), watcher=Lines(), started=started, **options).result
+        result = homespun.train(
+            *text, settings=list(settings), watcher=LogLines(), started=started, **options
+        ).result
         print_json(outcome(result))
     else:
-        with Live() if sys.stdout.isatty() else Lines(sys.stdout) as watcher:
+        with Live() if sys.stdout.isatty() else LogLines(sys.stdout) as watcher:
             result = homespun.train(
                 *text, settings=list(settings), watcher=watcher, started=started, **options
             ).result

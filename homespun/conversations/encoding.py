@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from homespun.conversations.conversation import Conversation
-from homespun.conversations.recognise import Found, measured, told_left_out
+from homespun.conversations.recognise import Found, describe_left_out, measured
 from homespun.conversations.rendering import Answer, Example, Renderer
 from homespun.dataset.preparation import key_of
 from homespun.dataset.shards import ShardWriter, draft_of, id_type, open_splits, telling_why, write_meta
@@ -239,7 +239,7 @@ def text_example(document: Document, tokenizer: Tokenizer) -> Example:
 def nothing_left(found: Found, left_out: dict[str, tuple[int, str]]) -> NotEnoughText:
     return NotEnoughText(
         f"The model can learn from none of the conversations in {found.title}: "
-        f"{'; '.join(told_left_out(left_out))}.",
+        f"{'; '.join(describe_left_out(left_out))}.",
         "Change the conversations, or take another model: smollm2, or one that was trained with --tokenizer bpe "
         "or byte, knows every character.",
     )

@@ -69,7 +69,7 @@ class Found:
         line = f"{', '.join([counted, *parts[1:]])}, in {self.title}"
         if self.texts:
             line += f", and {self.texts:,} text{'' if self.texts == 1 else 's'}"
-        return "; ".join([line, *told_left_out(self.left_out)])
+        return "; ".join([line, *describe_left_out(self.left_out)])
 
     def entries(self) -> Iterator[Document]:
         """The documents that were found, again, in the same order. Those of conversations have a `record`."""
@@ -78,9 +78,9 @@ class Found:
                 yield document
 
 
-def told_left_out(left_out: dict[str, tuple[int, str]]) -> list[str]:
+def describe_left_out(left_out: dict[str, tuple[int, str]]) -> list[str]:
     """
-    >>> told_left_out({"no answer": (3, "chat.jsonl:7")})
+    >>> describe_left_out({"no answer": (3, "chat.jsonl:7")})
     ['3 left out: no answer (the first is chat.jsonl:7)']
     """
     return [
@@ -109,7 +109,7 @@ def recognise(text: Sequence[str | Path] | Corpus, *, field: str | None = None) 
     if not found.shapes:
         raise NotEnoughText(
             f"There is no conversation to learn from in {found.title}: "
-            f"{'; '.join(told_left_out(found.left_out))}.",
+            f"{'; '.join(describe_left_out(found.left_out))}.",
             f"What the model is to say has to be there. {EXPECTED}.",
         )
     found.key = hashlib.sha256(f"{FORMAT} {' '.join(found.keys)}".encode()).hexdigest()[:32]

@@ -9,7 +9,7 @@ import numpy as np
 
 from homespun.conversations.encoding import Encoded, encode_conversations
 from homespun.conversations.packing import Answers, PackedSplit, packed
-from homespun.conversations.recognise import told_left_out
+from homespun.conversations.recognise import describe_left_out
 from homespun.dataset.preparation import InTwoSplits
 from homespun.dataset.splits import documents_to_keep_back
 from homespun.errors import NotEnoughText
@@ -54,7 +54,7 @@ def prepare_conversations(found: Found, tokenizer: Tokenizer, *, length: int, se
     kept = held_back(encoded)
     is_val = kept[encoded.entries]
     answers = Answers(*np.ascontiguousarray(encoded.answers.T))
-    notes = told_left_out(encoded.left_out)
+    notes = describe_left_out(encoded.left_out)
     sides = []
     for name, of_side in (("train", ~is_val), ("val", is_val)):
         pieces, said = fitted(encoded, np.flatnonzero(of_side), length)

@@ -166,12 +166,12 @@ class Damage:
                 matches.look_at(part)
 
     def findings(self) -> list[Finding]:
-        found = [self.told_lost(), self.told_mojibake(self.western, "Windows-1252")]
-        found += [self.told_mojibake(self.cyrillic, "Windows-1251"), self.told_c1(), self.told_c0()]
-        found += [self.told_entities(), self.told_hyphens()]
+        found = [self.describe_lost(), self.describe_mojibake(self.western, "Windows-1252")]
+        found += [self.describe_mojibake(self.cyrillic, "Windows-1251"), self.describe_c1(), self.describe_c0()]
+        found += [self.describe_entities(), self.describe_hyphens()]
         return [finding for finding in found if finding]
 
-    def told_lost(self) -> Finding | None:
+    def describe_lost(self) -> Finding | None:
         if not self.lost.count:
             return None
         share = self.lost.count / self.characters
@@ -183,7 +183,7 @@ class Damage:
             "They cannot be had back from this text. Get it again, and save it as UTF-8.",
         )
 
-    def told_mojibake(self, found: Mojibake, encoding: str) -> Finding | None:
+    def describe_mojibake(self, found: Mojibake, encoding: str) -> Finding | None:
         count = found.certain(self.alphabet)
         if not count:
             return None
@@ -198,7 +198,7 @@ class Damage:
             "Get the text again, and save it as UTF-8. Or mend it:\npip install ftfy\nftfy -o mended.txt FILE",
         )
 
-    def told_c1(self) -> Finding | None:
+    def describe_c1(self) -> Finding | None:
         if not self.c1.count or self.western.certain(self.alphabet):  # then they are bytes of that
             return None
         code = ord(self.c1.first)
@@ -212,7 +212,7 @@ class Damage:
             "Mend it:\npip install ftfy\nftfy -o mended.txt FILE",
         )
 
-    def told_c0(self) -> Finding | None:
+    def describe_c0(self) -> Finding | None:
         if not self.c0.count:
             return None
         colours = self.c0.first == "\x1b"
@@ -226,7 +226,7 @@ class Damage:
             else "Take them out:\ntr -d '\\000-\\010\\013\\016-\\037\\177' < FILE > clean.txt",
         )
 
-    def told_entities(self) -> Finding | None:
+    def describe_entities(self) -> Finding | None:
         count = self.entities.count
         if count < FEWEST_ENTITIES or count * ENTITY_EVERY < self.characters:
             return None
@@ -238,7 +238,7 @@ class Damage:
             "python3 -c 'import sys, html; print(html.unescape(sys.stdin.read()))' < FILE > clean.txt",
         )
 
-    def told_hyphens(self) -> Finding | None:
+    def describe_hyphens(self) -> Finding | None:
         count = self.hyphens.count
         if count < FEWEST_HYPHENS or count < HYPHENATED * self.lines:
             return None

@@ -17,7 +17,14 @@ from homespun.dataset.finding import SEVERITIES, Finding, Place, numbered, perce
 from homespun.dataset.odd_characters import OddCharacters
 from homespun.dataset.overlap import leakage
 from homespun.dataset.pipeline import parts
-from homespun.dataset.repeats import REPEATED_SOME, Gutenberg, Lines, LongPassages, told_leak, told_repeated
+from homespun.dataset.repeats import (
+    REPEATED_SOME,
+    Gutenberg,
+    Lines,
+    LongPassages,
+    describe_leak,
+    describe_repeated,
+)
 from homespun.dataset.splits import check_learnable, plan_splits
 from homespun.errors import NotEnoughText
 from homespun.tokenizer.choose import choose
@@ -203,18 +210,18 @@ def copies_and_repeats(corpus: Corpus, look: Look, dataset: Dataset | None) -> l
 
     found: list[Finding | None] = []
     if in_equal >= COPIES_SOME:
-        found.append(told_copies(corpus, "duplicates", "the same", equal, 1, in_equal))
+        found.append(describe_copies(corpus, "duplicates", "the same", equal, 1, in_equal))
     if in_near >= COPIES_SOME:
-        found.append(told_copies(corpus, "near-duplicates", "nearly the same", near, every, in_near))
+        found.append(describe_copies(corpus, "near-duplicates", "nearly the same", near, every, in_near))
     look.passages.look_at_waiting()
     repeated, leaked = look.passages.repeated(), look.passages.leaked()
     if repeated and repeated.share - in_equal - in_near >= REPEATED_SOME:  # more than these documents explain
-        found.append(told_repeated(repeated, *passage_at(corpus, repeated.example)))
+        found.append(describe_repeated(repeated, *passage_at(corpus, repeated.example)))
     if dataset is not None:
         found.append(leakage(dataset))
-    elif leaked and told_leak(leaked.share):
+    elif leaked and describe_leak(leaked.share):
         place, _ = passage_at(corpus, leaked.example)
-        found.append(told_leak(leaked.share, f" (first in {place})"))
+        found.append(describe_leak(leaked.share, f" (first in {place})"))
     return found
 
 
@@ -228,7 +235,7 @@ def copies_of(keys: list[str]) -> dict[int, int]:
     return {number: first[key] for number, key in enumerate(keys) if first.setdefault(key, number) != number}
 
 
-def told_copies(
+def describe_copies(
     corpus: Corpus, kind: str, same: str, copies: dict[int, int], one_in: int, share: float
 ) -> Finding:
     """copies: of one_in as many as there are; the largest one is the example. share: of the text."""

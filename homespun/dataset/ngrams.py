@@ -23,10 +23,10 @@ FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token is lost from a h
 
 
 @dataclass(frozen=True)
-class Ladder:
+class NgramBaselines:
     """Losses in nats per token, each on the validation split.
 
-    knowing_nothing     that of a guess among all tokens alike: ln of the vocabulary
+    uniform     that of a guess among all tokens alike: ln of the vocabulary
     losses              losses[n - 1] is that of n tokens counted together
     static              the best without having counted what has been guessed: far above the best of losses
                         where the validation split has names of its own
@@ -34,7 +34,7 @@ class Ladder:
                         just said, as source code does
     """
 
-    knowing_nothing: float
+    uniform: float
     losses: tuple[float, ...]
     static: float
     cached: float
@@ -44,13 +44,13 @@ class Ladder:
         return min(self.losses)
 
 
-def ladder(train: np.ndarray, val: np.ndarray, vocab_size: int) -> Ladder:
+def ngram_baselines(train: np.ndarray, val: np.ndarray, vocab_size: int) -> NgramBaselines:
     """Counts in `train` (N,) and guesses `val` (M,), both ids; well under a second.
 
     What has been guessed is counted, too, as a network sees the names of a page higher up on it.
 
-    >>> found = ladder(np.array([0, 1] * 500), np.array([0, 1] * 50), 2)
-    >>> [round(loss, 2) for loss in (found.knowing_nothing, found.losses[0], found.losses[1])]
+    >>> found = ngram_baselines(np.array([0, 1] * 500), np.array([0, 1] * 50), 2)
+    >>> [round(loss, 2) for loss in (found.uniform, found.losses[0], found.losses[1])]
     [0.69, 0.69, 0.0]
     """
     assert len(train) > 0 and len(val) > 0, "both splits have text"
@@ -65,10 +65,10 @@ def ladder(train: np.ndarray, val: np.ndarray, vocab_size: int) -> Ladder:
         of_guessed = counted(contexts[asked], grams[asked], new=counts[0] == 0)
         rungs = [*rungs, mixed(rungs[-1], counts)]
         static = [*static, mixed(static[-1], counts - of_guessed)]
-    knowing_nothing, *losses = map(nats, rungs)
+    uniform, *losses = map(nats, rungs)
     best = rungs[1 + int(np.argmin(losses))]
-    return Ladder(
-        knowing_nothing,
+    return NgramBaselines(
+        uniform,
         tuple(losses),
         static=min(map(nats, static[1:])),
         cached=with_a_cache(guessed, best, vocab_size),
@@ -183,17 +183,17 @@ def write(train: np.ndarray, length: int, tokens: int, texts: int, seed: int = 0
     """What an n-gram model writes, (texts, tokens): each token as it came after the `length` - 1 before it.
 
     Each text begins anywhere in train. length 1 draws every token by how often it stands there, and no more.
-    It counts as much of a long text as `ladder` does.
+    It counts as much of a long text as `ngram_baselines` does.
 
     >>> [text] = write(np.array([0, 1, 2] * 9), length=2, tokens=4, texts=1).tolist()
     >>> text in ([0, 1, 2, 0], [1, 2, 0, 1], [2, 0, 1, 2])
     True
     """
-    ids, dice = spread(train, MOST_COUNTED), np.random.default_rng(seed)
+    ids, rng = spread(train, MOST_COUNTED), np.random.default_rng(seed)
     contexts, _ = hashes(ids, length)
     order = np.argsort(contexts, kind="stable")
     contexts = contexts[order]
-    starts = dice.integers(length - 1, len(ids), texts)
+    starts = rng.integers(length - 1, len(ids), texts)
     before = ids[starts[:, None] + np.arange(1 - length, 0)]  # (texts, length - 1)
     written = np.empty((texts, tokens), ids.dtype)
     for place in range(tokens):
@@ -202,6 +202,6 @@ def write(train: np.ndarray, length: int, tokens: int, texts: int, seed: int = 0
         last = np.searchsorted(contexts, asked[length - 1 :: length], side="right")
         known = last > first  # the last words of the text may have come once, with nothing behind them
         first, last = np.where(known, first, 0), np.where(known, last, len(ids))
-        written[:, place] = ids[order[dice.integers(first, last)]]
+        written[:, place] = ids[order[rng.integers(first, last)]]
         before = np.append(before, written[:, place : place + 1], axis=1)[:, 1:] if length > 1 else before
     return written

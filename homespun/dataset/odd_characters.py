@@ -127,12 +127,22 @@ class OddCharacters:
             self.spaces += part.text.count("\n  ")
 
     def findings(self) -> list[Finding]:
-        found = [self.told_one_character(), self.told_mixed(), self.told_decomposed(), self.told_rare()]
-        found += [self.told_invisible(), self.told_no_break(), self.told_quotes(), self.told_indents()]
-        found += [self.told_no_lines()]
+        found = [
+            self.describe_one_character(),
+            self.describe_mixed(),
+            self.describe_decomposed(),
+            self.describe_rare(),
+        ]
+        found += [
+            self.describe_invisible(),
+            self.describe_no_break(),
+            self.describe_quotes(),
+            self.describe_indents(),
+        ]
+        found += [self.describe_no_lines()]
         return [finding for finding in found if finding]
 
-    def told_one_character(self) -> Finding | None:
+    def describe_one_character(self) -> Finding | None:
         character, count = max(self.alphabet.items(), key=lambda item: item[1])
         share = count / self.characters
         most = MOST_SPACES if character in " \t\n" else MOST_OF_ONE
@@ -145,7 +155,7 @@ class OddCharacters:
             "It makes the loss look good. See what it is (a table, a drawing, padding), and leave it out.",
         )
 
-    def told_mixed(self) -> Finding | None:
+    def describe_mixed(self) -> Finding | None:
         if self.mixed.count < FEW:
             return None
         word = self.mixed.first
@@ -158,7 +168,7 @@ class OddCharacters:
             "search. Replace these letters.",
         )
 
-    def told_decomposed(self) -> Finding | None:
+    def describe_decomposed(self) -> Finding | None:
         if self.decomposed.count < FEW:
             return None
         pair = self.decomposed.first
@@ -175,7 +185,7 @@ class OddCharacters:
             'print(unicodedata.normalize("NFC", sys.stdin.read()))\' < FILE > composed.txt',
         )
 
-    def told_rare(self) -> Finding | None:
+    def describe_rare(self) -> Finding | None:
         """Matters where every character has an id: sub-words and bytes spell what is rare."""
         rare = sorted((c for c, count in self.alphabet.items() if count < SELDOM), key=self.alphabet.__getitem__)
         if self.kind != "char" or self.characters < SHORT:
@@ -191,7 +201,7 @@ class OddCharacters:
             "--tokenizer byte, or bpe for a long text.",
         )
 
-    def told_invisible(self) -> Finding | None:
+    def describe_invisible(self) -> Finding | None:
         counts: dict[str, int] = {}
         for character in self.invisible_ones():
             if character in self.alphabet:
@@ -210,7 +220,7 @@ class OddCharacters:
             "sys.stdin.read()))' < FILE > clean.txt",
         )
 
-    def told_no_break(self) -> Finding | None:
+    def describe_no_break(self) -> Finding | None:
         if self.no_break.count < FEWEST_STYLED or self.no_break.count * 10_000 < self.characters:
             return None
         return Finding(
@@ -222,7 +232,7 @@ class OddCharacters:
             'python3 -c \'import sys; print(sys.stdin.read().replace("\\u00a0", " "))\' < FILE > clean.txt',
         )
 
-    def told_quotes(self) -> Finding | None:
+    def describe_quotes(self) -> Finding | None:
         for straight, curly in (('"', "“”"), ("'", "’")):
             old, new = self.alphabet.get(straight, 0), sum(self.alphabet.get(c, 0) for c in curly)
             if min(old, new) >= max(FEWEST_STYLED, BOTH_STYLES * (old + new)):
@@ -235,7 +245,7 @@ class OddCharacters:
                 )
         return None
 
-    def told_indents(self) -> Finding | None:
+    def describe_indents(self) -> Finding | None:
         least, both = min(self.tabs, self.spaces), self.tabs + self.spaces
         if least < FEWEST_INDENTED or least < BOTH_INDENTED * both:
             return None
@@ -246,7 +256,7 @@ class OddCharacters:
             "The model has to learn both. Where it is one language, format it in one way.",
         )
 
-    def told_no_lines(self) -> Finding | None:
+    def describe_no_lines(self) -> Finding | None:
         if self.characters < LONGEST_LINES * self.lines:
             return None
         return Finding(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from homespun.dataset.finding import Finding
-from homespun.dataset.repeats import FEWEST_PASSAGES, told_leak
+from homespun.dataset.repeats import FEWEST_PASSAGES, describe_leak
 from homespun.dataset.shuffle import mixed
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def leakage(dataset: Dataset) -> Finding | None:
     """A finding where more of the validation split is in the training split than is natural in a text."""
     length = max(FEWEST_TOKENS, math.ceil(FEWEST_CHARACTERS / dataset.characters_per_token))
     share = shared(dataset.train.ids, dataset.val.ids, length)
-    return None if share is None else told_leak(share)
+    return None if share is None else describe_leak(share)
 
 
 def shared(train: np.ndarray, val: np.ndarray, length: int) -> float | None:

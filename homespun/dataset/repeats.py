@@ -181,7 +181,7 @@ class LongPassages:
         return Repeated(count / len(known), int(places[held_out][known][0]) if count else 0, count)
 
 
-def told_repeated(found: Repeated, place: Place, text: str) -> Finding:
+def describe_repeated(found: Repeated, place: Place, text: str) -> Finding:
     return Finding(
         "repeated passages",
         "warn" if found.share > REPEATED_MUCH else "note",
@@ -191,7 +191,7 @@ def told_repeated(found: Repeated, place: Place, text: str) -> Finding:
     )
 
 
-def told_leak(share: float, example: str = "") -> Finding | None:
+def describe_leak(share: float, example: str = "") -> Finding | None:
     """share: of the validation split's long passages that are in the training split, too."""
     if share < LEAKED_SOME:
         return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from homespun.dataset.copies import copied_passages, least_length, longest_copy
-from homespun.dataset.ngrams import ladder, spread, write
+from homespun.dataset.ngrams import ngram_baselines, spread, write
 
 if TYPE_CHECKING:
     from homespun.dataset.preparation import Dataset
@@ -67,7 +67,7 @@ def memorisation(
     assert len(generated) > 0, "there is a text to look at"
     train = dataset.train.ids
     held_out = dataset.val.ids if held_out is None else held_out
-    losses = ladder(train, dataset.val.ids, dataset.vocab_size).losses
+    losses = ngram_baselines(train, dataset.val.ids, dataset.vocab_size).losses
     n = 1 + losses.index(min(losses))
     tokens = max(map(len, generated))
     texts: Mapping[str, Sequence[np.ndarray]] = {

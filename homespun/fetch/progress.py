@@ -5,7 +5,7 @@ text. So whoever shows it listens for as long as a block runs, and every downloa
 
 >>> from homespun.fetch.progress import told
 >>> heard = []
->>> with downloads_told(lambda *facts: heard.append(facts)):
+>>> with downloads_reported(lambda *facts: heard.append(facts)):
 ...     blocks = list(told([b"abc", b"de"], "book.txt", 5))
 >>> heard
 [('book.txt', 3, 5), ('book.txt', 5, 5)]
@@ -27,7 +27,7 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def downloads_told(listener: Listener) -> Iterator[None]:
+def downloads_reported(listener: Listener) -> Iterator[None]:
     """Tells the listener of every block of every download that this thread makes in here."""
     before = _listener.set(listener)
     try:

@@ -61,7 +61,7 @@ def retrieve(
     unless `url` itself names that host. With `sha256`, what arrives is checked against it, and a copy
     that is there already is used without asking the network. Without, the server is asked whether an
     earlier copy is still current, and that copy stands in where the server cannot be reached.
-    How far it is can be heard with `downloads_told`. Raises DownloadFailed.
+    How far it is can be heard with `downloads_reported`. Raises DownloadFailed.
     """
     parsed(url)
     folder = cache_folder("downloads")

@@ -58,7 +58,7 @@ tags: [homespun, {plan.method}]
 | way | {WAYS[plan.method]} |
 {f"| size | {size} |" if size else f"| size | {result.parameters:,} parameters |"}
 | text | held out for validation: {dataset.how} |
-| training | {result.steps:,} steps of {plan.tokens_a_step:,} tokens, in {result.seconds:,.0f} s.{early} |
+| training | {result.steps:,} steps of {plan.tokens_per_step:,} tokens, in {result.seconds:,.0f} s.{early} |
 | loss on {what} held out | {result.val_loss_before:.4f} before, **{result.val_loss:.4f}** nats per token after |
 | which is | {result.bits_per_byte_before:.3f} before, {result.bits_per_byte:.3f} bits per byte after |
 | on a general text | {result.general_before:.3f} before, {result.general:.3f} bits per byte after |

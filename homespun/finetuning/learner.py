@@ -59,7 +59,7 @@ def documents_of(ids: Tensor, border: int) -> Tensor | None:
     return borders.cumsum(dim=1)
 
 
-def compute_blocks_again(model: GPT) -> None:
+def recompute_blocks(model: GPT) -> None:
     """Of every block only what goes into it is kept for the backward pass; the rest is computed a second time."""
     for block in model.blocks:
         block.forward = partial(computed_again, block, block.forward)  # the names of its weights stay

@@ -16,13 +16,13 @@ from homespun.dataset.preparation import Dataset
 from homespun.evaluation.loss import Evaluation, evaluate
 from homespun.evaluation.mode import evaluation_mode
 from homespun.finetuning.learner import Learner
-from homespun.planning.base_plan import Course
+from homespun.planning.base_plan import BasePlan
 from homespun.planning.tuning_plan import TuningPlan
 from homespun.training.loop import Loop
 
 TOKENS_AT_ONCE = 4096  # that an evaluation computes
-FEWEST_AT_THE_END = 4096  # tokens of a text
-SHARE_AT_THE_END = 0.05  # of the tokens that were learnt from
+FEWEST_FINAL_EVAL_TOKENS = 4096  # tokens of a text
+FINAL_EVAL_SHARE = 0.05  # of the tokens that were learnt from
 
 
 class TuningLoop(Loop):
@@ -56,7 +56,7 @@ class TuningLoop(Loop):
     def prepare(self, forward: Any) -> None:
         """Nothing is compiled on the way."""
 
-    def parts_like(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
+    def loss_divisor(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
         """By the targets that count: in conversations they are not equally many in each part."""
         if not self.reads_rows:
             return self.plan.micro_batches
@@ -70,7 +70,7 @@ class TuningLoop(Loop):
 
     def read_all(self, model: nn.Module) -> Evaluation:
         """What is read at the end; of a long validation text windows spread over it."""
-        return self.read(model, closing_tokens(self.plan, self.dataset.val.tokens))
+        return self.read(model, final_eval_tokens(self.plan, self.dataset.val.tokens))
 
     def read(self, model: Any, tokens: int) -> Evaluation:
         """The validation text, or so many tokens of it. model: the one that is tuned, or another like it."""
@@ -85,10 +85,10 @@ class TuningLoop(Loop):
         return evaluate(learner, split, windows=windows, batch_size=at_once, autocast=self.autocast)
 
 
-def closing_tokens(plan: Course, held_out: int) -> int:
+def final_eval_tokens(plan: BasePlan, held_out: int) -> int:
     """Tokens of each text that are read at the end, twice each: so many that it takes little of the time."""
-    learnt = plan.steps * plan.tokens_a_step
-    return min(held_out, max(FEWEST_AT_THE_END, plan.look_tokens, int(SHARE_AT_THE_END * learnt)))
+    learnt = plan.steps * plan.tokens_per_step
+    return min(held_out, max(FEWEST_FINAL_EVAL_TOKENS, plan.eval_tokens, int(FINAL_EVAL_SHARE * learnt)))
 
 
 def evaluate_rows(learner: Learner, split: Any, tokens: int, autocast: Callable[[], Any]) -> Evaluation:

@@ -25,8 +25,8 @@ from homespun.dataset.preparation import Dataset
 from homespun.dataset.shards import Split
 from homespun.evaluation.loss import Evaluation, evaluate
 from homespun.finetuning.card import tuning_card
-from homespun.finetuning.learner import Learner, compute_blocks_again
-from homespun.finetuning.loop import TOKENS_AT_ONCE, TuningLoop, closing_tokens
+from homespun.finetuning.learner import Learner, recompute_blocks
+from homespun.finetuning.loop import TOKENS_AT_ONCE, TuningLoop, final_eval_tokens
 from homespun.finetuning.lora import LoRALinear, add_lora, lora_parts
 from homespun.kernels.quick import quicken
 from homespun.model.causal_lm import CausalLM
@@ -37,7 +37,7 @@ from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.run import Run
 from homespun.training.watcher import Result
 
-READINGS_AT_THE_END = 2.0  # of the user's text: as it was, and as it is
+FINAL_EVAL_PASSES = 2.0  # of the user's text: as it was, and as it is
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class TuningRun(Run):
     """
 
     plan_kind = TuningPlan
-    closing_samples = 2  # before and after
+    final_samples = 2  # before and after
     plan: TuningPlan
     loop: TuningLoop
 
@@ -97,12 +97,12 @@ class TuningRun(Run):
     def make_loop(self, **asked: Any) -> TuningLoop:
         return TuningLoop(self.plan, self.model, self.dataset, border=self.border, **asked)
 
-    def closing_looks(self) -> float:
+    def final_evaluations(self) -> float:
         """The user's text is read twice at the end, and the general one too."""
         held_out = self.dataset.val.tokens
-        closing = closing_tokens(self.plan, held_out)
+        closing = final_eval_tokens(self.plan, held_out)
         general = min(closing, self.general.tokens)
-        return READINGS_AT_THE_END * (closing + general) / min(held_out, self.plan.look_tokens or held_out)
+        return FINAL_EVAL_PASSES * (closing + general) / min(held_out, self.plan.eval_tokens or held_out)
 
     def most_steps(self) -> float:
         return most_steps(self.plan, self.dataset)
@@ -182,7 +182,7 @@ class TuningRun(Run):
     def general_loss(self, model: nn.Module) -> Evaluation:
         learner = Learner(model, self.plan.context_length)  # type: ignore[arg-type]
         at_once = max(1, TOKENS_AT_ONCE // self.plan.context_length)
-        windows = max(1, closing_tokens(self.plan, self.dataset.val.tokens) // self.plan.context_length)
+        windows = max(1, final_eval_tokens(self.plan, self.dataset.val.tokens) // self.plan.context_length)
         return evaluate(learner, self.general, windows=windows, batch_size=at_once, autocast=self.loop.autocast)
 
     def card(self, result: Result) -> str:
@@ -202,7 +202,7 @@ def prepared_model(plan: TuningPlan, open_base: Callable[[torch.dtype], Any]) ->
     if plan.quick and plan.rank and isinstance(model, GPT):
         quicken(model, plan.context_length)
     if plan.recompute and isinstance(model, GPT):
-        compute_blocks_again(model)
+        recompute_blocks(model)
     return model
 
 
@@ -225,7 +225,7 @@ def own_block(change: Change, name: str, rank: int) -> tuple[torch.Tensor, torch
 
 def most_steps(plan: TuningPlan, dataset: Any) -> float:
     """Where the run ends even if there is time left: by then the text is learnt by heart."""
-    return max(1, int(epochs(plan.conversations) * tokens_of(dataset, plan.context_length) / plan.tokens_a_step))
+    return max(1, int(epochs(plan.conversations) * tokens_of(dataset, plan.context_length) / plan.tokens_per_step))
 
 
 def tokens_of(dataset: Any, length: int) -> int:

@@ -19,7 +19,7 @@ TOKENS = 1024  # of a timed step
 STEPS = 2
 
 
-def seconds_a_token(plan: TuningPlan, config: ModelConfig, at_most: float = math.inf) -> float:
+def seconds_per_token(plan: TuningPlan, config: ModelConfig, at_most: float = math.inf) -> float:
     """Of a whole step, forward and backward; torch's random state stays as it was.
 
     at_most: seconds. Where they are over, because something else is at work, no step is timed a second time.

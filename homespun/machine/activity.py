@@ -1,4 +1,4 @@
-"""Which programs of ours need this computer undisturbed at present: those that train, or measure how fast it is.
+"""Which programs of ours need a quiet computer at present: those that train, or measure how fast it is.
 
 Each holds one of a few lock files while it works. The system drops a lock with the process that held it, however
 that ended, so there are no stale ones. Every computer has a folder of its own: a cache may be shared by several.
@@ -32,7 +32,7 @@ def folder_of_this_computer() -> Path:
     return cache_folder("computers", re.sub(r"[^\w.-]", "_", platform.node()) or "this")
 
 
-def undisturbed(function: Callable[P, T]) -> Callable[P, T]:
+def on_quiet_computer(function: Callable[P, T]) -> Callable[P, T]:
     """The same function; while it runs, no background job of ours works on this computer."""
 
     @functools.wraps(function)
@@ -77,4 +77,4 @@ def slots() -> list[FileLock]:
         folder = folder_of_this_computer()
     except WriteFailed:
         return []
-    return [FileLock(folder / f"undisturbed-{number}.lock", timeout=0) for number in range(SLOTS)]
+    return [FileLock(folder / f"quiet-{number}.lock", timeout=0) for number in range(SLOTS)]

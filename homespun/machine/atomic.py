@@ -47,7 +47,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
-    with failures_told(path):
+    with failures_explained(path):
         try:
             with beside.open("xb") as file:
                 yield file
@@ -69,7 +69,7 @@ def replacing_files(folder: str | Path, *, seal: str) -> Iterator[Path]:
     full? Nothing has changed.
     """
     folder = Path(folder)
-    with failures_told(folder):
+    with failures_explained(folder):
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         stage = folder / f"{STAGE}{secrets.token_hex(4)}"
@@ -127,7 +127,7 @@ def sweep(folder: Path, pattern: str) -> None:
 
 
 @contextmanager
-def failures_told(path: Path) -> Iterator[None]:
+def failures_explained(path: Path) -> Iterator[None]:
     """An OSError inside becomes a WriteFailed that says what to do."""
     try:
         yield

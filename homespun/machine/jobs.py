@@ -242,7 +242,7 @@ def end_with_standard_input() -> None:
 
 
 def wait_for_quiet(seconds: float = 4 * POLL) -> None:
-    """Returns when no job works, at the latest after so long. For those who are undisturbed, and will be timed."""
+    """Returns when no job works, at the latest after so long. For whoever measures a time next."""
     try:
         lock = FileLock(folder_of_this_computer() / LOCK)
         lock.acquire(timeout=seconds, poll_interval=POLL / 10)

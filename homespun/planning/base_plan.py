@@ -24,6 +24,9 @@ else:
     import tomli as tomllib
 
 OPTIMIZERS = ("muon", "adamw")
+FORMAT = 2  # of plan.toml; a plan without a number is of format 1
+# Names of format 1, and what they are called since.
+RENAMED = {"look_tokens": "eval_tokens", "calm_from": "lr_backoff_from", "retimed": "rescheduled"}
 NOT_YET = -1  # compile_from of a run in which no step has been a compiled one so far
 OF_THE_TEXT = ("text", "field", "text_key")
 
@@ -39,11 +42,11 @@ def fact(about: str, default: Any = MISSING, *, least: float = 0) -> Any:
     return field(default=default, metadata={"help": about, "least": least, "settable": False})
 
 
-C = TypeVar("C", bound="Course")
+C = TypeVar("C", bound="BasePlan")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class BasePlan:
     """The course of a run: its text, its steps, its schedule. `Plan` adds a model, other plans something else."""
 
     text: tuple[str, ...] = fact("what it is trained on")
@@ -53,7 +56,9 @@ class Course:
     context_length: int = setting("the most tokens that the model looks at", least=1)
     steps: int = setting("updates of the weights; with minutes, as many as are expected to fit", least=1)
     minutes: float = fact("time for the whole run, which moves its end to fit; 0 = the steps are what counts", 0.0)
-    retimed: tuple[tuple[int, int], ...] = fact("[step, steps]: until that step the run was to end elsewhere", ())
+    rescheduled: tuple[tuple[int, int], ...] = fact(
+        "[step, steps]: until that step the run was to end elsewhere", ()
+    )
     extended: tuple[int, ...] = fact(
         "steps at which the run had ended, and was carried on with a new schedule", ()
     )
@@ -66,12 +71,12 @@ class Course:
     decay: float = setting(
         "last share of the run over which the learning rate falls to zero", 1.0, least=0, most=1
     )
-    calm_from: int = fact(
+    lr_backoff_from: int = fact(
         "step from which the learning rate is less than a third, because the run ran away; 0 = never", 0
     )
     clip: float = setting("longest gradient that is followed at its full length; 0 = any", 1.0, least=0)
     evaluate_every: int = setting("steps between evaluations; 0 = a tenth of the run", 0, least=0)
-    look_tokens: int = setting(
+    eval_tokens: int = setting(
         "tokens of the validation text, spread over it, that an evaluation on the way reads; 0 = all", 0, least=0
     )
     seed: int = setting("where all chance comes from", 1337, least=0, most=2**31 - 1)
@@ -102,7 +107,7 @@ class Course:
         return replace(self, **changes)
 
     @property
-    def tokens_a_step(self) -> int:
+    def tokens_per_step(self) -> int:
         return self.batch_size * self.context_length
 
     def leg(self, step: int) -> tuple[int, int]:
@@ -116,8 +121,8 @@ class Course:
     def progress(self, step: int) -> float:
         """The share of its leg that is done when step number `step` (from 0) begins."""
         begin, end = self.leg(step)
-        retimed = [(at - begin, until - begin) for at, until in self.retimed if begin < at < end]
-        return progress_at(step - begin, end - begin, retimed)
+        rescheduled = [(at - begin, until - begin) for at, until in self.rescheduled if begin < at < end]
+        return progress_at(step - begin, end - begin, rescheduled)
 
     def learning_rate_share(self, step: int) -> float:
         """The share of learning_rate that step number `step` (from 0) uses, where the run is calm."""
@@ -138,7 +143,10 @@ class Course:
 
     def toml(self) -> str:
         """The plan as a TOML text, a line of help above every number."""
-        lines = [f"# Every number of a run. To repeat it:  homespun {self.verb()} --plan THIS-FILE\n"]
+        lines = [
+            f"# Every number of a run. To repeat it:  homespun {self.verb()} --plan THIS-FILE\n",
+            tomli_w.dumps({"format": FORMAT}),
+        ]
         for part in in_order(type(self)):
             value = getattr(self, part.name)
             lines.append(f"# {part.metadata['help']}")
@@ -172,7 +180,7 @@ class Course:
                 f"{path} is a plan for another command: homespun {verb}.",
                 f"Use it there, or go on with its run:  homespun {verb} --out RUN --resume",
             )
-        values = {name: parse(name, value, cls) for name, value in table.items()}
+        values = {name: parse(name, value, cls) for name, value in current_names(table, path).items()}
         missing = [part.name for part in in_order(cls) if part.default is MISSING and part.name not in values]
         if missing:
             raise CheckpointError(
@@ -180,6 +188,24 @@ class Course:
                 "Take the plan.toml of a run, and change numbers in it.",
             )
         return cls(**values)
+
+
+def current_names(table: dict[str, Any], path: str) -> dict[str, Any]:
+    """The fields of a plan of any format, under the names that they have now, without the format's number.
+
+    Raises CheckpointError where a newer version has written the plan.
+
+    >>> current_names({"steps": 8, "look_tokens": 0}, "plan.toml")
+    {'steps': 8, 'eval_tokens': 0}
+    """
+    number = table.get("format", 1)
+    if not isinstance(number, int) or number > FORMAT:
+        raise CheckpointError(
+            f"{path} is of format {number!r}; this version of homespun reads formats up to {FORMAT}.",
+            "Use the version that wrote it, or a newer one.",
+        )
+    renamed = RENAMED if number < 2 else {}
+    return {renamed.get(name, name): value for name, value in table.items() if name != "format"}
 
 
 def verb_in(text: str) -> str:
@@ -196,23 +222,23 @@ def no_plan(path: str | Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path} cannot be read as a plan: {error}.", "A plan is a TOML file.")
 
 
-def in_order(kind: type[Course]) -> list[Any]:
+def in_order(kind: type[BasePlan]) -> list[Any]:
     """The fields as a person reads them: the text, then what is made of it, then how."""
-    shared = [part.name for part in fields(Course)]
+    shared = [part.name for part in fields(BasePlan)]
     return sorted(fields(kind), key=lambda part: (part.name not in OF_THE_TEXT, part.name in shared))
 
 
-def settable(kind: type[Course]) -> dict[str, str]:
+def settable(kind: type[BasePlan]) -> dict[str, str]:
     """The names that `--set` takes, each with its help."""
     return {part.name: part.metadata["help"] for part in in_order(kind) if part.metadata["settable"]}
 
 
-def parsed_settings(pairs: dict[str, Any] | list[str], kind: type[Course]) -> dict[str, Any]:
+def parsed_settings(pairs: dict[str, Any] | list[str], kind: type[BasePlan]) -> dict[str, Any]:
     """["steps=4", "learning_rate=1e-3"], or the same as a dict -> checked values for a plan of that kind.
 
     Raises UnknownSetting with the nearest names.
 
-    >>> parsed_settings(["steps=4", "learning_rate=1e-3", "compile=no"], Course)
+    >>> parsed_settings(["steps=4", "learning_rate=1e-3", "compile=no"], BasePlan)
     {'steps': 4, 'learning_rate': 0.001, 'compile': False}
     """
     if not isinstance(pairs, dict):
@@ -233,7 +259,7 @@ def parsed_settings(pairs: dict[str, Any] | list[str], kind: type[Course]) -> di
     return values
 
 
-def parse_retimed(name: str, value: Any) -> tuple[tuple[int, int], ...]:
+def parse_rescheduled(name: str, value: Any) -> tuple[tuple[int, int], ...]:
     """[[20, 900], [400, 850]] -> ((20, 900), (400, 850)): steps in order, each before the end that it moved."""
     pairs = [tuple(pair) for pair in value if isinstance(pair, list)] if isinstance(value, list) else []
     numbers = [number for pair in pairs for number in pair]
@@ -251,7 +277,7 @@ def parse_retimed(name: str, value: Any) -> tuple[tuple[int, int], ...]:
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def parse(name: str, value: Any, plan: type[Course]) -> Any:
+def parse(name: str, value: Any, plan: type[BasePlan]) -> Any:
     """A value for that field of the plan, from a command line or from TOML, checked."""
     parts = {part.name: part for part in fields(plan)}
     if name not in parts:
@@ -272,7 +298,7 @@ def parse(name: str, value: Any, plan: type[Course]) -> Any:
             return tuple(value)
         raise UnknownSetting(f"{name} = {value!r} is not a list of steps.", f"{name}: {about['help']}.")
     if kind == tuple[tuple[int, int], ...]:
-        return parse_retimed(name, value)
+        return parse_rescheduled(name, value)
     if kind is str:
         return str(value)
     if kind is bool:

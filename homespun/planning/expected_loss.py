@@ -34,7 +34,7 @@ class Law:
     heart, heart_power    what learning the text by heart costs after one reading, and how fast that grows
     drop_size             what a fifth of dropout leaves of a model's size, …
     drop_again            … times it makes of `again`, …
-    drop_heart, drop_power … and what learning by heart costs then, for a model that is `drilled` once
+    drop_heart, drop_power … and what learning by heart costs then, for a model that is `overfit_pressure` once
     static_power          how much dearer a text is that has names of its own where it is guessed
     cache_power           how much cheaper one is that says things again at once, for who can look back, …
     cache_tokens          … which a model of a million matrix entries has half learnt after so many tokens, …
@@ -110,7 +110,7 @@ class Counted:
 def expected_loss(
     config: ModelConfig,
     steps: int,
-    tokens_a_step: int,
+    tokens_per_step: int,
     train_tokens: int,
     counted: Counted | None = None,
     law: Law = LAW,
@@ -120,9 +120,9 @@ def expected_loss(
     Where nobody has counted, a share of what counting would reach, which still puts the models of a text in order.
     """
     entries = config.n_layer * config.matrix_entries() / MILLION
-    read = steps * tokens_a_step / MILLION
-    times = steps * tokens_a_step / train_tokens
-    learnt = read / (1 + tokens_a_step / MILLION / law.batch)
+    read = steps * tokens_per_step / MILLION
+    times = steps * tokens_per_step / train_tokens
+    learnt = read / (1 + tokens_per_step / MILLION / law.batch)
     fifths = config.dropout / 0.2
     again = law.again * law.drop_again**fifths
     learnt *= again / times * (1 - math.exp(-times / again))
@@ -130,13 +130,13 @@ def expected_loss(
     share = law.floor + law.size * entries**-law.size_power + law.data * learnt**-law.data_power
     share += law.context / config.context_length
     by_heart = law.heart * times**law.heart_power
-    drilled_in = law.drop_heart * drilled(config, times, train_tokens) ** law.drop_power
+    drilled_in = law.drop_heart * overfit_pressure(config, times, train_tokens) ** law.drop_power
     share *= 1 + max(0.0, 1 - fifths) * by_heart + min(1.0, fifths) * drilled_in
     reached = counted.reached(learnt, entries, law) if counted else 1.0
     return reached * share * FAMILIES[config.family].loss_factor
 
 
-def drilled(config: ModelConfig, times: float, train_tokens: int) -> float:
+def overfit_pressure(config: ModelConfig, times: float, train_tokens: int) -> float:
     """How often a model meets what it could keep: times a text is read, times matrix entries a token, in hundreds.
 
     With dropout a text is learnt by heart by a large model that reads it often, and a small one can read on: the

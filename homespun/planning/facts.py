@@ -16,7 +16,7 @@ COMPILED_ALREADY, COMPILED_ANEW = 8.0, 47.0
 class Facts:
     """The text, as it was prepared, and the machine, as it was measured.
 
-    ladder          losses in nats per token that counting one, two, three … tokens together reaches on the text
+    ngram_losses    n-gram baselines of the text: losses in nats per token for n = 1, 2, 3, …
     static, cached  the best of it without what was guessed, and with a cache (dataset/ngrams.py)
     speed           of training as PyTorch does it, operation by operation; None where nobody has measured
     compiled_speed  of a compiled step; None where nothing compiles here, or where nobody has measured
@@ -29,7 +29,7 @@ class Facts:
     train_tokens: int
     val_tokens: int
     vocab_size: int
-    ladder: tuple[float, ...] = ()
+    ngram_losses: tuple[float, ...] = ()
     static: float = 0.0
     cached: float = 0.0
     device: str = "cpu"
@@ -53,7 +53,7 @@ class Facts:
     @property
     def counted(self) -> Counted | None:
         """What counting reaches on the text; None where nobody has counted."""
-        return Counted(min(self.ladder), self.static, self.cached) if self.ladder else None
+        return Counted(min(self.ngram_losses), self.static, self.cached) if self.ngram_losses else None
 
     def speed_of(self, compiled: bool) -> Speed | None:
         return self.compiled_speed if compiled and self.compiled_speed else self.speed

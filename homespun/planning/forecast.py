@@ -60,21 +60,21 @@ def forecast_of(plan: Plan, facts: Facts) -> Forecast:
         seconds=seconds,
         step_seconds=one,
         memory=facts.memory_used + memory,
-        epochs=plan.steps * plan.tokens_a_step / facts.train_tokens,
+        epochs=plan.steps * plan.tokens_per_step / facts.train_tokens,
         loss=expectation(plan, config, facts),
     )
 
 
 def expectation(plan: Plan, config: ModelConfig, facts: Facts) -> Expectation | None:
     """What loss to expect, with its range; None where nobody has counted, and for the lecture's model."""
-    if not facts.ladder:
+    if not facts.ngram_losses:
         return None
     if not config.n_layer:  # a bigram, which learns by steps what counting pairs tells at once
-        pairs = facts.ladder[1]
+        pairs = facts.ngram_losses[1]
         return Expectation(pairs, 0.97 * pairs, 1.1 * pairs)
     if not MODELS[config.family].planned:
         return None
-    loss = expected_loss(config, plan.steps, plan.tokens_a_step, facts.train_tokens, facts.counted)
+    loss = expected_loss(config, plan.steps, plan.tokens_per_step, facts.train_tokens, facts.counted)
     loss = min(loss, math.log(facts.vocab_size))  # knowing nothing costs no more
     off = NINE_IN_TEN * LAW.spread
     return Expectation(loss, loss * (1 - off), loss * (1 + off))

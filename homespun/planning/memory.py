@@ -28,13 +28,13 @@ def bytes_of_a_run(config: ModelConfig, sequences: int, *, compiled: bool, dtype
     a_token = int(width * config.numbers_in_the_blocks(scores=False)) + logits
     a_step = sequences * config.context_length * a_token
     if compiled:
-        at_once = COMPILER + max(a_step, bytes_of_a_look(config))
+        at_once = COMPILER + max(a_step, bytes_of_an_evaluation(config))
     else:
-        at_once = max(LOADED_LATER + a_step, bytes_of_a_look(config))
+        at_once = max(LOADED_LATER + a_step, bytes_of_an_evaluation(config))
     return at_once + 36 * config.number_of_parameters()
 
 
-def bytes_of_a_look(config: ModelConfig) -> int:
+def bytes_of_an_evaluation(config: ModelConfig) -> int:
     """What reading text takes beside the weights: logits in several forms, a block's numbers, and what it loads.
 
     Fitted to ten shapes (2 to 8 layers, 96 to 512 wide, 65 to 32,000 kinds of tokens), which it hits to 12%, and
@@ -44,7 +44,7 @@ def bytes_of_a_look(config: ModelConfig) -> int:
     return 4 * tokens * (42 * config.n_embd + 5 * config.vocab_size)
 
 
-def parts_that_fit(config: ModelConfig, batch_size: int, free: int) -> int:
+def micro_batches_that_fit(config: ModelConfig, batch_size: int, free: int) -> int:
     """The fewest equal parts of a batch that are each small enough. TrainingError where one sequence is not."""
     for parts in range(1, batch_size + 1):
         if batch_size % parts == 0 and config.memory(batch_size // parts) <= SHARE * free:

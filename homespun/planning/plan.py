@@ -8,11 +8,11 @@ from typing import Any
 from homespun.model.config import ModelConfig, config_of
 from homespun.model.families import MODELS
 from homespun.planning import base_plan as course
-from homespun.planning.base_plan import Course, fact, setting
+from homespun.planning.base_plan import BasePlan, fact, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(Course):
+class Plan(BasePlan):
     """Every number of a run. `homespun train --plan FILE` replays it, to the bit on the same machine."""
 
     tokenizer: str = fact("char, byte, bpe:N, gpt2, or a path")

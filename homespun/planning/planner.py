@@ -9,9 +9,9 @@ from homespun.errors import UsageError
 from homespun.model.config import GPTConfig
 from homespun.model.families import DEFAULT, MODELS
 from homespun.planning.cost import work_of_a_step
-from homespun.planning.evaluations import look_tokens
+from homespun.planning.evaluations import eval_tokens
 from homespun.planning.facts import Facts
-from homespun.planning.memory import parts_that_fit
+from homespun.planning.memory import micro_batches_that_fit
 from homespun.planning.plan import Plan
 from homespun.planning.search import (
     SIZES,
@@ -37,12 +37,12 @@ LEARNING_RATE_OF_192 = 4e-3
 LARGEST_LEARNING_RATE = 1.5e-2
 
 # Tiny Shakespeare read four times, 2.2 M parameters: 1.4456 with the harder pull, 1.4484 with the usual one.
-READ_AGAIN = 2.5  # times
-HARDER_PULL = 0.5
+LR_OF_EPOCHS = 2.5  # times
+WEIGHT_DECAY_GROWTH = 0.5
 # And harder still where it is read so often that dropout is worth it. 100 kB of Shakespeare, dropout of a fifth:
 # 25 readings, 128 wide, 1.477 with the harder pull and 1.467 with the hardest; 192 wide, 1.581 and 1.509;
 # 50 readings, 128 wide, 1.539 and 1.478.
-HARDEST_PULL = 2.0
+LARGEST_WEIGHT_DECAY = 2.0
 
 # What of a run's minutes is not training: starting and ending, and looks, samples and resume points on the way.
 SECONDS_ASIDE = 4.0
@@ -228,7 +228,9 @@ def parts(plan: Plan, facts: Facts) -> dict[str, Any]:
     """In how many parts a step is computed, so that memory suffices."""
     if not facts.memory_free:
         return {}
-    return {"micro_batches": parts_that_fit(plan.config(facts.vocab_size), plan.batch_size, facts.memory_free)}
+    return {
+        "micro_batches": micro_batches_that_fit(plan.config(facts.vocab_size), plan.batch_size, facts.memory_free)
+    }
 
 
 def end(plan: Plan, facts: Facts) -> dict[str, Any]:
@@ -252,11 +254,11 @@ def rate(plan: Plan, facts: Facts) -> dict[str, Any]:
 
 def pull(plan: Plan, facts: Facts) -> dict[str, Any]:
     """A text that is read several times is learnt by heart later where the weights are pulled to zero harder."""
-    times = plan.steps * plan.tokens_a_step / facts.train_tokens
-    if plan.optimizer != "muon" or times <= READ_AGAIN:
+    times = plan.steps * plan.tokens_per_step / facts.train_tokens
+    if plan.optimizer != "muon" or times <= LR_OF_EPOCHS:
         return {}
     fifths = min(1.0, plan.dropout / 0.2)
-    return {"weight_decay": HARDER_PULL + fifths * (HARDEST_PULL - HARDER_PULL)}
+    return {"weight_decay": WEIGHT_DECAY_GROWTH + fifths * (LARGEST_WEIGHT_DECAY - WEIGHT_DECAY_GROWTH)}
 
 
 def size_of(plan: Plan) -> Size:
@@ -264,11 +266,11 @@ def size_of(plan: Plan) -> Size:
 
 
 def steps_for(plan: Plan, fitting: int, facts: Facts) -> int:
-    return best_steps(plan.config(facts.vocab_size), fitting, plan.tokens_a_step, facts.train_tokens)
+    return best_steps(plan.config(facts.vocab_size), fitting, plan.tokens_per_step, facts.train_tokens)
 
 
 def looks(plan: Plan, facts: Facts) -> dict[str, Any]:
-    return {"look_tokens": look_tokens(plan.steps * plan.tokens_a_step, facts.val_tokens)}
+    return {"eval_tokens": eval_tokens(plan.steps * plan.tokens_per_step, facts.val_tokens)}
 
 
 def compiling(plan: Plan, facts: Facts) -> dict[str, Any]:

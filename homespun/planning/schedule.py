@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def progress_at(step: int, steps: int, retimed: Sequence[tuple[int, int]] = ()) -> float:
+def progress_at(step: int, steps: int, rescheduled: Sequence[tuple[int, int]] = ()) -> float:
     """The share of the run that is done when step number `step` (from 0) begins: between 0 and 1.
 
-    retimed: (at, until) for every time that the end was moved: at step `at` the run, which until then
+    rescheduled: (at, until) for every time that the end was moved: at step `at` the run, which until then
     was to end after `until` steps, got another end. What was left of the run then is spread evenly
     over what is left of the steps now, so there is no jump, and the end is 1 whatever happened.
 
     >>> [progress_at(step, 8) for step in (0, 4, 8)]
     [0.0, 0.5, 1.0]
-    >>> [progress_at(step, 8, retimed=[(4, 16)]) for step in (0, 4, 6, 8)]
+    >>> [progress_at(step, 8, rescheduled=[(4, 16)]) for step in (0, 4, 6, 8)]
     [0.0, 0.25, 0.625, 1.0]
     """
     done, since = 0.0, 0
-    for at, until in (*retimed, (step, steps)):
+    for at, until in (*rescheduled, (step, steps)):
         done += (1.0 - done) * (min(at, step) - since) / max(1, until - since)
         since = min(at, step)
     return min(1.0, done)

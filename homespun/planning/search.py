@@ -18,7 +18,7 @@ from homespun.errors import HomespunError
 from homespun.model.config import GPTConfig, ModelConfig
 from homespun.model.families import DEFAULT, MODELS
 from homespun.planning.cost import work_of_a_step
-from homespun.planning.expected_loss import drilled, expected_loss
+from homespun.planning.expected_loss import expected_loss, overfit_pressure
 from homespun.planning.facts import COMPILED_ALREADY, Facts
 from homespun.planning.memory import SHARE
 
@@ -61,7 +61,7 @@ LAYERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
 WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 1536)
 CONTEXTS = (32, 64, 128, 256, 512, 1024)
 TOKENS_A_STEP = (1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
-# Dropout, and how much `drilled` it is weighed from: with less a model has nothing to forget, and learns less.
+# Dropout, and the `overfit_pressure` from which it is considered: below it dropout only slows learning down.
 DROPOUTS = {0.0: 0.0, 0.1: 0.25, 0.2: 1.0}
 HEAD_WIDTH = 32  # narrow models want more heads than wide ones would have, …
 WIDE_HEAD_WIDTH = 64  # … from this width on
@@ -153,18 +153,18 @@ def weighed(
             continue
         configs = [config.with_(dropout=dropout) for dropout in dropouts(given, config)]
         for config, batch_size in product(configs, batch_sizes(given, context_length)):
-            tokens_a_step = batch_size * context_length
+            tokens_per_step = batch_size * context_length
             work = work_of_a_step(config, batch_size, given.get("optimizer", "muon"))
             size = Size(n_layer, n_head, n_embd, context_length, batch_size, config.dropout)
             fitting = int((seconds - lost_to_compiling(size, facts, seconds)) / speed.seconds(work))
             if fitting < fewest_steps or (n_layer == 1 and fitting > MOST_STEPS_OF_ONE_LAYER):
                 continue
-            steps = best_steps(config, fitting, tokens_a_step, facts.train_tokens)
-            times = steps * tokens_a_step / facts.train_tokens
+            steps = best_steps(config, fitting, tokens_per_step, facts.train_tokens)
+            times = steps * tokens_per_step / facts.train_tokens
             least = 0.0 if "dropout" in given else DROPOUTS[config.dropout]
-            if drilled(config, times, facts.train_tokens) < least:
+            if overfit_pressure(config, times, facts.train_tokens) < least:
                 continue
-            loss = expected_loss(config, steps, tokens_a_step, facts.train_tokens, facts.counted)
+            loss = expected_loss(config, steps, tokens_per_step, facts.train_tokens, facts.counted)
             yield Weighed(size, loss, steps / fitting)
 
 
@@ -218,15 +218,15 @@ def size_for_text(train_tokens: int, vocab_size: int) -> Size:
     return chosen
 
 
-def best_steps(config: ModelConfig, fitting: int, tokens_a_step: int, train_tokens: int) -> int:
+def best_steps(config: ModelConfig, fitting: int, tokens_per_step: int, train_tokens: int) -> int:
     """As many steps as fit, or fewer where the model would overfit before the time is over."""
-    return int(max(1, min(fitting, enough_steps(config, tokens_a_step, train_tokens))))
+    return int(max(1, min(fitting, enough_steps(config, tokens_per_step, train_tokens))))
 
 
-def enough_steps(config: ModelConfig, tokens_a_step: int, train_tokens: int) -> float:
+def enough_steps(config: ModelConfig, tokens_per_step: int, train_tokens: int) -> float:
     """Steps after which this model would only overfit, however much time is left; without blocks it never does."""
     if not config.n_layer:
         return math.inf
-    most = (MOST_EPOCHS_DROPPING if config.dropout else MOST_EPOCHS) * train_tokens / tokens_a_step
+    most = (MOST_EPOCHS_DROPPING if config.dropout else MOST_EPOCHS) * train_tokens / tokens_per_step
     tried = [max(1, math.ceil(most * share)) for share in SHARES]
-    return min(tried, key=lambda steps: expected_loss(config, steps, tokens_a_step, train_tokens))
+    return min(tried, key=lambda steps: expected_loss(config, steps, tokens_per_step, train_tokens))

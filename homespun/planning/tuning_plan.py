@@ -7,13 +7,13 @@ from typing import Any
 
 from homespun.errors import UnknownSetting
 from homespun.planning import base_plan as course
-from homespun.planning.base_plan import Course, fact, setting
+from homespun.planning.base_plan import BasePlan, fact, setting
 
 METHODS = ("lora", "qlora", "full")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuningPlan(Course):
+class TuningPlan(BasePlan):
     """Every number of a fine-tuning. `homespun finetune --plan FILE` replays it, to the bit on one machine."""
 
     base: str = fact("the model that is tuned: a folder, a file, a hub id, or smollm2")

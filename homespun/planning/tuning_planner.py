@@ -10,7 +10,7 @@ from homespun.checkpoint.hf_names import only_here
 from homespun.errors import TrainingError, UsageError
 from homespun.model.config import ModelConfig
 from homespun.model.families import MODELS
-from homespun.planning.evaluations import LEARNING_COSTS, LOOKS
+from homespun.planning.evaluations import EVALUATIONS, TRAINING_COST
 from homespun.planning.forecast import Forecast
 from homespun.planning.memory import SHARE
 from homespun.planning.tuning_facts import TuningFacts
@@ -34,7 +34,7 @@ WARMUP_SHARE, WARMUP_STEPS = 0.06, 30
 LORA_RATE, FULL_RATE, USUAL_WIDTH = 1e-3, 2e-4, 576
 
 FEWEST = 2048  # tokens of a look on the way
-SHARE_OF_LOOKS = 0.08  # of the time, all looks on the way together
+SHARE_OF_EVALUATIONS = 0.08  # of the time, all looks on the way together
 
 # What of a run's minutes is not training: opening, measuring, and reading both texts at the end.
 SECONDS_ASIDE = 12.0
@@ -218,18 +218,18 @@ def end(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
     """Where the run ends, and how long it climbs before."""
     steps = plan.steps
     if plan.minutes:
-        steps = max(1, int(tokens_to_learn(plan, facts) / plan.tokens_a_step))
+        steps = max(1, int(tokens_to_learn(plan, facts) / plan.tokens_per_step))
     return {"steps": steps, "warmup_steps": min(WARMUP_STEPS, int(WARMUP_SHARE * steps))}
 
 
 def looks(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
     """How often the validation text is read on the way, and how much of it: rarely in a short run."""
-    affordable = SHARE_OF_LOOKS * LEARNING_COSTS * plan.steps * plan.tokens_a_step
-    number = int(min(LOOKS, max(2, affordable // FEWEST)))
+    affordable = SHARE_OF_EVALUATIONS * TRAINING_COST * plan.steps * plan.tokens_per_step
+    number = int(min(EVALUATIONS, max(2, affordable // FEWEST)))
     tokens = max(FEWEST, int(affordable / number))
     return {
-        "look_tokens": tokens if tokens < facts.val_tokens else 0,
-        "evaluate_every": 0 if number == LOOKS else math.ceil(plan.steps / number),
+        "eval_tokens": tokens if tokens < facts.val_tokens else 0,
+        "evaluate_every": 0 if number == EVALUATIONS else math.ceil(plan.steps / number),
     }
 
 
@@ -238,12 +238,12 @@ def forecast(plan: TuningPlan, facts: TuningFacts) -> Forecast:
     tokens = plan.batch_size // plan.micro_batches * plan.context_length
     memory = weight_bytes(facts.config, plan.method, plan.rank, plan.dtype)
     memory += step_bytes(facts.config, tokens, plan.context_length, plan.dtype, plan.recompute)
-    step_seconds = plan.tokens_a_step * facts.seconds
+    step_seconds = plan.tokens_per_step * facts.seconds
     seconds = plan.steps * step_seconds / (1 - SHARE_ASIDE) + SECONDS_ASIDE if facts.seconds else 0.0
     return Forecast(
         seconds=min(seconds, plan.minutes * 60) if plan.minutes else seconds,
         step_seconds=step_seconds,
         memory=facts.memory_used + memory,
-        epochs=plan.steps * plan.tokens_a_step / facts.train_tokens,
+        epochs=plan.steps * plan.tokens_per_step / facts.train_tokens,
         loss=None,
     )

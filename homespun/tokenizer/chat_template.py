@@ -82,7 +82,7 @@ class ChatTemplate:
     def _rendered(self, messages: Any, answer: bool, names: Mapping[str, Any], *, marked: bool = False) -> str:
         template = self.marking if marked else self.template
         parts, length = [], 0
-        with failures_told():
+        with failures_explained():
             for part in template.generate(messages=messages, add_generation_prompt=answer, **names):
                 parts.append(part)
                 length += len(part)
@@ -159,9 +159,9 @@ class ChatTokenizer:
 
     def _failures_told(self, texts: Sequence[str]) -> AbstractContextManager[None]:
         """A character that the tokenizer has no id for is told like in any text."""
-        from homespun.tokenizer.failure import failures_told
+        from homespun.tokenizer.failure import failures_explained
 
-        return failures_told(
+        return failures_explained(
             lambda error: self.tokenizer._explain([self._special.sub("", text) for text in texts], error)
         )
 
@@ -240,7 +240,7 @@ def each_string(value: Any, change: Callable[[str], str]) -> Any:
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
+def failures_explained() -> Iterator[None]:
     """What goes wrong with a stranger's template is a TokenizerError."""
     try:
         yield

@@ -13,7 +13,7 @@ from homespun.errors import HomespunError, TokenizerError
 
 
 @contextmanager
-def failures_told(tell: Callable[[BaseException], HomespunError]) -> Iterator[None]:
+def failures_explained(tell: Callable[[BaseException], HomespunError]) -> Iterator[None]:
     """A failure of the library inside becomes the error that `tell` makes of it."""
     try:
         yield

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as Backend
 
 from homespun.errors import TokenizerError
 from homespun.tokenizer.byte_level import byte_characters
-from homespun.tokenizer.failure import failures_told
+from homespun.tokenizer.failure import failures_explained
 from homespun.tokenizer.steps import PARTS, is_known
 from homespun.tokenizer.trial import trial
 from homespun.tokenizer.unknown import UNKNOWN
@@ -92,7 +92,7 @@ def backend_from(content: dict[str, Any], path: Path) -> Backend:
     serialized = json.dumps(content)
     if not is_known(content) and (reason := trial(content, serialized, str(path))):
         raise wrong(path, reason)
-    with failures_told(lambda error: wrong(path, f"the tokenizers library does not accept it ({error})")):
+    with failures_explained(lambda error: wrong(path, f"the tokenizers library does not accept it ({error})")):
         return Backend.from_str(serialized)
 
 

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer as Backend
 
 from homespun.errors import TokenizerError, WriteFailed
 from homespun.tokenizer.byte_level import token_bytes
-from homespun.tokenizer.failure import damaged, failures_told, is_the_librarys
+from homespun.tokenizer.failure import damaged, failures_explained, is_the_librarys
 from homespun.tokenizer.stream import ByteStream, PieceStream, TokenStream, WindowStream
 from homespun.tokenizer.unknown import lone_surrogate, unknown_character
 from homespun.tokenizer.words import WordTable, cut
@@ -99,7 +99,7 @@ class Tokenizer:
             return []
         special_ids = set(self.special_tokens.values())
         ordinary = next((id for id in range(self.vocab_size) if id not in special_ids), 0)
-        with failures_told(damaged("say what it puts before a text")):
+        with failures_explained(damaged("say what it puts before a text")):
             encoding = self._backend.encode(self.decode([ordinary]), add_special_tokens=True)
         opening = []
         for id, is_special in zip(encoding.ids, encoding.special_tokens_mask, strict=True):
@@ -117,7 +117,7 @@ class Tokenizer:
         Such a model never sees the marks that another model expects around a text, so they are taken off. And it
         needs an end of text where there are several documents: `<|endoftext|>` is added if there is none.
         """
-        with failures_told(damaged("be copied")):
+        with failures_explained(damaged("be copied")):
             backend = Backend.from_str(self._backend.to_str())
         backend.post_processor = None
         end_of_text = self.end_of_text_token
@@ -140,7 +140,7 @@ class Tokenizer:
 
         end_of_text: one of its tokens, or None. settings: instead of its own.
         """
-        with failures_told(damaged("be copied")):
+        with failures_explained(damaged("be copied")):
             backend = Backend.from_str(self._backend.to_str())
             backend.add_special_tokens([special(token) for token in tokens])
         return Tokenizer(
@@ -187,7 +187,7 @@ class Tokenizer:
             raise self._explain([text], error) from error
 
     def _encode_together(self, texts: list[str]) -> list[NDArray[Any]]:
-        with failures_told(lambda error: self._explain(texts, error)):
+        with failures_explained(lambda error: self._explain(texts, error)):
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
 
@@ -226,7 +226,7 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of some ids; bytes that are no character come out as U+FFFD. Raises TokenizerError."""
         checked = self._checked(ids).tolist()
-        with failures_told(damaged("decode these ids")):
+        with failures_explained(damaged("decode these ids")):
             return self._backend.decode(checked, skip_special_tokens=False)
 
     def token(self, id: int) -> str:

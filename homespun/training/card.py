@@ -27,7 +27,7 @@ def model_card(plan: Plan, result: Result, dataset: Dataset, title: str) -> str:
     name = result.out.name
     opens = WITH_TRANSFORMERS if opens_elsewhere(plan) else HOMESPUN_ALONE
     early = f" It was interrupted there; the plan had {plan.steps:,} steps." if result.interrupted else ""
-    work = f"{result.steps:,} steps of {plan.tokens_a_step:,} tokens with {plan.optimizer}"
+    work = f"{result.steps:,} steps of {plan.tokens_per_step:,} tokens with {plan.optimizer}"
     loss = f"**{result.val_loss:.4f}** nats per token, at step {result.best_step:,}"
     return f"""---
 library_name: {"transformers" if opens_elsewhere(plan) else "homespun"}

@@ -50,4 +50,4 @@ def steps_in(minutes: float, point: Point, plan: Plan) -> int:
     if not 0 < minutes < math.inf:
         raise UsageError(f"--minutes {minutes:g} is no time to train in.", "Give minutes, such as --minutes 20.")
     tokens_per_second = point.records[-1].tokens_per_second if point.records else 0.0
-    return max(1, int(seconds_to_train(minutes) * tokens_per_second / plan.tokens_a_step))
+    return max(1, int(seconds_to_train(minutes) * tokens_per_second / plan.tokens_per_step))

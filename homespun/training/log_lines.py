@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TextIO
 
 from homespun.fetch.progress import each_once
-from homespun.planning.base_plan import Course
+from homespun.planning.base_plan import BasePlan
 from homespun.planning.forecast import Forecast
 from homespun.training.watcher import Progress, Record, Result, Watcher
 
 
-class Lines(Watcher):
+class LogLines(Watcher):
     """A line for every note and every evaluation, on standard error unless told otherwise."""
 
     def __init__(self, to: TextIO | None = None) -> None:
@@ -29,9 +29,9 @@ class Lines(Watcher):
     def downloaded(self, name: str, done: int, size: int) -> None:
         self.say_what_is_downloaded(name, done, size)
 
-    def planned(self, plan: Course, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
+    def planned(self, plan: BasePlan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
         about = "about " if plan.minutes else ""
-        steps = f"{about}{plan.steps:,} steps of {plan.tokens_a_step:,} tokens each"
+        steps = f"{about}{plan.steps:,} steps of {plan.tokens_per_step:,} tokens each"
         self.say(f"{parameters:,} parameters, {steps}; the run is in {out}")
         if forecast and forecast.loss:
             expected = forecast.loss

@@ -16,15 +16,15 @@ from homespun.errors import TrainingError
 from homespun.evaluation.loss import Evaluation, evaluate
 from homespun.machine.contention import check_contention
 from homespun.machine.device import autocast, choose_dtype, is_out_of_memory
-from homespun.planning.base_plan import Course
-from homespun.planning.evaluations import closing_tokens, look_is_due
+from homespun.planning.base_plan import BasePlan
+from homespun.planning.evaluations import evaluation_is_due, final_eval_tokens
 from homespun.planning.plan import Plan
 from homespun.training.compiled import Forward
 from homespun.training.optimizer import Optimizers
 from homespun.training.pace import Pace
 from homespun.training.watcher import Progress, Record, Watcher
 
-CALM = 0.3  # share of the learning rate that is left after a run has diverged once
+LR_BACKOFF = 0.3  # share of the learning rate that is left after a run has diverged once
 # Times the loss that the run began with, or ln V where that is more: training does not make a model so much worse.
 # A model that was trained on another text begins far above ln V: bytes of Russian cost one of Shakespeare 16 nats.
 DIVERGENCE = 2.0
@@ -41,19 +41,19 @@ class Loop:
     knows nothing of folders. `stop_asked` is looked at before every step, `on_plan` hears of
     what the run itself changes in the plan, and `after_step` is called when a step is done with.
     What is trained may differ (the whole model, or a few weights beside it), and on what: then a loop
-    inherits from this one and says so in `make_batches`, `make_forward`, `parts_like` and `read`.
+    inherits from this one and says so in `make_batches`, `make_forward`, `loss_divisor` and `read`.
     """
 
     def __init__(
         self,
-        plan: Course,
+        plan: BasePlan,
         model: nn.Module,
         dataset: Dataset,
         *,
         watcher: Watcher,
         pace: Pace,
         stop_asked: Callable[[], bool] = lambda: False,
-        on_plan: Callable[[Course], None] = lambda plan: None,
+        on_plan: Callable[[BasePlan], None] = lambda plan: None,
         after_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan = plan
@@ -96,7 +96,7 @@ class Loop:
                 self.step += 1
                 self.settle(self.pace.step_done(self.plan, self.step))
                 self.watcher.stepped(self.progress())
-                if look_is_due(self.plan, self.step):
+                if evaluation_is_due(self.plan, self.step):
                     yield self.evaluate()
                 self.after_step()
 
@@ -129,7 +129,7 @@ class Loop:
     def is_finished(self) -> bool:
         return self.step >= self.plan.steps
 
-    def settle(self, plan: Course) -> None:
+    def settle(self, plan: BasePlan) -> None:
         """Takes what the run itself has found out: how many steps fit, or in how many parts a batch does."""
         if plan is not self.plan:
             self.plan = plan
@@ -141,11 +141,11 @@ class Loop:
         loss = self.loss_and_gradient(forward, self.batches[self.step])
         gradient_norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip or math.inf))
         if not math.isfinite(gradient_norm) or self.has_diverged(loss):
-            tried = self.plan.learning_rate * (CALM if self.plan.calm_from else 1.0)
+            tried = self.plan.learning_rate * (LR_BACKOFF if self.plan.lr_backoff_from else 1.0)
             raise Diverged(
                 f"Training diverged at step {self.step + 1}: loss {loss:.4g}, gradient norm {gradient_norm:.4g} "
                 f"(the run began with a validation loss of {self.first_loss:.4g}).",
-                f"Train anew with a smaller learning rate:  --set learning_rate={tried * CALM:.1g}",
+                f"Train anew with a smaller learning rate:  --set learning_rate={tried * LR_BACKOFF:.1g}",
             )
         self.optimizers.step(self.learning_rate_share())
         return loss
@@ -179,7 +179,7 @@ class Loop:
                 for part in zip(*(tensor.chunk(parts) for tensor in batch), strict=True):
                     with self.autocast():
                         _, loss = forward(*(tensor.to(self.device) for tensor in part))
-                    like = self.parts_like(part, batch)
+                    like = self.loss_divisor(part, batch)
                     (loss / like).backward()
                     total += loss.item() / like
                 return total
@@ -187,11 +187,11 @@ class Loop:
                 if not is_out_of_memory(error):
                     raise
                 self.optimizers.forget_gradients()
-                self.settle(self.plan.with_(micro_batches=more_parts(self.plan)))
+                self.settle(self.plan.with_(micro_batches=more_micro_batches(self.plan)))
                 parts = self.plan.micro_batches
                 self.watcher.note(f"memory did not suffice: from here on each step is computed in {parts} parts")
 
-    def parts_like(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
+    def loss_divisor(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
         """How many parts like this one the batch has: its mean loss counts for one of so many."""
         return self.plan.micro_batches
 
@@ -199,17 +199,17 @@ class Loop:
         return self.plan.learning_rate * self.learning_rate_share()
 
     def learning_rate_share(self) -> float:
-        calm = CALM if 0 < self.plan.calm_from <= self.step + 1 else 1.0
+        calm = LR_BACKOFF if 0 < self.plan.lr_backoff_from <= self.step + 1 else 1.0
         return calm * self.plan.learning_rate_share(self.step)
 
     def evaluate(self) -> Record:
-        with self.pace.looking_at_validation():
+        with self.pace.evaluating():
             found = self.look()
         mean = math.fsum(self.losses) / len(self.losses) if self.losses else None
         self.losses = []
         return Record(
             step=self.step,
-            tokens=self.step * self.plan.tokens_a_step,
+            tokens=self.step * self.plan.tokens_per_step,
             seconds=round(self.pace.seconds(), 3),
             train_loss=mean,
             val_loss=found.loss,
@@ -222,11 +222,11 @@ class Loop:
 
     def look(self, model: nn.Module | None = None) -> Evaluation:
         """As much of the validation split as the plan says, in windows spread evenly over it."""
-        return self.read(model or self.model, self.plan.look_tokens or self.dataset.val.tokens)
+        return self.read(model or self.model, self.plan.eval_tokens or self.dataset.val.tokens)
 
     def read_all(self, model: nn.Module) -> Evaluation:
         """The whole validation split, but of a huge one."""
-        return self.read(model, closing_tokens(self.plan, self.dataset.val.tokens))
+        return self.read(model, final_eval_tokens(self.plan, self.dataset.val.tokens))
 
     def read(self, model: nn.Module, tokens: int) -> Evaluation:
         windows = None if tokens >= self.dataset.val.tokens else max(1, tokens // self.plan.context_length)
@@ -236,7 +236,7 @@ class Loop:
         return Progress(
             step=self.step,
             steps=self.plan.steps,
-            tokens=self.step * self.plan.tokens_a_step,
+            tokens=self.step * self.plan.tokens_per_step,
             train_loss=self.losses[-1],
             lr=self.learning_rate(),
             tokens_per_second=self.pace.tokens_per_second(self.plan),
@@ -249,9 +249,9 @@ class Loop:
         tensors: dict[str, Tensor] = {}
         tensors |= {f"model.{name}": weight for name, weight in self.optimizers.named.items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizers.state().items()}
-        tensors["dice.cpu"] = torch.get_rng_state()
+        tensors["rng.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
-            tensors["dice.cuda"] = torch.cuda.get_rng_state(self.device)
+            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], step: int, losses: list[float], first_loss: float) -> None:
@@ -261,13 +261,13 @@ class Loop:
                 weight.copy_(tensors[f"model.{name}"])
         prefix = "optimizer."
         self.optimizers.restore({n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)})
-        torch.set_rng_state(tensors["dice.cpu"].cpu())
-        if "dice.cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["dice.cuda"].cpu(), self.device)
+        torch.set_rng_state(tensors["rng.cpu"].cpu())
+        if "rng.cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
         self.step, self.losses, self.first_loss = step, list(losses), first_loss
 
 
-def more_parts(plan: Course) -> int:
+def more_micro_batches(plan: BasePlan) -> int:
     """The next larger number of equal parts that a step can be computed in. TrainingError beyond one sequence."""
     for parts in range(plan.micro_batches + 1, plan.batch_size + 1):
         if plan.batch_size % parts == 0:

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from homespun.planning.base_plan import C, Course
-from homespun.planning.evaluations import looks_to_come
+from homespun.planning.base_plan import BasePlan, C
+from homespun.planning.evaluations import evaluations_to_come
 
 TIMED_FROM = 3  # the first steps warm up caches and allocators
 REMEMBERED = 200  # steps whose mean is the pace: machines change speed, and change it back
@@ -19,7 +19,7 @@ TOLERANCE = 0.02
 # … and this share of all steps at least: …
 TOLERANCE_AT_THE_END = 0.005
 # … not before so many steps are timed, and then not more often than this share of the whole time.
-TIMED_BEFORE_RETIMING = 20
+TIMED_BEFORE_RESCHEDULING = 20
 SHARE_BETWEEN = 0.02
 
 KEPT_BACK = 1.5  # seconds for the curve, the card and the folder at the end
@@ -32,8 +32,8 @@ class Pace:
     """Measures while the run goes on. Where the plan has minutes, it moves the end so that the run ends in time.
 
     started         time.monotonic() when the command began; its minutes count from there
-    closing_looks   how many looks of the validation text what comes after the last step costs: it reads all of it
-    closing_samples how many samples are written there
+    final_evaluations   cost of what follows the last step, in evaluations: it covers the whole validation split
+    final_samples how many samples are written there
     most_steps      that the text is good for, however much time there is
     """
 
@@ -41,13 +41,13 @@ class Pace:
         self,
         started: float,
         *,
-        closing_looks: float = 1.0,
-        closing_samples: int = 1,
+        final_evaluations: float = 1.0,
+        final_samples: int = 1,
         most_steps: float = math.inf,
     ) -> None:
         self.started = started
-        self.closing_samples = closing_samples
-        self.closing_looks = closing_looks
+        self.final_samples = final_samples
+        self.final_evaluations = final_evaluations
         self.most_steps = most_steps
         self.step_seconds: deque[float] = deque(maxlen=REMEMBERED)
         self.look_seconds = 0.0
@@ -73,13 +73,13 @@ class Pace:
         self.timed += 1
         if self.timed > TIMED_FROM:
             self.step_seconds.append(now - self.last)
-        if not plan.minutes or step >= plan.steps or not self.retiming_is_due(plan, now):
+        if not plan.minutes or step >= plan.steps or not self.rescheduling_is_due(plan, now):
             return plan
         self.looked_at_the_end = now
         steps = self.steps_that_fit(plan, step)
         if abs(steps - plan.steps) <= max(TOLERANCE * (plan.steps - step), TOLERANCE_AT_THE_END * plan.steps):
             return plan
-        return plan.with_(steps=steps, retimed=(*plan.retimed, (step, plan.steps)))
+        return plan.with_(steps=steps, rescheduled=(*plan.rescheduled, (step, plan.steps)))
 
     def pace_changed(self) -> None:
         """From here on steps take another time than before: what was measured is forgotten."""
@@ -94,28 +94,28 @@ class Pace:
         yield
         self.foreseen += time.monotonic() - began
 
-    def retiming_is_due(self, plan: Course, now: float) -> bool:
+    def rescheduling_is_due(self, plan: BasePlan, now: float) -> bool:
         """Where time is short everything happens sooner: a run may be over before twenty steps are timed."""
         total = plan.minutes * 60
         if now - self.started > total - self.closing():
             return True
-        return self.timed >= TIMED_BEFORE_RETIMING and now - self.looked_at_the_end > SHARE_BETWEEN * total
+        return self.timed >= TIMED_BEFORE_RESCHEDULING and now - self.looked_at_the_end > SHARE_BETWEEN * total
 
-    def steps_that_fit(self, plan: Course, step: int) -> int:
+    def steps_that_fit(self, plan: BasePlan, step: int) -> int:
         """All steps of the run, those that are done included, so that it ends in time with its evaluations."""
         fitting = int(self.left(plan, step) * (1.0 - self.share_aside()) / self.one_step())
         return step + max(1, int(min(fitting, self.most_steps - step)))
 
-    def left(self, plan: Course, step: int) -> float:
+    def left(self, plan: BasePlan, step: int) -> float:
         """Seconds that are left for steps; without end where the plan has no minutes."""
         if not plan.minutes:
             return math.inf
-        looks = looks_to_come(plan, step) * self.look_seconds
+        looks = evaluations_to_come(plan, step) * self.look_seconds
         return plan.minutes * 60 - self.seconds() - self.closing() - looks
 
     def closing(self) -> float:
         """Seconds that are needed after the last step: all of the validation text, a sample, and the folder."""
-        return self.closing_looks * self.look_seconds + self.closing_samples * self.sample_seconds + KEPT_BACK
+        return self.final_evaluations * self.look_seconds + self.final_samples * self.sample_seconds + KEPT_BACK
 
     def share_aside(self) -> float:
         """Of the time since training began, what was neither steps nor looks: resume points, samples."""
@@ -123,7 +123,7 @@ class Pace:
         return max(0.0, 1.0 - self.stepping / passed) if passed > 0 and self.stepping else 0.0
 
     @contextmanager
-    def looking_at_validation(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
         began = time.monotonic()
         yield
         self.look_seconds = time.monotonic() - began
@@ -150,12 +150,12 @@ class Pace:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def tokens_per_second(self, plan: Course) -> float:
+    def tokens_per_second(self, plan: BasePlan) -> float:
         """Of training alone; 0 before it is known."""
-        return plan.tokens_a_step / self.one_step() if self.step_seconds else 0.0
+        return plan.tokens_per_step / self.one_step() if self.step_seconds else 0.0
 
-    def seconds_left(self, plan: Course, step: int) -> float | None:
+    def seconds_left(self, plan: BasePlan, step: int) -> float | None:
         if not self.step_seconds:
             return None
-        looks = looks_to_come(plan, step) * self.look_seconds
+        looks = evaluations_to_come(plan, step) * self.look_seconds
         return (plan.steps - step) * self.one_step() / (1.0 - self.share_aside() + 1e-9) + looks + self.closing()

@@ -21,7 +21,7 @@ from homespun.checkpoint.tensors import read_tensors, write_tensors
 from homespun.errors import CheckpointError, HomespunError
 from homespun.fetch.cache import sha256_of
 from homespun.machine.atomic import flush_folder, replacing_files, write_json
-from homespun.planning.base_plan import Course
+from homespun.planning.base_plan import BasePlan
 from homespun.planning.plan import Plan
 from homespun.training.watcher import Record
 
@@ -29,7 +29,8 @@ FOLDER = "resume"
 POINT = "point.json"
 STATE = "state.safetensors"
 BEST = "best.safetensors"
-FORMAT = 2
+FORMAT = 3
+READABLE = (2, 3)  # format 2 called the random state "dice"
 KEPT = 2
 
 # A point is due when this long has passed, or longer where writing one takes long: it costs
@@ -46,7 +47,7 @@ class Point:
     first_loss  of the validation text, before the first step
     """
 
-    plan: Course
+    plan: BasePlan
     step: int
     seconds: float
     losses: list[float]
@@ -83,7 +84,7 @@ def write_point(run: Path, point: Point, state: dict[str, Tensor], best_weights:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest_point(run: Path, kind: type[Course] = Plan) -> tuple[Point, dict[str, Tensor], Path] | None:
+def newest_point(run: Path, kind: type[BasePlan] = Plan) -> tuple[Point, dict[str, Tensor], Path] | None:
     """The newest whole point, its state, and the file of its best weights; None where there is no point at all.
 
     kind: what its plan is. Raises CheckpointError where there are points and none of them is whole.
@@ -102,10 +103,10 @@ def newest_point(run: Path, kind: type[Course] = Plan) -> tuple[Point, dict[str,
     return None
 
 
-def read_point(folder: Path, kind: type[Course]) -> tuple[Point, dict[str, Tensor], Path]:
+def read_point(folder: Path, kind: type[BasePlan]) -> tuple[Point, dict[str, Tensor], Path]:
     content = read_json(folder / POINT)
     try:
-        if content["format"] != FORMAT:
+        if content["format"] not in READABLE:
             raise CheckpointError(
                 f"{folder} was written by another version of homespun (format {content['format']}).",
                 "Go on with the version that wrote it.",
@@ -126,7 +127,13 @@ def read_point(folder: Path, kind: type[Course]) -> tuple[Point, dict[str, Tenso
         )
     except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
         raise CheckpointError(f"{folder} is not a whole resume point ({error}).", "") from error
-    return point, read_tensors(folder / STATE), folder / BEST
+    return point, state_of(folder), folder / BEST
+
+
+def state_of(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a point, under the names that they have now."""
+    state = read_tensors(folder / STATE)
+    return {name.replace("dice.", "rng.") if name.startswith("dice.") else name: state[name] for name in state}
 
 
 def folders(run: Path) -> list[Path]:

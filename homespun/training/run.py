@@ -23,8 +23,8 @@ from homespun.machine.memory import peak_memory
 from homespun.model.causal_lm import CausalLM
 from homespun.model.config import ModelConfig
 from homespun.model.gpt import build
-from homespun.planning.base_plan import Course
-from homespun.planning.evaluations import closing_looks
+from homespun.planning.base_plan import BasePlan
+from homespun.planning.evaluations import final_evaluations
 from homespun.planning.forecast import Forecast
 from homespun.planning.plan import Plan
 from homespun.planning.search import LONGER, enough_steps
@@ -33,7 +33,7 @@ from homespun.training.card import model_card
 from homespun.training.curve import draw_curve
 from homespun.training.interrupt import StopRequest
 from homespun.training.lock import held, whom
-from homespun.training.loop import CALM, Diverged, Loop
+from homespun.training.loop import LR_BACKOFF, Diverged, Loop
 from homespun.training.pace import Pace
 from homespun.training.resume import FOLDER as RESUME_FOLDER
 from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
@@ -41,6 +41,7 @@ from homespun.training.watcher import Record, Result, Watcher
 
 PLAN_FILE = "plan.toml"
 METRICS_FILE = "metrics.jsonl"
+METRICS_FORMAT = 1  # a line without a number is of format 1, too
 CURVE_FILE = "curve.png"
 CARD_FILE = "README.md"
 
@@ -57,13 +58,13 @@ class Run:
     `make_model`, `make_loop`, `save`, `reopened`, `card` and the names below.
     """
 
-    plan_kind: type[Course] = Plan
+    plan_kind: type[BasePlan] = Plan
     weights_file = WEIGHTS  # in the run folder: the best that there were
-    closing_samples = 1  # that are written when the run has ended
+    final_samples = 1  # that are written when the run has ended
 
     def __init__(
         self,
-        plan: Course,
+        plan: BasePlan,
         dataset: Dataset,
         tokenizer: Tokenizer,
         out: Path,
@@ -144,7 +145,7 @@ class Run:
         else:
             self.records = []
         if calm:
-            self.plan = self.plan.with_(calm_from=step + 1)
+            self.plan = self.plan.with_(lr_backoff_from=step + 1)
         self.plan.save(self.out / PLAN_FILE)
         torch.manual_seed(self.plan.seed)
         self.model = self.make_model()
@@ -152,8 +153,8 @@ class Run:
             watcher=self.watcher,
             pace=Pace(
                 self.started,
-                closing_looks=self.closing_looks(),
-                closing_samples=self.closing_samples,
+                final_evaluations=self.final_evaluations(),
+                final_samples=self.final_samples,
                 most_steps=self.most_steps(),
             ),
             stop_asked=lambda: self.stop.asked,
@@ -188,16 +189,16 @@ class Run:
         assert isinstance(self.plan, Plan)
         return model_card(self.plan, result, self.dataset, self.title)
 
-    def closing_looks(self) -> float:
+    def final_evaluations(self) -> float:
         """How many looks what comes after the last step takes the time of."""
-        return closing_looks(self.plan, self.dataset.val.tokens)
+        return final_evaluations(self.plan, self.dataset.val.tokens)
 
     def most_steps(self) -> float:
         """Where the run ends even if there is time left; who extends a run wants it to read on."""
         config = self.config()
         if self.plan.extended:
             return math.inf
-        return LONGER * enough_steps(config, self.plan.tokens_a_step, self.dataset.train.tokens)
+        return LONGER * enough_steps(config, self.plan.tokens_per_step, self.dataset.train.tokens)
 
     def put_back(self, best_weights: Path) -> None:
         """The folder's weights as they were at the point, whatever an evaluation after it has put there."""
@@ -249,15 +250,17 @@ class Run:
 
     def go_back(self, error: Diverged) -> None:
         """To the last point, once, with a smaller learning rate from there; the second time the run is over."""
-        if self.plan.calm_from:
+        if self.plan.lr_backoff_from:
             kept = (
                 f" The best weights until then, of step {self.best.step}, are in {self.out}." if self.best else ""
             )
             raise TrainingError(error.what + kept, error.todo) from error
         self.begin(calm=True)
-        self.watcher.note(f"{error.what} Back at step {self.loop.step:,}, with {CALM:g} of the learning rate.")
+        self.watcher.note(
+            f"{error.what} Back at step {self.loop.step:,}, with {LR_BACKOFF:g} of the learning rate."
+        )
 
-    def settle(self, plan: Course) -> None:
+    def settle(self, plan: BasePlan) -> None:
         """The loop has found out how many steps fit: the folder's plan says so, and replays them."""
         self.plan = plan
         plan.save(self.out / PLAN_FILE)
@@ -331,7 +334,7 @@ def telling_how_to_go_on(out: Path, verb: str, watcher: Watcher) -> Iterator[Non
 
 def json_line(record: Record) -> str:
     """One line of JSON. An infinite loss is null there: JSON has no word for it."""
-    values = record.as_dict().items()
+    values = {"format": METRICS_FORMAT, **record.as_dict()}.items()
     return json.dumps({k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values}) + "\n"
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.planning.base_plan import Course
+from homespun.planning.base_plan import BasePlan
 from homespun.planning.forecast import Forecast
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ class Watcher:
     def prepared(self, done: int, total: int) -> None:
         """Characters of the text that have been turned into ids, and those there are."""
 
-    def planned(self, plan: Course, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
+    def planned(self, plan: BasePlan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
         """The plan is made. forecast: what to expect of it, where anybody can say."""
 
-    def changed(self, plan: Course) -> None:
+    def changed(self, plan: BasePlan) -> None:
         """The run has changed its plan on the way: where it ends, in how many parts it computes, or how."""
 
     def stepped(self, progress: Progress) -> None: ...

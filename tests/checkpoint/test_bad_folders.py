@@ -116,9 +116,10 @@ def test_a_damaged_config_is_told(folder: Path, content: bytes, what: str) -> No
 @pytest.mark.parametrize("value", [-1, 0, 2**40, 10**300, 1.5, "64", "", True, [64], {"a": 1}, float("nan"), None])
 def test_a_size_that_is_none_is_told_by_name_and_value(folder: Path, name: str, value: Any) -> None:
     spoil(folder, **{name: value})
-    told_so = told(folder)
-    assert f"config.json does not say {name}." in told_so or re.search(
-        rf"config.json: {name} is .{{1,61}}\. homespun can work with: a whole number from 1 to [\d,]+\.", told_so
+    message = told(folder)
+    assert f"config.json does not say {name}." in message or re.search(
+        rf"config.json: {name} is .{{1,61}}\. homespun can work with: a whole number from 1 to [\d,]+\.",
+        message,
     )
 
 

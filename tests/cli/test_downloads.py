@@ -11,7 +11,7 @@ from homespun.api.train_setup import choose_corpus
 from homespun.cli.screens import terminal as screen
 from homespun.cli.screens.live import Live
 from homespun.fetch import progress
-from homespun.training.log_lines import Lines
+from homespun.training.log_lines import LogLines
 from tests.cli.conftest import Run
 from tests.web import TEXT
 
@@ -27,7 +27,7 @@ def written_on(console: Console) -> str:
 
 def test_lines_has_one_for_each_download(server: str) -> None:
     out = io.StringIO()
-    choose_corpus((f"{server}/text", f"{server}/unsized"), None, Lines(out))
+    choose_corpus((f"{server}/text", f"{server}/unsized"), None, LogLines(out))
     assert out.getvalue() == f"downloading {server}/text, 2 KB\ndownloading {server}/unsized\n"
 
 

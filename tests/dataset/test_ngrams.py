@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from homespun.dataset.ngrams import LENGTHS, REMEMBERED, ladder
+from homespun.dataset.ngrams import LENGTHS, REMEMBERED, ngram_baselines
 
 
 def plainly(train: Sequence[int], val: Sequence[int], vocab_size: int, *, learns: bool) -> list[float]:
@@ -39,7 +39,7 @@ def test_counting_is_what_it_is_with_dictionaries(seed: int) -> None:
     words = [dice.integers(0, 9, size) for size in (2, 3, 5, 7)]
     ids = np.concatenate([words[one] for one in dice.integers(0, 4, 300)])
     train, val = ids[:-200], np.append(ids[-150:], [9, 9, 8] * 20)
-    found = ladder(train, val, 10)
+    found = ngram_baselines(train, val, 10)
     assert found.losses == pytest.approx(plainly(train.tolist(), val.tolist(), 10, learns=True))
     assert found.static == pytest.approx(min(plainly(train.tolist(), val.tolist(), 10, learns=False)))
     assert found.static > found.best  # nine, nine, eight is new
@@ -58,13 +58,13 @@ def test_a_cache_helps_where_the_same_is_said_at_once_and_nowhere_else() -> None
             parts.append(part)
         return np.concatenate(parts)
 
-    found = ladder(text(40, habits=True), text(8, habits=True), 50)
+    found = ngram_baselines(text(40, habits=True), text(8, habits=True), 50)
     assert found.cached < 0.8 * found.best
-    found = ladder(text(40, habits=False), text(8, habits=False), 50)
+    found = ngram_baselines(text(40, habits=False), text(8, habits=False), 50)
     assert found.cached == pytest.approx(found.best, rel=0.01)
-    assert found.best == pytest.approx(found.knowing_nothing, rel=0.01)
+    assert found.best == pytest.approx(found.uniform, rel=0.01)
 
 
 def test_one_token_to_count_and_one_to_guess_is_enough() -> None:
-    found = ladder(np.array([1]), np.array([1]), 2)
+    found = ngram_baselines(np.array([1]), np.array([1]), 2)
     assert all(math.isfinite(loss) for loss in (*found.losses, found.static, found.cached))

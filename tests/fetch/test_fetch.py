@@ -21,7 +21,7 @@ from homespun.fetch import progress
 from homespun.fetch.cache import cache_folder, written_whole
 from homespun.fetch.index import pip_settings
 from homespun.fetch.package import archive_member, archive_members, package_archive, package_file
-from homespun.fetch.progress import downloads_told
+from homespun.fetch.progress import downloads_reported
 from homespun.fetch.stream import content_of, steady
 from homespun.fetch.web import _way_out, download, retrieve, without_password
 from homespun.text.sources import read
@@ -219,7 +219,7 @@ def test_the_worked_examples_are_right() -> None:
 def test_every_block_is_told_and_the_end(
     server: str, heard: list[tuple[str, int, int]], path: str, said: int | None
 ) -> None:
-    with downloads_told(lambda *facts: heard.append(facts)):
+    with downloads_reported(lambda *facts: heard.append(facts)):
         retrieve(f"{server}/{path}")
     name, done, size = heard[-1]
     assert name == f"{server}/{path}" and done == size > 0
@@ -230,14 +230,14 @@ def test_every_block_is_told_and_the_end(
 def test_what_is_here_already_is_not_told(server: str, heard: list[tuple[str, int, int]]) -> None:
     retrieve(f"{server}/text", sha256=hashlib.sha256(TEXT).hexdigest())
     retrieve(f"{server}/unchanged")
-    with downloads_told(lambda *facts: heard.append(facts)):
+    with downloads_reported(lambda *facts: heard.append(facts)):
         retrieve(f"{server}/text", sha256=hashlib.sha256(TEXT).hexdigest())
         retrieve(f"{server}/unchanged")
     assert heard == []
 
 
 def test_nobody_is_told_after_the_block(server: str, heard: list[tuple[str, int, int]]) -> None:
-    with downloads_told(lambda *facts: heard.append(facts)):
+    with downloads_reported(lambda *facts: heard.append(facts)):
         pass
     retrieve(f"{server}/text")
     assert heard == []
@@ -335,6 +335,6 @@ def test_a_damaged_setting_of_pip_is_one_place_less(
 def test_packages_are_told_as_well(index: Path, heard: list[tuple[str, int, int]]) -> None:
     digest = make_sdist(index)
     size = (index / "plays-1.0.tar.gz").stat().st_size
-    with downloads_told(lambda *facts: heard.append(facts)):
+    with downloads_reported(lambda *facts: heard.append(facts)):
         package_archive("plays", "1.0", sha256=digest)
     assert heard == [("plays-1.0.tar.gz", size, size)]

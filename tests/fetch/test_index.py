@@ -14,7 +14,7 @@ import pytest
 from homespun.errors import DownloadFailed
 from homespun.fetch.index import pip_settings
 from homespun.fetch.package import archive_member, package_archive
-from homespun.fetch.progress import downloads_told
+from homespun.fetch.progress import downloads_reported
 from tests.test_fetch import make_sdist
 from tests.web import Handler
 
@@ -48,7 +48,7 @@ def test_a_package_comes_from_the_index_that_pip_is_set_to_and_nothing_in_it_is_
 ) -> None:
     monkeypatch.setattr(Handler, "packages", sent)
     heard: list[tuple[str, int, int]] = []
-    with downloads_told(lambda *facts: heard.append(facts)):
+    with downloads_reported(lambda *facts: heard.append(facts)):
         archive = package_archive("plays", "1.0", sha256=sha256)
     assert archive_member(archive, "data/a.txt") == b"ay"  # its setup.py would have ended this process
     assert left_behind(own_cache) == [f"{sha256[:16]}-plays-1.0.tar.gz"]
@@ -70,7 +70,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(sha256: str, own_cache: Path) -> No
     def interrupt(name: str, done: int, size: int) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), downloads_told(interrupt):
+    with pytest.raises(KeyboardInterrupt), downloads_reported(interrupt):
         package_archive("plays", "1.0", sha256=sha256)
     assert left_behind(own_cache) == []
 

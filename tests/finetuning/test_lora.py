@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from homespun.finetuning.learner import Learner, compute_blocks_again, documents_of
+from homespun.finetuning.learner import Learner, documents_of, recompute_blocks
 from homespun.finetuning.lora import Frozen, LoRALinear, add_lora, lora_parts
 from homespun.kernels.head_loss import head_loss
 from tests.finetuning.conftest import tiny_model
@@ -100,7 +100,7 @@ def shaken_pair(dtype: torch.dtype) -> torch.nn.Module:
 
 def test_blocks_that_are_computed_twice_learn_the_same() -> None:
     plain, again = shaken_pair(torch.float32).train(), shaken_pair(torch.float32).train()
-    compute_blocks_again(again)
+    recompute_blocks(again)
     loss, gradients = loss_and_gradients(plain)
     same_loss, same = loss_and_gradients(again)
     assert same_loss == loss and same.keys() == gradients.keys()

@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from homespun.machine import activity, jobs
-from homespun.machine.activity import needs_quiet, slot, undisturbed
+from homespun.machine.activity import needs_quiet, on_quiet_computer, slot
 from homespun.machine.contention import OtherPrograms
 from homespun.machine.jobs import GAVE_UP, LOCK, LONGEST_WAIT, LONGEST_WORK, Job, Load, Supervisor, Turns
 
@@ -171,7 +171,7 @@ def test_nothing_waits_or_works_for_ever(tmp_path: Path) -> None:
 def test_who_is_undisturbed_is_seen_by_others_until_it_ends_however_it_ends(own_cache: Path) -> None:
     assert not needs_quiet()
     seen: list[bool] = []
-    undisturbed(lambda: seen.append(needs_quiet()))()
+    on_quiet_computer(lambda: seen.append(needs_quiet()))()
     with slot(), slot():
         assert needs_quiet()
     assert seen == [True] and not needs_quiet()
@@ -204,7 +204,7 @@ def test_training_tuning_and_planning_are_undisturbed(monkeypatch: pytest.Monkey
 def test_without_a_cache_functions_run_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("HOMESPUN_CACHE", str(tmp_path / "file"))
-    assert undisturbed(lambda: 5)() == 5 and not needs_quiet()
+    assert on_quiet_computer(lambda: 5)() == 5 and not needs_quiet()
     jobs.wait_for_quiet()
 
 

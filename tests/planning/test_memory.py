@@ -8,7 +8,7 @@ import pytest
 from homespun.errors import TrainingError
 from homespun.model.config import BigramConfig, GPTConfig
 from homespun.planning.facts import Facts
-from homespun.planning.memory import SHARE, bytes_of_a_run, parts_that_fit
+from homespun.planning.memory import SHARE, bytes_of_a_run, micro_batches_that_fit
 from homespun.planning.planner import Wishes, decide
 
 MEASURE = """
@@ -59,14 +59,14 @@ def test_a_batch_is_computed_in_as_few_parts_as_fit() -> None:
     config = GPTConfig.of("modern", vocab_size=65, context_length=128, n_layer=5, n_head=6, n_embd=192)
     room = {parts: int(config.memory(32 // parts) / SHARE) + 1 for parts in (1, 2, 8)}
     for parts, free in room.items():
-        assert parts_that_fit(config, 32, free) == parts
-    assert parts_that_fit(config, 7, room[8]) == 7  # parts are equal, so 7 sequences are 1 or 7
+        assert micro_batches_that_fit(config, 32, free) == parts
+    assert micro_batches_that_fit(config, 7, room[8]) == 7  # parts are equal, so 7 sequences are 1 or 7
 
 
 def test_a_model_that_does_not_fit_is_refused_with_both_numbers() -> None:
     config = GPTConfig.of("modern", vocab_size=50_257, context_length=1024, n_layer=48, n_head=25, n_embd=1600)
     with pytest.raises(TrainingError, match=r"takes about \d\d\.\d GB .* and 8\.0 GB are free") as error:
-        parts_that_fit(config, 8, 8 * 10**9)
+        micro_batches_that_fit(config, 8, 8 * 10**9)
     assert "--size" in error.value.todo and "micro_batches=N" in error.value.todo
 
 

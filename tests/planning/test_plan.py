@@ -8,7 +8,7 @@ from homespun.dataset.preparation import Dataset
 from homespun.errors import CheckpointError, HomespunError, UnknownSetting, UsageError
 from homespun.planning.base_plan import NOT_YET
 from homespun.planning.cost import Speed
-from homespun.planning.evaluations import LEARNING_COSTS, LOOKS, SHARE_OF_LOOKS, closing_tokens
+from homespun.planning.evaluations import EVALUATIONS, SHARE_OF_EVALUATIONS, TRAINING_COST, final_eval_tokens
 from homespun.planning.facts import Facts
 from homespun.planning.plan import Plan, parse_settings, settable
 from homespun.planning.planner import Wishes, decide, weighs_compiling
@@ -26,6 +26,30 @@ def test_a_plan_comes_back_from_its_file_as_it_was(tmp_path: Path, dataset: Data
     plan = small_plan(dataset, learning_rate=1.5e-3, seed=7)
     plan.save(tmp_path / "plan.toml")
     assert Plan.load(tmp_path / "plan.toml") == plan
+
+
+OLD_NAMES = {"eval_tokens": "look_tokens", "lr_backoff_from": "calm_from", "rescheduled": "retimed"}
+
+
+def in_format_1(toml: str) -> str:
+    """A plan as the first version wrote it: without a format, and with three names that have changed since."""
+    lines = [line for line in toml.splitlines() if not line.startswith("format = ")]
+    for now, old in OLD_NAMES.items():
+        lines = [line.replace(f"{now} = ", f"{old} = ") for line in lines]
+    return "\n".join(lines)
+
+
+def test_a_plan_of_the_first_format_is_read(dataset: Dataset) -> None:
+    plan = small_plan(dataset).with_(eval_tokens=640, lr_backoff_from=3, rescheduled=((2, 40),))
+    old = in_format_1(plan.toml())
+    assert "look_tokens = 640" in old and "calm_from = 3" in old and "retimed = " in old and "format" not in old
+    assert Plan.parse(old, "plan.toml") == plan
+
+
+def test_a_plan_of_a_later_format_names_what_reads_it(dataset: Dataset) -> None:
+    later = small_plan(dataset).toml().replace("format = 2", "format = 3")
+    with pytest.raises(CheckpointError, match="format 3; this version of homespun reads formats up to 2"):
+        Plan.parse(later, "plan.toml")
 
 
 def test_every_number_in_the_file_has_its_help_above_it(dataset: Dataset) -> None:
@@ -142,9 +166,9 @@ def test_wishes_that_make_no_sense_are_told_so(wish: dict[str, object], says: st
 def test_looks_on_the_way_take_little_of_the_time() -> None:
     for steps in (500, 2_000, 50_000):
         plan = decide(wishes(size="nano", steps=steps), SHAKESPEARE)
-        tokens = plan.look_tokens or SHAKESPEARE.val_tokens
-        assert LOOKS * tokens / LEARNING_COSTS <= max(
-            LOOKS * 8192 / 3, SHARE_OF_LOOKS * steps * plan.tokens_a_step
+        tokens = plan.eval_tokens or SHAKESPEARE.val_tokens
+        assert EVALUATIONS * tokens / TRAINING_COST <= max(
+            EVALUATIONS * 8192 / 3, SHARE_OF_EVALUATIONS * steps * plan.tokens_per_step
         )
 
 
@@ -161,7 +185,7 @@ def test_compiling_is_planned_only_where_training_takes_long_enough_to_gain_by_i
 def test_what_the_run_itself_changes_in_a_plan_comes_back_from_its_file(
     compile_from: int, tmp_path: Path, dataset: Dataset
 ) -> None:
-    plan = small_plan(dataset).with_(retimed=((5, 30), (9, 44)), extended=(20,), minutes=2.5)
+    plan = small_plan(dataset).with_(rescheduled=((5, 30), (9, 44)), extended=(20,), minutes=2.5)
     plan = plan.with_(compile_from=compile_from)
     plan.save(tmp_path / "plan.toml")
     assert Plan.load(tmp_path / "plan.toml") == plan
@@ -169,9 +193,9 @@ def test_what_the_run_itself_changes_in_a_plan_comes_back_from_its_file(
 
 @pytest.mark.parametrize("value", ["[[5]]", "[5]", "[[9, 5]]", "[[5, 9], [4, 9]]", '[["5", 9]]', "[[0, 9]]", "7"])
 def test_ends_that_no_run_ever_had_are_refused(tmp_path: Path, dataset: Dataset, value: str) -> None:
-    text = small_plan(dataset).toml().replace("retimed = []", f"retimed = {value}")
+    text = small_plan(dataset).toml().replace("rescheduled = []", f"rescheduled = {value}")
     (tmp_path / "plan.toml").write_text(text)
-    with pytest.raises(UnknownSetting, match=r"retimed = .* is not a list of pairs of steps"):
+    with pytest.raises(UnknownSetting, match=r"rescheduled = .* is not a list of pairs of steps"):
         Plan.load(tmp_path / "plan.toml")
 
 
@@ -215,8 +239,8 @@ def test_the_more_often_a_text_is_read_the_harder_the_weights_are_pulled_to_zero
 
 
 def test_a_short_run_reads_all_of_the_validation_text_at_its_end_where_every_look_does() -> None:
-    def closing(look_tokens: int) -> int:
-        settings = (("look_tokens", look_tokens), ("batch_size", 16), ("context_length", 64))
-        return closing_tokens(decide(wishes(steps=10, settings=settings), SHAKESPEARE), SHAKESPEARE.val_tokens)
+    def closing(eval_tokens: int) -> int:
+        settings = (("eval_tokens", eval_tokens), ("batch_size", 16), ("context_length", 64))
+        return final_eval_tokens(decide(wishes(steps=10, settings=settings), SHAKESPEARE), SHAKESPEARE.val_tokens)
 
     assert closing(0) == SHAKESPEARE.val_tokens > closing(4096)

@@ -36,7 +36,7 @@ def legal(name: str, kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
         return st.integers(least, 2**62 if most == math.inf else most)
     if kind is float:
         return st.floats(least, 1e300 if most == math.inf else most, allow_nan=False)
-    if name in ("extended", "retimed"):
+    if name in ("extended", "rescheduled"):
         moments = st.sets(st.integers(1, 2**40), max_size=3).map(sorted)
         return moments.map(tuple) if name == "extended" else moments.map(lambda at: tuple((n, 2 * n) for n in at))
     return st.lists(TEXT, max_size=3).map(tuple) if kind is not str else TEXT
@@ -132,7 +132,7 @@ FACTS = st.builds(
     device=st.sampled_from(["cpu", "cuda", "mps"]),
     dtype=st.sampled_from(["float32", "bfloat16"]),
     can_compile=st.booleans(),
-    ladder=st.just(()) | st.just((4.0, 3.0, 2.5)),
+    ngram_losses=st.just(()) | st.just((4.0, 3.0, 2.5)),
     static=st.floats(0.01, 10.0),
     cached=st.floats(0.01, 10.0),
     speed=st.none() | SPEED,

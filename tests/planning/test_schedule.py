@@ -28,21 +28,21 @@ def test_without_warmup_and_decay_it_is_level() -> None:
 def runs(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
     """A number of steps, and ends that the run had before, as a machine that changes its speed makes them."""
     moments = sorted(draw(st.sets(st.integers(1, 200), max_size=5)))
-    retimed = [(at, at + draw(st.integers(1, 400))) for at in moments]
-    return (moments[-1] if moments else 0) + draw(st.integers(1, 400)), retimed
+    rescheduled = [(at, at + draw(st.integers(1, 400))) for at in moments]
+    return (moments[-1] if moments else 0) + draw(st.integers(1, 400)), rescheduled
 
 
 @given(runs())
 def test_progress_goes_from_nothing_to_all_whatever_was_retimed(run: tuple[int, list[tuple[int, int]]]) -> None:
-    steps, retimed = run
-    progress = [progress_at(step, steps, retimed) for step in range(steps + 1)]
+    steps, rescheduled = run
+    progress = [progress_at(step, steps, rescheduled) for step in range(steps + 1)]
     assert progress[0] == 0.0 and abs(progress[-1] - 1.0) < 1e-9
     assert all(before < after for before, after in pairwise(progress))
 
 
 @given(runs())
 def test_what_comes_later_does_not_change_what_has_been(run: tuple[int, list[tuple[int, int]]]) -> None:
-    steps, retimed = run
-    for number, (at, until) in enumerate(retimed):  # the run as it was before it was retimed for that time
+    steps, rescheduled = run
+    for number, (at, until) in enumerate(rescheduled):  # the run as it was before it was rescheduled for that time
         for step in range(0, at + 1, 7):
-            assert progress_at(step, steps, retimed) == progress_at(step, until, retimed[:number])
+            assert progress_at(step, steps, rescheduled) == progress_at(step, until, rescheduled[:number])

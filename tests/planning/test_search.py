@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from homespun.dataset.ngrams import ladder
+from homespun.dataset.ngrams import ngram_baselines
 from homespun.model.config import GPTConfig
 from homespun.planning.cost import Speed, work_of_a_step
 from homespun.planning.expected_loss import expected_loss
@@ -27,7 +27,7 @@ def facts(**what: object) -> Facts:
         "train_tokens": 50_000_000,
         "val_tokens": 5_000_000,
         "vocab_size": 100,
-        "ladder": TALL,
+        "ngram_losses": TALL,
         "static": 1.9,
         "cached": 1.58,
         "speed": LAPTOP,
@@ -93,7 +93,7 @@ def test_a_small_text_is_not_learnt_by_heart_however_much_time_there_is() -> Non
     found = facts(train_tokens=100_000, val_tokens=10_000)
     for minutes in (1, 10, 600):
         plan = planned(minutes, found)
-        assert plan.steps * plan.tokens_a_step <= (MOST_EPOCHS_DROPPING + 1) * 100_000
+        assert plan.steps * plan.tokens_per_step <= (MOST_EPOCHS_DROPPING + 1) * 100_000
     assert parameters(planned(600, found), found) < 20_000_000
 
 
@@ -101,7 +101,7 @@ def test_a_text_is_read_with_dropout_from_where_it_would_be_learnt_by_heart() ->
     found = facts(train_tokens=100_000, val_tokens=10_000)
     for minutes in (0.2, 1, 10, 600):
         plan = planned(minutes, found)
-        often = plan.steps * plan.tokens_a_step >= MOST_EPOCHS * 100_000
+        often = plan.steps * plan.tokens_per_step >= MOST_EPOCHS * 100_000
         assert bool(plan.dropout) == often
     assert plan.dropout
     assert not planned(600, found, settings=(("dropout", 0.0),)).dropout
@@ -192,8 +192,8 @@ def test_counting_finds_what_is_easy_in_a_text(shakespeare_text: str) -> None:
 
     alphabet = sorted(set(shakespeare_text))
     ids = np.array([alphabet.index(c) for c in shakespeare_text[:200_000]], dtype=np.uint16)
-    found = ladder(ids[:180_000], ids[180_000:], len(alphabet))
-    assert 4.1 < found.knowing_nothing < 4.2
+    found = ngram_baselines(ids[:180_000], ids[180_000:], len(alphabet))
+    assert 4.1 < found.uniform < 4.2
     assert 3.2 < found.losses[0] < 3.5 and 2.3 < found.losses[1] < 2.6  # single letters; the bigram
     assert found.cached < found.best < found.losses[2]
     assert found.static > found.best

@@ -43,21 +43,21 @@ def plan(facts: TuningFacts = FACTS, settings: dict[str, Any] | None = None, **w
 
 def test_more_minutes_are_more_steps_and_never_smaller_ones() -> None:
     plans = [plan(minutes=minutes) for minutes in (1.0, 3.0, 10.0, 30.0)]
-    learnt = [one.steps * one.tokens_a_step for one in plans]
+    learnt = [one.steps * one.tokens_per_step for one in plans]
     assert learnt == sorted(learnt) and learnt[0] < learnt[-1]
-    assert [one.tokens_a_step for one in plans] == sorted(one.tokens_a_step for one in plans)
+    assert [one.tokens_per_step for one in plans] == sorted(one.tokens_per_step for one in plans)
 
 
 @pytest.mark.parametrize("minutes", [0.5, 1.0, 5.0, 60.0])
 def test_what_is_planned_fits_into_the_minutes(minutes: float) -> None:
     decided = plan(minutes=minutes)
-    assert decided.steps * decided.tokens_a_step * FACTS.seconds <= 60 * minutes
+    assert decided.steps * decided.tokens_per_step * FACTS.seconds <= 60 * minutes
     assert forecast(decided, FACTS).seconds <= 60 * minutes
 
 
 def test_a_small_text_is_not_read_for_ever() -> None:
     decided = plan(replace(FACTS, train_tokens=20_000), minutes=60.0)
-    assert decided.steps * decided.tokens_a_step <= EPOCHS * 20_000
+    assert decided.steps * decided.tokens_per_step <= EPOCHS * 20_000
 
 
 def test_less_memory_is_smaller_parts_then_blocks_twice_then_a_refusal() -> None:

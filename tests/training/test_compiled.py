@@ -80,7 +80,7 @@ class Beside:
 @pytest.fixture
 def beside(monkeypatch: pytest.MonkeyPatch) -> Beside:
     process = Beside()
-    monkeypatch.setattr(compiled_module, "compile_beside", lambda plan, vocab_size, threads: process)
+    monkeypatch.setattr(compiled_module, "compile_beside", lambda plan, vocab_size, threads, **how: process)
     monkeypatch.setattr(compiled_module, "is_warm", lambda plan, vocab_size: False)
     monkeypatch.setattr(compiled_module, "remember", lambda plan, vocab_size: None)
     monkeypatch.setattr(compiled_module, "import_compiler", lambda: None)

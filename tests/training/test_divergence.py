@@ -91,7 +91,7 @@ def test_a_loss_far_above_what_the_run_began_with_is_noticed_at_the_step(sure: b
 
 
 def test_after_the_smaller_learning_rate_a_still_smaller_one_is_advised(dataset: Dataset) -> None:
-    plan = small_plan(dataset, learning_rate=3e-3).with_(calm_from=1)
+    plan = small_plan(dataset, learning_rate=3e-3).with_(lr_backoff_from=1)
     with pytest.raises(Diverged) as error:
         list(loop_of(plan, dataset, Exploding).run())
     assert "--set learning_rate=0.0003" in error.value.todo

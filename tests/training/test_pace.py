@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from homespun.dataset.preparation import Dataset
-from homespun.planning.evaluations import look_is_due
+from homespun.planning.evaluations import evaluation_is_due
 from homespun.planning.plan import Plan
 from homespun.training import pace as pace_module
 from homespun.training.pace import KEPT_BACK, Pace
@@ -32,7 +32,7 @@ def walk(
     pace: Pace, clock: Clock, plan: Plan, seconds_a_step: Callable[[int], float], look: float, aside: float = 0.0
 ) -> Plan:
     """Trains as the loop would, on the clock; returns the plan as it is at the end."""
-    with pace.looking_at_validation():
+    with pace.evaluating():
         clock.now += look
     pace.training_starts()
     step = 0
@@ -41,8 +41,8 @@ def walk(
         clock.now += seconds_a_step(step)
         step += 1
         plan = pace.step_done(plan, step)
-        if look_is_due(plan, step):
-            with pace.looking_at_validation():
+        if evaluation_is_due(plan, step):
+            with pace.evaluating():
                 clock.now += look
         clock.now += aside
     clock.now += KEPT_BACK
@@ -78,7 +78,7 @@ def test_a_machine_that_changes_its_speed_does_not_move_the_end(
 
     plan = walk(pace, clock, plan, seconds_a_step, 0.5)
     assert pace.seconds() == pytest.approx(180, rel=0.1)
-    assert plan.retimed and plan.learning_rate_share(plan.steps - 1) < 0.03
+    assert plan.rescheduled and plan.learning_rate_share(plan.steps - 1) < 0.03
 
 
 def test_a_pace_that_is_as_planned_moves_nothing(clock: Clock, dataset: Dataset) -> None:

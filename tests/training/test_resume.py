@@ -18,8 +18,10 @@ import pytest
 import torch
 
 import homespun
+from homespun.checkpoint.tensors import read_tensors, write_tensors
 from homespun.dataset.preparation import Dataset
 from homespun.errors import CheckpointError, TextError, TrainingError, UsageError, WriteFailed
+from homespun.fetch.cache import sha256_of
 from homespun.planning.plan import Plan
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.lock import held
@@ -27,6 +29,7 @@ from homespun.training.loop import Loop
 from homespun.training.resume import POINT, STATE, folders, newest_point
 from homespun.training.run import Run
 from homespun.training.watcher import Progress, Record, Watcher
+from tests.planning.test_plan import in_format_1
 from tests.training.conftest import small_plan
 from tests.training.test_run import run_of
 
@@ -244,10 +247,35 @@ def test_a_run_that_runs_away_goes_back_once_and_on_more_gently(
     result = run_of(dataset, tokenizer, points, resume=True, watcher=Notes()).train()
     assert result.steps == 40 and not result.interrupted
     assert any("Back at step 20, with 0.3 of the learning rate." in line for line in notes)
-    assert Plan.load(points / "plan.toml").calm_from == 21
+    assert Plan.load(points / "plan.toml").lr_backoff_from == 21
     lines = [json.loads(line) for line in (points / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 10, 20, 30, 40]
     assert lines[3]["lr"] < 0.35 * lines[2]["lr"]
+
+
+def as_format_2(point: Path) -> None:
+    """Rewrites a resume point as the version before this one wrote it."""
+    state = {
+        name.replace("rng.", "dice.") if name.startswith("rng.") else name: tensor
+        for name, tensor in read_tensors(point / STATE).items()
+    }
+    write_tensors(point / STATE, state)
+    content = json.loads((point / POINT).read_text())
+    content |= {"format": 2, "plan": in_format_1(content["plan"])}
+    content["sha256"][STATE] = sha256_of(point / STATE)
+    (point / POINT).write_text(json.dumps(content))
+
+
+def test_a_run_that_an_earlier_version_left_goes_on_to_the_bit(
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    plan = small_plan(dataset, steps=20, dropout=0.2, evaluate_every=10)
+    run_of(dataset, tokenizer, tmp_path / "whole", plan=plan).train()
+    stopped_at(9, run_of(dataset, tokenizer, tmp_path / "cut", plan=plan)).train()
+    for point in folders(tmp_path / "cut"):
+        as_format_2(point)
+    run_of(dataset, tokenizer, tmp_path / "cut", plan=plan, resume=True).train()
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_a_run_that_runs_away_again_is_stopped_and_says_what_to_change(

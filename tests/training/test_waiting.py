@@ -122,5 +122,5 @@ def test_a_fine_tuning_is_timed_again_only_while_there_is_time(monkeypatch: pyte
         learning_rate=1e-3,
         warmup_steps=0,
     )
-    speed.seconds_a_token(plan, tiny_config("llama"), at_most=-1.0)
+    speed.seconds_per_token(plan, tiny_config("llama"), at_most=-1.0)
     assert len(steps) == 2 * 2

@@ -19,7 +19,7 @@ from homespun.cli.screens.plain import program, visible
 from homespun.cli.screens.plan import LOSS_STYLE, plan_table
 from homespun.cli.screens.terminal import console as standard_output
 from homespun.fetch.progress import how_far
-from homespun.planning.base_plan import Course
+from homespun.planning.base_plan import BasePlan
 from homespun.planning.forecast import Forecast
 from homespun.planning.plan import Plan
 from homespun.training.watcher import Progress as Step
@@ -61,14 +61,14 @@ class Live(Watcher):
     def prepared(self, done: int, total: int) -> None:
         self.show_bar(done, total, f"preparing the text, {done:,} of {total:,} characters")
 
-    def planned(self, plan: Course, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
+    def planned(self, plan: BasePlan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
         self.drop_bar()
         if not self.has_shown_plan:
             self.console.print(self.table(plan, parameters, forecast, str(out)))
             self.console.print(Text("    step      tokens   training   validation", style="dim"))
         self.has_shown_plan = True
 
-    def table(self, plan: Course, parameters: int, forecast: Forecast | None, folder: str) -> Table:
+    def table(self, plan: BasePlan, parameters: int, forecast: Forecast | None, folder: str) -> Table:
         """The plan as a person reads it."""
         assert isinstance(plan, Plan)
         return plan_table(plan, parameters, forecast, folder)

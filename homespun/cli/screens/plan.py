@@ -9,7 +9,7 @@ from rich.text import Text
 
 from homespun.cli.screens.terminal import size_in_words
 from homespun.model.families import MODELS
-from homespun.planning.base_plan import Course
+from homespun.planning.base_plan import BasePlan
 from homespun.planning.facts import Facts
 from homespun.planning.forecast import Forecast
 from homespun.planning.plan import Plan
@@ -41,7 +41,7 @@ def plan_table(plan: Plan, parameters: int, forecast: Forecast | None, folder: s
     return table
 
 
-def time_needed(plan: Course, forecast: Forecast) -> str:
+def time_needed(plan: BasePlan, forecast: Forecast) -> str:
     if not forecast.seconds:
         return "not measured"
     if forecast.seconds > 0.97 * 60 * plan.minutes > 0:
@@ -53,13 +53,13 @@ def time_needed(plan: Course, forecast: Forecast) -> str:
 
 def training(plan: Plan, forecast: Forecast | None) -> str:
     about = "about " if plan.minutes else ""
-    steps = f"{about}{plan.steps:,} steps of {plan.tokens_a_step:,} tokens"
+    steps = f"{about}{plan.steps:,} steps of {plan.tokens_per_step:,} tokens"
     if forecast is None:
         return steps
     return f"{steps}: the text {times(forecast.epochs)}{', with dropout' if plan.dropout else ''}"
 
 
-def computing(plan: Course) -> list[str]:
+def computing(plan: BasePlan) -> list[str]:
     parts = [f"in {plan.micro_batches} parts"] if plan.micro_batches > 1 else []
     return [plan.device, plan.dtype, *(["compiled"] if plan.compile else []), *parts]
 
@@ -80,10 +80,10 @@ def yardsticks(facts: Facts, forecast: Forecast) -> Table:
         "  before it has learnt anything", f"{math.log(facts.vocab_size):.2f}", "a guess among all tokens"
     )
     names = ("how often each token occurs", "what follows each token", "what follows each two")
-    rungs = list(zip(names, facts.ladder, strict=False))
-    if len(facts.ladder) > len(names):
-        longest = facts.ladder.index(min(facts.ladder)) + 1
-        rungs.append((f"what follows each {NUMBERS[longest - 1]}", facts.ladder[longest - 1]))
+    rungs = list(zip(names, facts.ngram_losses, strict=False))
+    if len(facts.ngram_losses) > len(names):
+        longest = facts.ngram_losses.index(min(facts.ngram_losses)) + 1
+        rungs.append((f"what follows each {NUMBERS[longest - 1]}", facts.ngram_losses[longest - 1]))
     for name, loss in rungs:
         table.add_row(f"  {name}", f"{loss:.2f}", "by counting")
     if forecast.loss:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from homespun.cli.screens.plain import visible
-from homespun.fetch.progress import downloads_told, each_once, how_far
+from homespun.fetch.progress import downloads_reported, each_once, how_far
 
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
@@ -94,7 +94,7 @@ def working(label: str) -> Iterator[None]:
     """
     out = console(errors=True)
     if not out.is_terminal:
-        with downloads_told(each_once(partial(print, file=out.file, flush=True))):
+        with downloads_reported(each_once(partial(print, file=out.file, flush=True))):
             yield
         return
     with out.status(f"{label} …") as status:
@@ -103,5 +103,5 @@ def working(label: str) -> Iterator[None]:
             line = f"{label} …" if done == size else visible(how_far(name, done, size))
             status.update(Text(line))
 
-        with downloads_told(show):
+        with downloads_reported(show):
             yield

@@ -15,10 +15,10 @@ from homespun.cli.screens.plan import LOSS_STYLE, computing, time_needed, times
 from homespun.cli.screens.terminal import console as standard_output
 from homespun.cli.screens.terminal import size_in_words
 from homespun.finetuning.run import TuningResult
-from homespun.planning.base_plan import Course
+from homespun.planning.base_plan import BasePlan
 from homespun.planning.forecast import Forecast
 from homespun.planning.tuning_plan import TuningPlan
-from homespun.training.log_lines import Lines
+from homespun.training.log_lines import LogLines
 
 WAYS = {
     "lora": "LoRA, rank {rank}: {learnt} of {parameters} numbers are learnt",
@@ -56,19 +56,19 @@ def way(plan: TuningPlan, parameters: int) -> str:
 class TuningLive(Live):
     """`with TuningLive() as watcher:` …"""
 
-    def table(self, plan: Course, parameters: int, forecast: Forecast | None, folder: str) -> Table:
+    def table(self, plan: BasePlan, parameters: int, forecast: Forecast | None, folder: str) -> Table:
         assert isinstance(plan, TuningPlan)
         return tuning_table(plan, parameters, forecast, folder)
 
 
-class TuningLines(Lines):
+class TuningLines(LogLines):
     """The same as plain lines."""
 
-    def planned(self, plan: Course, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
+    def planned(self, plan: BasePlan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
         assert isinstance(plan, TuningPlan)
         about = "about " if plan.minutes else ""
         self.say(f"{plan.base}: {way(plan, parameters)}")
-        self.say(f"{about}{plan.steps:,} steps of {plan.tokens_a_step:,} tokens each; the run is in {out}")
+        self.say(f"{about}{plan.steps:,} steps of {plan.tokens_per_step:,} tokens each; the run is in {out}")
         if forecast is not None:
             self.say(f"memory: about {size_in_words(forecast.memory)}; the text {times(forecast.epochs)}")
 
