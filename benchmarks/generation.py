@@ -43,7 +43,7 @@ def measure(work: Work) -> Outcome:
     for side in sides:
         attempt(side)  # the first time anything is done it takes longer
     one, plain, many, first, plain_first = alternate(work.rounds, *sides)
-    way = type(getattr(engine.reader, "step", None)).__name__
+    way = type(getattr(engine.runner, "step", None)).__name__
     return Outcome(
         values={
             "one_stream": ratios(one, plain),

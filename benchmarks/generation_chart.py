@@ -51,7 +51,7 @@ def measure(work: Work) -> Outcome:
         values={},
         unit="tokens/s",
         notes=[
-            f"ours: {type(getattr(engine.reader, 'step', None)).__name__}, weights in {work.options.weights}; "
+            f"ours: {type(getattr(engine.runner, 'step', None)).__name__}, weights in {work.options.weights}; "
             "transformers in float32, all texts as one batch of its generate",
             f"{model.number_of_parameters():,} random weights; each text writes {WRITTEN} tokens at the end of "
             "its context, and these are timed; the best of the rounds",
@@ -82,12 +82,12 @@ def ours_rate(engine: Engine, texts: int, context: int) -> float:
     streams = [engine.submit(request) for request in requests]
     while not all(stream.ready() for stream in streams):
         engine.step()
-    before = sum(len(stream.writing.tokens) for stream in streams)
+    before = sum(len(stream.sequence.tokens) for stream in streams)
     began = time.perf_counter()
     while engine.busy():
         engine.step()
     seconds = time.perf_counter() - began
-    written = sum(len(stream.writing.tokens) for stream in streams)
+    written = sum(len(stream.sequence.tokens) for stream in streams)
     check_tokens("ours", written, texts * (WRITTEN + 1))
     return (written - before) / seconds
 

@@ -13,10 +13,10 @@ from benchmarks.pairs import Benchmark, Outcome, Row, Work
 from benchmarks.rounds import Failed
 from homespun.api.language_model import LanguageModel
 from homespun.generation.engine import Engine
-from homespun.generation.pages import pages_for
-from homespun.generation.reading import KeptPages
+from homespun.generation.kv_blocks import blocks_for
+from homespun.generation.runner import PagedRunner
 from homespun.generation.settings import KINDS
-from homespun.kernels.decoding.rows import Rows
+from homespun.kernels.decoding.slots import Slots
 
 WINDOWS = 200
 TINY = {"n_layer": 1, "n_head": 1, "n_embd": 16, "batch_size": 4, "compile": "no"}
@@ -54,16 +54,16 @@ def measure(work: Work) -> Outcome:
 def loss_of(model: LanguageModel, kind: str, windows: int) -> float:
     """The mean loss over that many full windows, in nats per token."""
     engine = Engine(model.model, weights=kind, streams=1, wait=True)
-    engine.look_at_the_model()
-    assert isinstance(engine.reader, KeptPages)
+    engine.update_runner()
+    assert isinstance(engine.runner, PagedRunner)
     length, split = model.model.config.context_length, model.dataset().val
     total = 0.0
     for number in range(windows):
         ids = torch.as_tensor(split.ids[number * length : (number + 1) * length + 1].astype("int64"))
-        rows = Rows()
-        rows.add(ids[:-1].tolist(), 0, list(range(pages_for(length))), wants=False)
-        rows.wanted = list(range(length))
-        total += float(F.cross_entropy(engine.reader.step.logits(rows), ids[1:]))
+        slots = Slots()
+        slots.add(ids[:-1].tolist(), 0, list(range(blocks_for(length))), wants=False)
+        slots.wanted = list(range(length))
+        total += float(F.cross_entropy(engine.runner.step.logits(slots), ids[1:]))
     return total / windows
 
 

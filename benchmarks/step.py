@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun.kernels.eager import eager
 from homespun.kernels.selfcheck import matmul_rate
 from homespun.machine.device import autocast, choose_dtype, compiler
 from homespun.model.config import GPTConfig
@@ -39,7 +38,7 @@ Step = Callable[[Tensor, Tensor], float]
 def our_way(model: nn.Module, dtype: torch.dtype, compiled: bool) -> Step:
     """The step as `training/loop.py` takes it, with the fast paths that this machine has."""
     context = autocast("cpu", dtype)
-    forward, quick = eager(model), False
+    forward, quick = model, False
     if compiled:
         form = forms(model, "cpu", dtype)[0]
         forward, quick = torch.compile(form, dynamic=False), form is not model

@@ -33,7 +33,7 @@ def our_way(folder: Path, rank: int, rows: int, length: int) -> Way:
     from homespun.checkpoint.folder import load_config, load_model
     from homespun.finetuning.learner import Learner
     from homespun.finetuning.run import prepared_model
-    from homespun.kernels.quick import can_be_quick
+    from homespun.kernels.select import worth_compiling
 
     dtype = choose_dtype("auto", "cpu")
     computed_in = str(dtype).removeprefix("torch.")
@@ -49,7 +49,7 @@ def our_way(folder: Path, rank: int, rows: int, length: int) -> Way:
         rank=rank,
         alpha=ALPHA * rank,
         dtype=computed_in,
-        quick=can_be_quick("cpu", computed_in, load_config(folder).number_of_parameters()),
+        quick=worth_compiling(load_config(folder), "cpu", computed_in),
     )
     model = prepared_model(plan, lambda kind: load_model(folder, dtype=kind)[0])
     learner, context = Learner(model, length).train(), autocast("cpu", dtype)

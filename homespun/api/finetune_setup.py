@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from homespun.training.watcher import Watcher
 
 PROMPT_TOKENS = 32
-OF_ANSWERS = 0.4  # temperature of a sample: what was learnt shows better than at the usual one
+TEMPERATURE, OF_ANSWERS = 0.8, 0.4  # of a sample: what was trained shows better at a lower one
 SAMPLE_TOKENS, IN_FOUR_BITS = 40, 16  # there every token unpacks the whole model
 
 
@@ -164,24 +164,22 @@ class Tuning:
         return self.tokenizer.end_of_text if several else None
 
     def sample(self, model: CausalLM) -> str:
-        """What the model makes of the beginning of the text that was held out."""
-        import torch
+        """How the model continues the beginning of the text that was held out; its random state is its own."""
+        from homespun.generation.settings import Sampling
+        from homespun.generation.text import generate_ids
 
-        from homespun.finetuning.writing import TEMPERATURE, write
-        from homespun.machine.device import autocast
-
-        prompt = self.prompt()
-        context = autocast(self.plan.device, getattr(torch, self.plan.dtype))
-        written = write(
+        prompt, tokenizer = self.prompt(), self.tokenizer
+        generated = generate_ids(
             model,
-            self.tokenizer,
             prompt,
-            tokens=IN_FOUR_BITS if self.plan.method == "qlora" else SAMPLE_TOKENS,
-            seed=self.plan.seed,
-            temperature=OF_ANSWERS if self.plan.conversations else TEMPERATURE,
-            autocast=context,
+            max_tokens=IN_FOUR_BITS if self.plan.method == "qlora" else SAMPLE_TOKENS,
+            sampling=Sampling(
+                temperature=OF_ANSWERS if self.plan.conversations else TEMPERATURE, seed=self.plan.seed
+            ),
+            stop_ids=() if tokenizer.end_of_text is None else (tokenizer.end_of_text,),
+            below=tokenizer.vocab_size,
         )
-        return (self.tokenizer.decode(prompt) + written).strip("\n")
+        return (tokenizer.decode(prompt) + tokenizer.decode(list(generated))).strip("\n")
 
     def prompt(self) -> list[int]:
         if not self.plan.conversations:
@@ -284,7 +282,7 @@ def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) ->
     """What there is to know before the text is read."""
     import psutil
 
-    from homespun.kernels.quick import can_be_quick
+    from homespun.kernels.select import worth_compiling
     from homespun.kernels.trusted_dtype import trusted_dtype
     from homespun.machine.device import choose_device, choose_dtype, memory_free
     from homespun.planning.planner import longest_wait
@@ -301,7 +299,7 @@ def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) ->
         config=config,
         device=str(device),
         dtype=dtype,
-        quick=can_be_quick(str(device), dtype, config.number_of_parameters(), longest_wait(given.get("minutes"))),
+        quick=worth_compiling(config, str(device), dtype, longest_wait(given.get("minutes"))),
         memory_free=memory_free(device),
         memory_used=psutil.Process().memory_info().rss,
     )

@@ -94,8 +94,8 @@ class LanguageModel:
     @cached_property
     def engine(self) -> Engine:
         """What writes: one for all texts, so that several streams are written together."""
+        from homespun.generation.decoding import worthwhile_weights
         from homespun.generation.engine import Engine
-        from homespun.generation.stepping import worthwhile_weights
 
         weights = worthwhile_weights(self.model) if self.weights == "auto" else self.weights
         # Who wants other weights wants speed, which only the compiled step has.
@@ -118,9 +118,9 @@ class LanguageModel:
 
         if weights is None:
             return evaluate(self.model, split, stride=stride, autocast=self.autocast())
-        from homespun.generation.stepping import stepped
+        from homespun.generation.decoding import decoded
 
-        return evaluate(stepped(self.model, weights), split, stride=stride)
+        return evaluate(decoded(self.model, weights), split, stride=stride)
 
     def split_of(self, *text: str | Path, field: str | None = None) -> Split:
         """That text as ids, or, without one, the text that the model's run kept back."""

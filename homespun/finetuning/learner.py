@@ -1,23 +1,19 @@
-"""The model as it learns from rows that may hold several documents: what it gives is the loss, and no logits."""
+"""The model as it is fine-tuned on rows that may hold several documents: its result is a loss, no logits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from homespun.kernels.head_loss import head_loss
 from homespun.model.causal_lm import CausalLM
+from homespun.model.context import Causal
 from homespun.model.gpt import GPT
 
 
 class Learner(nn.Module):
     """`learner(ids, targets) -> (None, loss)`, and with documents and positions where rows were packed.
 
-    model           what learns; it may have LoRA in it
+    model           the one that is trained; it may have LoRA in it
     context_length  of the rows, at most that of the model
     border          the id that opens a document, where the rows are cut from a text of several: between
                     them neither attention nor positions go on
@@ -37,7 +33,7 @@ class Learner(nn.Module):
             return None, self.model(ids, targets)[1]
         if documents is None and self.border is not None:
             documents = documents_of(ids, self.border)
-        x = self.model.features(ids, documents=documents, positions=positions)  # (B, T, C)
+        x = self.model.features(ids, Causal(documents, positions))  # (B, T, C)
         counts = targets >= 0
         head = self.model.head
         return None, head_loss(x[counts], head.weight, head.bias, targets[counts])
@@ -57,15 +53,3 @@ def documents_of(ids: Tensor, border: int) -> Tensor | None:
     if not bool(borders[:, 1:].any()):
         return None
     return borders.cumsum(dim=1)
-
-
-def recompute_blocks(model: GPT) -> None:
-    """Of every block only what goes into it is kept for the backward pass; the rest is computed a second time."""
-    for block in model.blocks:
-        block.forward = partial(computed_again, block, block.forward)  # the names of its weights stay
-
-
-def computed_again(block: nn.Module, forward: Callable[..., Tensor], *inputs: Any) -> Any:
-    if not block.training:
-        return forward(*inputs)
-    return checkpoint(forward, *inputs, use_reentrant=False)

@@ -1,7 +1,7 @@
-"""LoRA: a matrix stays as it is, and beside it two thin ones are learnt, whose product is added to it.
+"""LoRA: a matrix stays frozen, and beside it two thin ones are trained, whose product is added to it.
 
 y = x Wᵀ + scale · (x Aᵀ) Bᵀ with A (rank, in) and B (out, rank), B zero at the start (Hu et al. 2021,
-arXiv 2106.09685). What stays needs no gradient, no optimizer and no more precision than is computed with.
+arXiv 2106.09685). What is frozen needs no gradient, no optimizer and no more precision than products have.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from homespun.kernels.casts import casts
+from homespun.kernels.exchange import exchange
 from homespun.machine.memory import release_freed_memory
 from homespun.model.gpt import GPT
 
 
 class LoRALinear(nn.Module):
-    """A linear layer (in -> out) that does not learn, with a change beside it that does.
+    """A frozen linear layer (in -> out), with a trained change beside it.
 
     base    what multiplies with the matrix as it is: `weight()` gives it, (out, in), in the dtype of the products
     """
@@ -38,7 +40,7 @@ class LoRALinear(nn.Module):
 
 
 class Frozen:
-    """A matrix (out, in) that does not learn, as it is."""
+    """A frozen matrix (out, in). Copies of a model share it: it never changes."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.matrix = weight.detach()
@@ -50,9 +52,13 @@ class Frozen:
     def weight(self) -> Tensor:
         return self.matrix
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:
+        return self
+
 
 class Changed(torch.autograd.Function):
-    """x, A, B -> x Wᵀ + scale · (x Aᵀ) Bᵀ. By hand: only x and x Aᵀ have to be kept, and W is not learnt."""
+    """x, A, B -> x Wᵀ + scale · (x Aᵀ) Bᵀ. The backward pass is written by hand: only
+    x and x Aᵀ have to be kept, and W has no gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, base: Frozen, scale: float) -> Tensor:
@@ -77,20 +83,22 @@ class Changed(torch.autograd.Function):
 
 
 def add_lora(model: GPT, *, rank: int, alpha: float, dtype: torch.dtype, four_bits: bool = False) -> None:
-    """Puts LoRA beside every matrix of the blocks, in place; nothing else of the model learns any more.
+    """Puts LoRA beside every matrix of the blocks, in place; nothing else of the model is trained any more.
 
-    dtype: of products and of what stays; norms stay float32. four_bits: the matrices are kept as NF4 (nf4.py).
+    dtype: of products and of what is frozen; norms stay float32. four_bits: the matrices are kept as NF4 (nf4.py).
     The draw of A is from torch's random state.
     """
     model.requires_grad_(False)
     freeze_as(model, dtype)
     make = frozen_nf4() if four_bits else Frozen
-    for block in model.blocks:
-        for module in list(block.modules()):
-            for name, layer in list(module.named_children()):
-                if isinstance(layer, nn.Linear):
-                    base = make(layer.weight.to(dtype), layer.bias)
-                    setattr(module, name, LoRALinear(base, rank, alpha / rank))
+
+    def replacement(name: str, module: nn.Module) -> nn.Module | None:
+        if not (name.startswith("blocks.") and isinstance(module, nn.Linear)):
+            return None
+        bias = None if module.bias is None else module.bias.to(dtype)
+        return LoRALinear(make(module.weight.to(dtype), bias), rank, alpha / rank)
+
+    exchange(model, replacement)
     if four_bits:
         release_freed_memory()
 
@@ -102,23 +110,20 @@ def frozen_nf4() -> Any:
 
 
 def freeze_as(model: GPT, dtype: torch.dtype) -> None:
-    """What is multiplied is kept in `dtype`, norms in float32, and what flows between the blocks is float32."""
-    for name, part in model.named_modules():
-        if isinstance(part, nn.Embedding) and part.weight.dtype != dtype:
-            part.weight.data = part.weight.data.to(dtype)
+    """What is multiplied is kept in `dtype`, norms in float32, and the residual stream is float32."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and module.weight.dtype != dtype:
+            module.weight.data = module.weight.data.to(dtype)
         elif "norm" in name.rpartition(".")[2]:
-            part.float()
+            module.float()
     if not model.config.tied_head:
         model.head.to(dtype)
     if model.head.bias is not None:
         model.head.bias.data = model.head.bias.data.to(dtype)
     if dtype != torch.float32:
-        model.token_embedding.register_forward_hook(lambda module, ids, vectors: vectors.float())
-        for name, part in model.named_modules():  # cast once, and not once for each of the matrices that read it
-            if name.endswith(("attention_norm", "feed_forward_norm")):
-                part.register_forward_hook(lambda module, x, normed: normed.to(dtype))
+        exchange(model, casts(dtype))
 
 
 def lora_parts(model: GPT) -> dict[str, LoRALinear]:
-    """The layers with LoRA, by the names of the matrices that they change: `blocks.0.attention.query.weight`."""
-    return {f"{name}.weight": part for name, part in model.named_modules() if isinstance(part, LoRALinear)}
+    """The modules with LoRA, by the names of the matrices that they change: `blocks.0.attention.query.weight`."""
+    return {f"{name}.weight": module for name, module in model.named_modules() if isinstance(module, LoRALinear)}

@@ -25,10 +25,11 @@ from homespun.dataset.preparation import Dataset
 from homespun.dataset.shards import Split
 from homespun.evaluation.loss import Evaluation, evaluate
 from homespun.finetuning.card import tuning_card
-from homespun.finetuning.learner import Learner, recompute_blocks
+from homespun.finetuning.learner import Learner
 from homespun.finetuning.loop import TOKENS_AT_ONCE, TuningLoop, final_eval_tokens
 from homespun.finetuning.lora import LoRALinear, add_lora, lora_parts
-from homespun.kernels.quick import quicken
+from homespun.kernels.recompute import recompute_blocks
+from homespun.kernels.select import use_fine_tuning_kernels
 from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
 from homespun.planning.tuning_plan import TuningPlan
@@ -200,7 +201,7 @@ def prepared_model(plan: TuningPlan, open_base: Callable[[torch.dtype], Any]) ->
         four_bits = plan.method == "qlora"
         add_lora(model, rank=plan.rank, alpha=plan.alpha, dtype=computed_in, four_bits=four_bits)
     if plan.quick and plan.rank and isinstance(model, GPT):
-        quicken(model, plan.context_length)
+        use_fine_tuning_kernels(model, plan.context_length)
     if plan.recompute and isinstance(model, GPT):
         recompute_blocks(model)
     return model

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from homespun.generation.engine import Engine, Stream
 from homespun.generation.request import Request
-from homespun.generation.writing import Token
+from homespun.generation.sequence import Token
 
 
 class Background:
@@ -55,7 +55,9 @@ class Background:
                     return
                 try:
                     self.engine.step()
-                except BaseException as error:  # told to everyone who waits, instead of letting them wait for ever
+                except (
+                    BaseException
+                ) as error:  # raised for everyone who waits, instead of letting them wait for ever
                     self.failure = error
                     self.changed.notify_all()
                     raise
@@ -71,12 +73,12 @@ class BackgroundStream(Iterator[Token]):
 
     def __next__(self) -> Token:
         with self.background.changed:
-            self.background.changed.wait_for(self.told)
+            self.background.changed.wait_for(self.has_something)
             if self.background.failure is not None and not self.stream.ready():
                 raise RuntimeError("the engine has failed") from self.background.failure
             return next(self.stream)
 
-    def told(self) -> bool:
+    def has_something(self) -> bool:
         return self.stream.ready() or self.stream.ended() or self.background.failure is not None
 
     @property

@@ -1,7 +1,7 @@
 """Choosing a token: plain functions of logits, whose last dimension is the vocabulary V.
 
 They are applied in this order: repetition penalty, bias, what a constraint allows, temperature,
-top-k, top-p, min-p, then the dice. A token that may not be chosen any more has a logit of minus infinity.
+top-k, top-p, min-p, then the draw. A token that may not be chosen any more has a logit of minus infinity.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def with_bias(logits: Tensor, bias: Mapping[int, float]) -> Tensor:
     ids = [id for id in bias if id < logits.size(-1)]
     added = torch.zeros(logits.size(-1), dtype=logits.dtype)
     added[ids] = torch.tensor([bias[id] for id in ids], dtype=logits.dtype)
-    return logits + added
+    return logits + added.to(logits.device)
 
 
 def keep_allowed(logits: Tensor, allowed: Tensor) -> Tensor:
@@ -104,24 +104,33 @@ def keep_min_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(probabilities < least, float("-inf"))
 
 
-def choose(logits: Tensor, sampling: Sampling, dice: Tensor) -> Tensor:
-    """logits (…, V), dice (…): numbers from 0 to below 1 -> ids (…), int64, on the CPU.
+def choose(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
+    """logits (…, V), draws (…): random numbers from 0 to below 1 -> ids (…), int64.
 
-    In float32 and on the CPU wherever the model runs, so that a seed means the same on every
-    device; each row for itself, so that it means the same whatever else is chosen beside it.
+    In float32, and where the logits are; the draws come from a generator on the CPU, so that a seed means the same
+    on every device. Each row is chosen by itself, so that it means the same whatever else is chosen beside it.
     Raises ModelError where the logits are not numbers.
 
     >>> logits = torch.tensor([[1.0, 4.0, 2.0], [3.0, 0.0, 1.0]])
     >>> choose(logits, Sampling(temperature=0), torch.zeros(2)).tolist()
     [1, 0]
     """
-    logits = logits.detach().float().cpu()
+    logits = logits.detach().float()
     check(logits)
-    return choose_checked(logits, sampling, dice)
+    return sample(logits, sampling, draws)
 
 
-def choose_checked(logits: Tensor, sampling: Sampling, dice: Tensor) -> Tensor:
-    """The same for logits in float32 on the CPU that are known to be numbers."""
+def sample(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
+    """logits (N, V) in float32, draws (N) -> ids (N), -1 where a row cannot be chosen from: see `check`.
+
+    >>> sample(torch.tensor([[1.0, 4.0], [1.0, float("nan")]]), Sampling(temperature=0), torch.zeros(2)).tolist()
+    [1, -1]
+    """
+    return torch.where(logits.amax(dim=-1).isfinite(), chosen(logits, sampling, draws), -1)
+
+
+def chosen(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
+    """logits (…, V) in float32, which can be chosen from, draws (…) -> ids (…)"""
     if sampling.temperature < COLDEST:
         return logits.argmax(dim=-1)
     logits = with_temperature(logits, sampling.temperature)
@@ -131,18 +140,17 @@ def choose_checked(logits: Tensor, sampling: Sampling, dice: Tensor) -> Tensor:
         logits = keep_top_p(logits, sampling.top_p)
     if sampling.min_p is not None:
         logits = keep_min_p(logits, sampling.min_p)
-    return thrown(F.softmax(logits, dim=-1), dice)
+    return drawn(F.softmax(logits, dim=-1), draws)
 
 
-def thrown(probabilities: Tensor, dice: Tensor) -> Tensor:
-    """probabilities (…, V), dice (…) -> ids (…): the tokens lie side by side, as wide as they are likely,
-    on a line from 0 to 1, and the dice say where on the line.
+def drawn(probabilities: Tensor, draws: Tensor) -> Tensor:
+    """probabilities (…, V), draws (…) from 0 to below 1 -> ids (…), by the inverse of the cumulative distribution.
 
-    >>> thrown(torch.tensor([[0.5, 0.0, 0.5], [0.5, 0.0, 0.5]]), torch.tensor([0.49, 0.5])).tolist()
+    >>> drawn(torch.tensor([[0.5, 0.0, 0.5], [0.5, 0.0, 0.5]]), torch.tensor([0.49, 0.5])).tolist()
     [0, 2]
     """
-    ends = probabilities.double().cumsum(dim=-1)  # (…, V), where each one ends
-    where = dice.double()[..., None] * ends[..., -1:]
+    ends = probabilities.double().cumsum(dim=-1)  # (…, V)
+    where = draws.double()[..., None] * ends[..., -1:]
     return torch.searchsorted(ends, where, right=True)[..., 0]
 
 

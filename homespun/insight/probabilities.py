@@ -6,9 +6,8 @@ Numbers with the tokens that they belong to, taken from the model's own forward 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from homespun.errors import ModelError, UsageError
-from homespun.generation.reading import without_dropout
+from homespun.generation.sequence import check_ids
 from homespun.generation.window import window_start
-from homespun.generation.writing import check_ids
-from homespun.model.attention import CausalSelfAttention, sees
 from homespun.model.causal_lm import CausalLM
+from homespun.model.context import Causal, Recording
 from homespun.model.gpt import GPT
-from homespun.model.rotary import rotate
+from homespun.model.mode import evaluation_mode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,7 +146,7 @@ def predictions(model: CausalLM, ids: Sequence[int]) -> Iterator[tuple[range, Te
 @torch.inference_mode()
 def log_probabilities(model: CausalLM, ids: Sequence[int], last: int) -> Tensor:
     """(last, V): what follows each of the last so many ids."""
-    with without_dropout(model):
+    with evaluation_mode(model):
         logits = model(torch.tensor([ids], device=model.device))[0]  # (1, T, V)
     return F.log_softmax(logits[0, -last:].float().cpu(), dim=-1)
 
@@ -190,44 +188,10 @@ def attention(model: CausalLM, ids: Sequence[int], queries: int) -> Tensor:
             "Take a model of another family: modern, gpt2, llama or lecture.",
         )
     check_ids(list(ids), model.config.vocab_size)
-    with without_dropout(model), inputs_of_attention(model) as inputs:
-        model(torch.tensor([ids], device=model.device))
-    return torch.stack([weights_of(*given, queries) for given in inputs])
-
-
-Inputs = list[tuple[CausalSelfAttention, Tensor, "tuple[Tensor, Tensor] | None"]]
-
-
-@contextmanager
-def inputs_of_attention(model: GPT) -> Iterator[Inputs]:
-    """Fills a list with what each layer's attention is given, (1, T, C) and the angles, as the model computes."""
-    inputs: Inputs = []
-
-    def note(module: Any, given: tuple[Any, ...]) -> None:
-        inputs.append((module, given[0], given[1] if len(given) > 1 else None))
-
-    layers = [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
-    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
-    try:
-        yield inputs
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def weights_of(
-    layer: CausalSelfAttention, x: Tensor, angles: tuple[Tensor, Tensor] | None, queries: int
-) -> Tensor:
-    """x (1, T, C) -> (H, queries, T), float32 on the CPU: the softmax inside of `attend_explicitly`."""
-    q = layer.query_norm(layer.split_heads(layer.query(x)))  # (1, T, H, D)
-    k = layer.key_norm(layer.split_heads(layer.key(x)))  # (1, T, G, D)
-    if angles is not None:
-        q, k = rotate(q, *angles), rotate(k, *angles)
-    q, k = q[0].transpose(0, 1)[:, -queries:], k[0].transpose(0, 1)  # (H, queries, D), (G, T, D)
-    k = k.repeat_interleave(q.size(0) // k.size(0), dim=0)  # (H, T, D)
-    scores = q @ k.transpose(-2, -1) * layer.scale  # (H, queries, T)
-    scores = scores.masked_fill(~sees(queries, k.size(1), scores.device), float("-inf"))
-    return F.softmax(scores, dim=-1).float().cpu()
+    context = Recording(Causal(), queries)
+    with evaluation_mode(model):
+        model.features(torch.tensor([ids], device=model.device), context)
+    return torch.stack([weights[0] for weights in context.weights])
 
 
 def names_of(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, ...]:

@@ -1,24 +1,56 @@
-"""Models that compute what another one does, on its weights, in another way."""
+"""The one way in which a module of a model is exchanged for another.
+
+Kernels, LoRA, NF4, rounded weights, casts and recomputation all take it:
+
+    exchange(model, replacement)               in place
+    exchange(model, replacement, copy=True)    on a copy that shares the weights; the model stays as it is
+
+`replacement(name, module)` gives the module that takes the place of another, or None where that stays.
+"""
 
 from __future__ import annotations
 
-import copy
+import copy as copying
+from collections.abc import Callable
 from itertools import chain
+from typing import TypeVar
 
 from torch import nn
 
-from homespun.model.gpt import GPT
+M = TypeVar("M", bound=nn.Module)
+Replacement = Callable[[str, nn.Module], nn.Module | None]
 
 
-def twin_of(model: GPT) -> GPT:
-    """A model of the same layers on the same weights. What is put in a layer's place there, the other keeps."""
+def exchange(model: M, replacement: Replacement, *, copy: bool = False) -> M:
+    """Asks for a replacement of every module below the model, those inside of another first.
+
+    >>> layers = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    >>> exchange(layers, lambda name, module: nn.GELU() if isinstance(module, nn.ReLU) else None)[1]
+    GELU(approximate='none')
+    """
+    model = sharing_weights(model) if copy else model
+    exchange_below(model, replacement, "")
+    return model
+
+
+def exchange_below(module: nn.Module, replacement: Replacement, prefix: str) -> None:
+    for name, child in list(module.named_children()):
+        path = prefix + name
+        exchange_below(child, replacement, f"{path}.")
+        other = replacement(path, child)
+        if other is not None:
+            setattr(module, name, other)
+
+
+def sharing_weights(model: M) -> M:
+    """A model of the same modules on the same weights and buffers. What is exchanged there, the other keeps."""
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    return copy.deepcopy(model, shared).train()
+    return copying.deepcopy(model, shared)
 
 
 class InPlaceOf(nn.Module):
-    """To be inherited before a layer's class: has all that the plain layer has, and computes otherwise."""
+    """To be inherited before a module's class: has all that the original has, and computes in another way."""
 
-    def __init__(self, plain: nn.Module) -> None:
+    def __init__(self, original: nn.Module) -> None:
         nn.Module.__init__(self)
-        self.__dict__.update(plain.__dict__)
+        self.__dict__.update(original.__dict__)

@@ -1,13 +1,21 @@
-"""Whether this machine computes right, and how fast: measured, in about two seconds."""
+"""A kernel or a dtype held to the model in float32, and how fast this machine multiplies.
+
+`computes_gradients_of` and `same_logits` are the self-check that every kernel passes before it is used. A kernel
+that computes something else, because of a compiler, a processor or a mistake of ours, is not used. The check takes
+milliseconds: a few tokens on the model's own weights, and of a deep model its first blocks, for all are alike.
+`check_model` and `check_compiled` try a small model of their own: they are for the machine (`homespun doctor`).
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from homespun.kernels.exchange import sharing_weights
 from homespun.machine.device import autocast, compiler, compiler_failures, first_line
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
@@ -19,6 +27,70 @@ SECONDS_A_RATE = 0.5
 # off than this is no rounding.
 LARGEST_LOSS_ERROR = 0.02
 SMALLEST_AGREEMENT = 0.98
+
+BLOCKS = 2
+TOKENS = 33  # one more than a tile of the C++ operations
+
+# Rounding: what a kernel may be off by, beside twice the error of the model itself in that dtype.
+LEEWAY = {torch.float32: 1e-4, torch.bfloat16: 0.02}
+# Of a decoding kernel's logits, by what its weights are rounded to; with int8 its activations are, too.
+LOGITS_LEEWAY = {"float32": 1e-3, "bfloat16": 0.1, "int8": 0.3}
+
+
+def computes_gradients_of(model: GPT, apply: Callable[[GPT], GPT], dtype: torch.dtype) -> bool:
+    """Whether the model that `apply` makes of another has the loss and gradient of `model`, to rounding.
+
+    Both are held against the model in float32, each weight's gradient by itself: with kernels it may not be much
+    farther off than that of the model in `dtype` is. At the start of training a gate with GELU in the place of
+    SwiGLU's is off by a tenth there; rounding to bfloat16 makes two to four hundredths.
+    The model, its gradients and torch's random state stay as they were.
+    """
+    plain = first_blocks(model)
+    right = gradients_on_a_sample(plain, torch.float32)
+    near, found = gradients_on_a_sample(plain, dtype), gradients_on_a_sample(apply(sharing_weights(plain)), dtype)
+    least = 1e-4 * float(torch.stack([gradient.norm() for gradient in right]).norm())  # such as of a key's bias
+    return all(
+        error(ours, exact, least) <= 2 * error(theirs, exact, least) + LEEWAY[dtype]
+        for ours, theirs, exact in zip(found, near, right, strict=True)
+    )
+
+
+def same_logits(found: Tensor, right: Tensor, weights: str) -> bool:
+    """Whether logits (N, V) with such weights are the model's, `right`; what all of a row share does not count."""
+    found, right = (
+        logits.float().cpu() - logits.float().cpu().mean(-1, keepdim=True) for logits in (found, right)
+    )
+    return error(found, right) <= LOGITS_LEEWAY[weights]
+
+
+def error(found: Tensor, right: Tensor, least: float = 1e-30) -> float:
+    """The length of the difference as a share of that of `right`, or of `least`; infinite for no number."""
+    difference = float((found.float() - right.float()).norm() / right.float().norm().clamp(min=least))
+    return difference if difference == difference else float("inf")
+
+
+def first_blocks(model: GPT) -> GPT:
+    """The model, which stays as it is, with its first blocks alone."""
+    model = sharing_weights(model)
+    model.blocks = model.blocks[:BLOCKS]
+    return model
+
+
+def sample_ids(model: GPT, tokens: int) -> Tensor:
+    """ids (1, tokens), the same every time, and not drawn: the random state is the run's."""
+    return (torch.arange(tokens, device=model.device) * 7919 % model.config.vocab_size)[None]
+
+
+def gradients_on_a_sample(model: GPT, dtype: torch.dtype) -> list[Tensor]:
+    """Of the loss of a few tokens, and that loss behind them; one gradient for each weight that is trained."""
+    ids = sample_ids(model, min(TOKENS, model.config.context_length) + 1)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    with torch.random.fork_rng(), torch.enable_grad():
+        torch.manual_seed(0)  # the draws of dropout
+        with autocast(model.device, dtype)():
+            _, loss = model.train()(ids[:, :-1], ids[:, 1:])
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+    return [*gradients, loss.detach()]
 
 
 @dataclass(frozen=True)

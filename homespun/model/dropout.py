@@ -1,9 +1,9 @@
-"""Dropout in whole pieces: a model that is to learn from few pages forgets a part of what it sees.
+"""Dropout of whole slices: one random draw for many numbers.
 
-Dropout (Srivastava et al. 2014) throws a number for every number, and on a processor the dice cost more than
-what the model computes. Where all numbers of a piece share one throw (Gal & Ghahramani 2016,
-arXiv 1512.05287) they cost nothing, and the model learns as much: what a token says to one head is
-heard or not, and what a layer adds to one channel is added for all tokens of a text, or for none.
+Dropout (Srivastava et al. 2014) draws a random number for every number, which on a CPU takes longer than the
+model's own computation. Where all numbers of a slice share one draw (Gal & Ghahramani 2016, arXiv 1512.05287)
+it costs nothing, and regularises as well: a value is visible to all positions or to none, and what a layer adds
+to a channel is added at all positions of a text or at none.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 
 def drop_whole(x: Tensor, share: float, along: int, training: bool = True) -> Tensor:
-    """While training, a share of the slices along that dimension is set to zero; the others make up for them."""
+    """While training, a share of the slices along that dimension is set to zero; the others are scaled up."""
     if not training or not share:
         return x
-    pieces = list(x.shape)
-    pieces[along] = 1
-    dice = torch.ones(pieces, device=x.device)  # in float32: they fall alike, whatever x is rounded to
-    return x * F.dropout(dice, share).to(x.dtype)
+    shape = list(x.shape)
+    shape[along] = 1
+    ones = torch.ones(shape, device=x.device)  # float32: the draws are the same whatever the dtype of x
+    return x * F.dropout(ones, share).to(x.dtype)
 
 
 class ChannelDropout(nn.Module):

@@ -1,8 +1,8 @@
-"""Rotary positions: queries and keys are turned by an angle that grows with the position.
+"""Rotary position embedding (RoPE): queries and keys are rotated by an angle that grows with the position.
 
 The score of a query and a key then depends on how far apart they stand and not
 on where (Su et al. 2021, arXiv 2104.09864). The halves of a head are the pairs
-that are turned, as in Hugging Face's Qwen3 and Llama.
+that are rotated, as in Hugging Face's Qwen3 and Llama.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 
-def rotation(positions: int, head_width: int, base: float) -> tuple[Tensor, Tensor]:
+def rope(positions: int, head_width: int, base: float) -> tuple[Tensor, Tensor]:
     """The cosines and sines of all angles: two tensors (T, D/2), float32.
 
-    Pair i turns by position / base^(2i/D): the first pair once in 2π tokens, the last hardly at all.
+    Pair i rotates by position / base^(2i/D): the first pair once in 2π tokens, the last hardly at all.
 
-    >>> cosines, sines = rotation(3, 4, 10_000.0)
+    >>> cosines, sines = rope(3, 4, 10_000.0)
     >>> [round(v, 4) for v in cosines[:, 0].tolist()]
     [1.0, 0.5403, -0.4161]
     """
@@ -25,8 +25,8 @@ def rotation(positions: int, head_width: int, base: float) -> tuple[Tensor, Tens
     return angles.cos(), angles.sin()
 
 
-def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """x (…, D) with every pair turned by the angle of its position; cosines and sines spread to (…, D/2)."""
+def apply_rope(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """x (…, D) with every pair rotated by the angle of its position; cosines and sines broadcast to (…, D/2)."""
     first, second = x.chunk(2, dim=-1)
-    turned = (first * cosines - second * sines, second * cosines + first * sines)
-    return torch.cat(turned, dim=-1).to(x.dtype)
+    rotated = (first * cosines - second * sines, second * cosines + first * sines)
+    return torch.cat(rotated, dim=-1).to(x.dtype)

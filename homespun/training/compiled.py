@@ -23,14 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun.kernels.eager import eager
+from homespun.kernels.select import with_training_kernels
 from homespun.kernels.selfcheck import agree
-from homespun.kernels.training.operations import available
 from homespun.kernels.training.source import TRAINING
-from homespun.kernels.training.twin import quick_twin
 from homespun.machine.device import choose_dtype, compile_cache, compiler_failures, first_line
 from homespun.machine.jobs import GAVE_UP, Job, start
-from homespun.model.gpt import GPT
 from homespun.planning.base_plan import NOT_YET
 from homespun.planning.plan import Plan
 from homespun.training.watcher import Watcher
@@ -59,7 +56,7 @@ class Forward:
         self.example = example
         self.autocast = autocast
         self.watcher = watcher
-        self.compute: Callable[..., Any] = eager(model)
+        self.compute: Callable[..., Any] = model
         self.is_compiled = False
         self.is_quick = False  # whether it uses operations of our own
         self.beside: subprocess.Popen[bytes] | None = None
@@ -145,7 +142,8 @@ class Forward:
         batch = [part.chunk(plan.micro_batches)[0].to(plan.device) for part in self.example]
         computed_in = choose_dtype(plan.dtype, torch.device(plan.device))
         # The process beside has made our own operations, where they can be made.
-        for form in forms(self.model, plan.device, computed_in, wait=at_most == math.inf):
+        wait = math.inf if at_most == math.inf else 0.0
+        for form in forms(self.model, plan.device, computed_in, self.watcher.note, at_most=wait):
             compiled = compiled_form(form, plan)
             try:
                 loss, gradient = tried(compiled, self.model, batch, self.autocast)
@@ -164,9 +162,9 @@ class Forward:
                 self.is_quick = form is not self.model
                 return True
             if form is self.model or at_most < math.inf:
-                break  # where time is short: PyTorch's own form would have to be compiled anew
+                break  # where time is short: without kernels the model would have to be compiled anew
             self.watcher.note(
-                "Our own operations compute something else than the model here; PyTorch's are taken."
+                "compiled with our kernels the model computes something else; it is compiled without."
             )
         self.watcher.note(
             "torch.compile computes something else than the model here; training goes on without it."
@@ -202,14 +200,20 @@ def import_compiler() -> None:
     import torch._inductor.compile_fx  # noqa: F401
 
 
-def forms(model: nn.Module, device: str, dtype: torch.dtype, *, wait: bool = True) -> list[nn.Module]:
-    """What computes the same as the model on the same weights: the quickest first, the model itself last.
+def forms(
+    model: nn.Module,
+    device: str,
+    dtype: torch.dtype,
+    note: Callable[[str], None] = lambda line: None,
+    *,
+    at_most: float = math.inf,
+) -> list[nn.Module]:
+    """What computes the model on the same weights: with kernels first, the model itself last.
 
-    wait: for our own operations, where they are not compiled yet.
+    at_most: seconds to wait for kernels that are not compiled yet.
     """
-    if isinstance(model, GPT) and device == "cpu" and dtype is torch.bfloat16 and available(wait=wait):
-        return [quick_twin(model), model]
-    return [model]
+    fastest = with_training_kernels(model, device, dtype, note, at_most=at_most)
+    return [model] if fastest is model else [fastest, model]
 
 
 def compiled_form(form: nn.Module, plan: Plan) -> Callable[..., Any]:
@@ -318,7 +322,7 @@ def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:
 def surroundings() -> list[Any]:
     """What a compiled step depends on beside its shape: versions, threads, and all code that is compiled in."""
     package = Path(__file__).parents[1]
-    folders = package / "model", package / "kernels" / "training"
+    folders = package / "model", package / "kernels", package / "kernels" / "training"
     sources = sorted(path for folder in folders for path in folder.glob("*.py"))
     operations = TRAINING.library()  # what its processor and its source are is in its name
     return [

@@ -63,12 +63,12 @@ def test_the_parameters_are_those_of_the_model(
 
 def test_the_cache_is_as_large_as_the_engines(tokenizer: Tokenizer, tmp_path: Path) -> None:
     from homespun.generation.engine import Engine
-    from homespun.generation.pages import pages_for
+    from homespun.generation.kv_blocks import blocks_for
 
     folder, model = folder_of("llama", tokenizer, tmp_path / "m", n_kv_head=2, context_length=64, n_embd=64)
     found = homespun.show(folder)
     assert found.memory is not None
-    assert found.memory.cache == Engine(model).bytes_of_a_page() * pages_for(64)
+    assert found.memory.cache == Engine(model).bytes_per_block() * blocks_for(64)
 
 
 def test_the_operations_are_those_that_torch_counts(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from homespun.checkpoint.folder import load_weights, save_model
-from homespun.model.cache import KVCache
+from homespun.generation.engine import Engine
+from homespun.generation.request import Request
+from homespun.generation.settings import Sampling
 from homespun.tokenizer.make import build as build_tokenizer
 from tests.checkpoint.models import ALPHABET, char_tokenizer, lively, random_ids, tiny
 
@@ -63,14 +65,8 @@ def opened(folder: Path) -> Any:
 
 def greedy(model: Any, ids: list[int], tokens: int) -> list[int]:
     """The likeliest token, again and again."""
-    cache = KVCache(model.config)
-    new = ids
-    with torch.no_grad():
-        for _ in range(tokens):
-            logits, _ = model(torch.tensor([new]), cache=cache)
-            new = [int(logits[0, -1].argmax())]
-            ids = ids + new
-    return ids
+    stream = Engine(model).submit(Request(ids, max_tokens=tokens, sampling=Sampling(temperature=0)))
+    return [*ids, *(token.id for token in stream)]
 
 
 @pytest.mark.parametrize(("family", "changes"), SHAPES)

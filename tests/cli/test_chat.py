@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_conversation(run: Run, parrot: MakeParrot,
 
     def noted(self: chat.Session, line: str) -> Any:
         answer = write(self, line)
-        seeds.append(answer.pieces.stream.writing.request.sampling.seed)
+        seeds.append(answer.pieces.stream.sequence.request.sampling.seed)
         return answer
 
     monkeypatch.setattr(chat.Session, "answer_to", noted)

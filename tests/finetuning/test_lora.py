@@ -7,9 +7,10 @@ import copy
 import pytest
 import torch
 
-from homespun.finetuning.learner import Learner, documents_of, recompute_blocks
+from homespun.finetuning.learner import Learner, documents_of
 from homespun.finetuning.lora import Frozen, LoRALinear, add_lora, lora_parts
 from homespun.kernels.head_loss import head_loss
+from homespun.kernels.recompute import recompute_blocks
 from tests.finetuning.conftest import tiny_model
 
 IDS = torch.randint(257, (2, 40), generator=torch.Generator().manual_seed(3))

@@ -255,9 +255,9 @@ def test_several_documents_do_not_see_each_other(
 
     plain = GPT.features
 
-    def features(self: GPT, ids: torch.Tensor, *others: Any, documents: Any = None, **more: Any) -> torch.Tensor:
-        seen.append(documents)
-        return plain(self, ids, *others, documents=documents, **more)
+    def features(self: GPT, ids: torch.Tensor, context: Any = None) -> torch.Tensor:
+        seen.append(getattr(context, "documents", None))
+        return plain(self, ids, context)
 
     monkeypatch.setattr(GPT, "features", features)
     tuned(base("llama"), tmp_path / "texts", tmp_path / "run", steps=3, settings={"context_length": 64})

@@ -11,10 +11,10 @@ import torch
 from homespun.errors import ModelError, UsageError
 from homespun.generation.background import Background
 from homespun.generation.engine import Engine, Stream
-from homespun.generation.pages import PAGE
-from homespun.generation.reading import KeptPages
 from homespun.generation.request import Request
+from homespun.generation.runner import PagedRunner
 from homespun.generation.settings import Sampling
+from homespun.kernels.decoding.slots import BLOCK
 from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.fakes import Parrot
@@ -23,13 +23,18 @@ from tests.generation.models import CONTEXT, prompt_of, sure_model
 LIKELIEST = Sampling(temperature=0)
 
 
+def all_blocks_are_free(engine: Engine) -> bool:
+    assert isinstance(engine.runner, PagedRunner)
+    return engine.runner.manager.free_blocks() == engine.runner.manager.number
+
+
 def ids_of(stream: Stream) -> list[int]:
     return [token.id for token in stream]
 
 
 def requests() -> list[Request]:
-    """Prompts of every length around the window's edge and a page's, some alike, with and without dice."""
-    lengths = (1, 2, PAGE - 1, PAGE, PAGE + 1, CONTEXT - 1, CONTEXT, CONTEXT + 1, 3 * CONTEXT)
+    """Prompts of every length around the window's edge and a page's, some alike, with and without random draws."""
+    lengths = (1, 2, BLOCK - 1, BLOCK, BLOCK + 1, CONTEXT - 1, CONTEXT, CONTEXT + 1, 3 * CONTEXT)
     return [
         Request(prompt_of(length), max_tokens=2 * CONTEXT + length % 5, sampling=sampling)
         for length in lengths
@@ -92,7 +97,10 @@ def test_texts_join_and_leave_between_steps(way: str) -> None:
         for _ in range(number % 7):
             engine.step()
     assert [ids_of(stream) for stream in streams] == alone
-    assert isinstance(engine.reader, KeptPages) and engine.reader.pages.free() == engine.reader.pages.number
+    assert (
+        isinstance(engine.runner, PagedRunner)
+        and engine.runner.manager.free_blocks() == engine.runner.manager.number
+    )
 
 
 def test_whoever_reads_slowly_holds_up_nobody() -> None:
@@ -103,7 +111,7 @@ def test_whoever_reads_slowly_holds_up_nobody() -> None:
 
 
 def test_a_long_prompt_is_read_in_parts_while_others_write(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("homespun.generation.reading.ROWS_AT_ONCE", 8)
+    monkeypatch.setattr("homespun.generation.runner.SLOTS_AT_ONCE", 8)
     engine = Engine(sure_model("modern"))
     writer = engine.submit(Request([1], max_tokens=30, sampling=LIKELIEST))
     engine.step()
@@ -112,28 +120,28 @@ def test_a_long_prompt_is_read_in_parts_while_others_write(way: str, monkeypatch
     counts = []
     while not late.ready():
         engine.step()
-        counts.append(len(writer.writing.tokens))
+        counts.append(len(writer.sequence.tokens))
     assert len(counts) > 4 and all(b == a + 1 for a, b in pairwise(counts))
-    assert ids_of(late) == ids_of(Engine(sure_model("modern")).submit(late.writing.request))
+    assert ids_of(late) == ids_of(Engine(sure_model("modern")).submit(late.sequence.request))
 
 
 def computed(engine: Engine) -> list[int]:
     """How many rows each step computes, from now on."""
-    assert isinstance(engine.reader, KeptPages)
-    step, counts = engine.reader.step, []
+    assert isinstance(engine.runner, PagedRunner)
+    step, counts = engine.runner.step, []
     plain = step.logits
-    step.logits = lambda rows: (counts.append(len(rows.ids)), plain(rows))[1]  # type: ignore[method-assign]
+    step.logits = lambda slots: (counts.append(len(slots.ids)), plain(slots))[1]  # type: ignore[method-assign]
     return counts
 
 
 def test_a_shared_beginning_is_computed_once(way: str) -> None:
     engine = Engine(sure_model("modern"))
-    prompt = prompt_of(PAGE + 4)
+    prompt = prompt_of(BLOCK + 4)
     first = [engine.submit(request) for request in Request(prompt, max_tokens=3).samples(4, first_seed=1)]
     counts = computed(engine)
     texts = [ids_of(stream) for stream in first]
     assert counts[0] == len(prompt) + 3 * 4  # the others compute what stands behind the full page
-    again = ids_of(engine.submit(first[0].writing.request))
+    again = ids_of(engine.submit(first[0].sequence.request))
     assert again == texts[0] and counts[3] == 4  # and much later it is still there
 
 
@@ -157,13 +165,16 @@ def test_a_text_can_be_cancelled_at_any_token(way: str) -> None:
         read += ids_of(streams[0])
         assert read == whole[: len(read)] and streams[0].finish_reason == "cancelled"
         streams[2].cancel()
-        assert ids_of(streams[1]) == whole and ids_of(streams[2]) in ([], whole[: len(streams[2].writing.tokens)])
-    assert isinstance(engine.reader, KeptPages) and engine.reader.pages.free() == engine.reader.pages.number
+        assert ids_of(streams[1]) == whole and ids_of(streams[2]) in ([], whole[: len(streams[2].sequence.tokens)])
+    assert (
+        isinstance(engine.runner, PagedRunner)
+        and engine.runner.manager.free_blocks() == engine.runner.manager.number
+    )
 
 
 def test_what_does_not_fit_into_memory_waits_and_what_never_will_is_refused() -> None:
     model = sure_model("modern")
-    size = Engine(model).bytes_of_a_page()
+    size = Engine(model).bytes_per_block()
     engine = Engine(model, memory=2 * size)
     streams = [engine.submit(Request([number], max_tokens=31, sampling=LIKELIEST)) for number in range(3)]
     engine.step()
@@ -176,7 +187,7 @@ def test_what_does_not_fit_into_memory_waits_and_what_never_will_is_refused() ->
 
 def test_texts_that_shared_a_beginning_and_move_on_wait_for_room_and_lose_nothing(way: str) -> None:
     model = sure_model("modern")
-    size = Engine(model).bytes_of_a_page()
+    size = Engine(model).bytes_per_block()
     shared = Request(prompt_of(CONTEXT - 2), max_tokens=2 * CONTEXT).samples(4, first_seed=1)
     alone = [ids_of(Engine(model).submit(request)) for request in shared]
     engine = Engine(model, memory=5 * size)  # room for one of them, and what three more have of their own

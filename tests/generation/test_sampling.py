@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from homespun.errors import HomespunError, ModelError, UsageError
-from homespun.generation import pages, request, sampling, settings, stopping, window
+from homespun.generation import kv_blocks, request, sampling, settings, stopping, window
 from homespun.generation.sampling import choose as choose_with
 from homespun.generation.sampling import keep_min_p, keep_top_k, keep_top_p, with_temperature
 from homespun.generation.settings import Sampling
-from homespun.kernels.decoding import packing, weights
+from homespun.kernels import rounding
+from homespun.kernels.decoding import packing
 
 PROBABILITIES = torch.tensor([0.05, 0.4, 0.15, 0.3, 0.1])
 
@@ -20,7 +21,7 @@ def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator)
     return choose_with(logits, sampling, torch.rand(logits.shape[:-1], generator=generator))
 
 
-def dice(seed: int = 0) -> torch.Generator:
+def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -30,7 +31,7 @@ def kept(logits: torch.Tensor) -> list[int]:
 
 @pytest.mark.parametrize(
     "module",
-    [sampling, settings, stopping, pages, request, weights, window, packing],
+    [sampling, settings, stopping, kv_blocks, request, rounding, window, packing],
     ids=lambda module: module.__name__,
 )
 def test_the_worked_examples_are_right(module: object) -> None:
@@ -60,7 +61,7 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(p: float, expect
 
 def test_samplers_agree_with_transformers() -> None:
     process = pytest.importorskip("transformers.generation.logits_process")
-    logits = torch.randn(64, 200, generator=dice()) * 3
+    logits = torch.randn(64, 200, generator=draws()) * 3
     ours_and_theirs = [
         (with_temperature(logits, 0.7), process.TemperatureLogitsWarper(0.7)),
         (keep_top_k(logits, 17), process.TopKLogitsWarper(17)),
@@ -81,7 +82,7 @@ def test_samplers_agree_with_transformers() -> None:
     ],
 )
 def test_samplers_work_on_any_number_of_rows_and_change_nothing_in_place(sampler) -> None:  # type: ignore[no-untyped-def]
-    logits = torch.randn(2, 3, 11, generator=dice())
+    logits = torch.randn(2, 3, 11, generator=draws())
     before = logits.clone()
     together = sampler(logits)
     assert together.shape == logits.shape
@@ -90,35 +91,35 @@ def test_samplers_work_on_any_number_of_rows_and_change_nothing_in_place(sampler
 
 
 def test_temperature_zero_takes_the_likeliest_whatever_the_dice() -> None:
-    assert {int(choose(PROBABILITIES.log(), Sampling(temperature=0), dice(seed))) for seed in range(20)} == {1}
+    assert {int(choose(PROBABILITIES.log(), Sampling(temperature=0), draws(seed))) for seed in range(20)} == {1}
 
 
 def test_a_temperature_next_to_nothing_is_no_division_by_zero() -> None:
     for temperature in (1e-320, 1e-9, 1e-5):
-        assert int(choose(PROBABILITIES.log(), Sampling(temperature=temperature), dice())) == 1
+        assert int(choose(PROBABILITIES.log(), Sampling(temperature=temperature), draws())) == 1
 
 
 def test_choices_come_as_often_as_the_model_says() -> None:
     logits = PROBABILITIES.log().expand(20_000, 5)
-    counts = choose(logits, Sampling(temperature=1.0), dice()).bincount(minlength=5) / 20_000
+    counts = choose(logits, Sampling(temperature=1.0), draws()).bincount(minlength=5) / 20_000
     torch.testing.assert_close(counts, PROBABILITIES, atol=0.015, rtol=0)
 
 
 def test_what_was_left_out_is_never_chosen() -> None:
     logits = PROBABILITIES.log().expand(5_000, 5)
-    assert set(choose(logits, Sampling(temperature=3.0, top_k=2), dice()).tolist()) == {1, 3}
-    assert set(choose(logits, Sampling(temperature=1.0, top_p=0.6), dice()).tolist()) == {1, 3}
-    assert set(choose(logits, Sampling(temperature=1.0, min_p=0.9), dice()).tolist()) == {1}
+    assert set(choose(logits, Sampling(temperature=3.0, top_k=2), draws()).tolist()) == {1, 3}
+    assert set(choose(logits, Sampling(temperature=1.0, top_p=0.6), draws()).tolist()) == {1, 3}
+    assert set(choose(logits, Sampling(temperature=1.0, min_p=0.9), draws()).tolist()) == {1}
 
 
 def test_one_token_alone_can_be_chosen_in_half_precision() -> None:
-    assert int(choose(torch.zeros(1, dtype=torch.bfloat16), Sampling(top_k=5, top_p=0.5, min_p=0.5), dice())) == 0
+    assert int(choose(torch.zeros(1, dtype=torch.bfloat16), Sampling(top_k=5, top_p=0.5, min_p=0.5), draws())) == 0
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_logits_that_are_no_numbers_are_the_models_fault(bad: float) -> None:
     with pytest.raises(ModelError, match="not numbers"):
-        choose(torch.tensor([0.0, bad]), Sampling(), dice())
+        choose(torch.tensor([0.0, bad]), Sampling(), draws())
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_settings_that_make_no_sense_are_refused_by_name_and_value(settings: dic
     "settings", [{"temperature": 0}, {"top_k": 1}, {"top_p": 1}, {"min_p": 0}, {"min_p": 1}, {"seed": 0}], ids=str
 )
 def test_the_ends_of_every_range_are_allowed(settings: dict[str, float]) -> None:
-    choose(PROBABILITIES.log(), Sampling(**settings), dice())  # type: ignore[arg-type]
+    choose(PROBABILITIES.log(), Sampling(**settings), draws())  # type: ignore[arg-type]
 
 
 def test_every_setting_explains_itself() -> None:

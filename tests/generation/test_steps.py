@@ -1,4 +1,4 @@
-"""Both steps compute what the model computes, whatever else stands beside it in the rows."""
+"""Both steps compute what the model computes, whatever else stands beside it in the slots."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from homespun.generation.engine import Engine
+from homespun.generation.paged import ModelStep
 from homespun.generation.request import Request
 from homespun.generation.settings import KINDS
-from homespun.generation.torch_step import TorchStep
 from homespun.kernels.decoding import native_step
 from homespun.kernels.decoding.native_step import NativeStep, opened
-from homespun.kernels.decoding.rows import Rows, Step
+from homespun.kernels.decoding.slots import DecodeStep, Slots
 from homespun.kernels.decoding.source import STEP
 from homespun.machine import builds as compiling
 from homespun.machine.jobs import Job
@@ -31,7 +31,7 @@ from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
 
-MakeStep = Callable[..., Step]
+MakeStep = Callable[..., DecodeStep]
 SHAPES = [
     {},  # heads of ten numbers, in groups, a width that is no multiple of 16
     {"n_embd": 64, "head_width": None, "n_head": 2, "n_kv_head": None, "n_inner": 70},
@@ -42,9 +42,9 @@ SHAPES = [
 @pytest.fixture(params=["torch", "native"])
 def make(request: pytest.FixtureRequest) -> MakeStep:
     if request.param == "torch":
-        return TorchStep
+        return ModelStep
     library: ctypes.CDLL = request.getfixturevalue("native")
-    return lambda model, kind, pages: NativeStep(library, model, kind, pages)
+    return lambda model, kind, blocks: NativeStep(library, model, kind, blocks)
 
 
 def model_of(family: str, shape: dict[str, int]) -> GPT:
@@ -53,18 +53,18 @@ def model_of(family: str, shape: dict[str, int]) -> GPT:
     return model
 
 
-def read_in_parts(step: Step, texts: list[list[int]], parts: list[int]) -> list[Tensor]:
+def read_in_parts(step: DecodeStep, texts: list[list[int]], parts: list[int]) -> list[Tensor]:
     """The logits (T, V) of each text: all texts are read together, so many tokens at a time."""
-    pages = iter(range(step.pages))
-    tables = [[next(pages) for _ in range(0, len(text), 16)][::-1] for text in texts]
+    blocks = iter(range(step.blocks))
+    tables = [[next(blocks) for _ in range(0, len(text), 16)][::-1] for text in texts]
     found: list[list[Tensor]] = [[] for _ in texts]
     at = 0
     for part in parts:
-        rows = Rows()
+        slots = Slots()
         for text, table in zip(texts, tables, strict=True):
-            rows.add(text[at : at + part], at, table, wants=False)
-        rows.wanted = list(range(len(rows.ids)))
-        for place, logits in enumerate(step.logits(rows).split(part)):
+            slots.add(text[at : at + part], at, table, wants=False)
+        slots.wanted = list(range(len(slots.ids)))
+        for place, logits in enumerate(step.logits(slots).split(part)):
             found[place].append(logits.clone())
         at += part
     return [torch.cat(logits) for logits in found]

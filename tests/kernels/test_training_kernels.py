@@ -1,4 +1,4 @@
-"""The operations of our own compute what PyTorch computes, and the twin what the model does."""
+"""The operations of our own compute what PyTorch computes, and the model with them what it does without."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from homespun.kernels.select import with_training_kernels
 from homespun.kernels.training import operations
+from homespun.kernels.training.modules import NativeAttention, NativeLinear, NativeSwiGLU
 from homespun.kernels.training.source import TRAINING
-from homespun.kernels.training.twin import QuickAttention, QuickLinear, QuickSwiGLU, quick_twin
 from homespun.machine.builds import make
 from homespun.machine.device import matrix_units
-from homespun.model.attention import attend_explicitly
 from homespun.model.config import GPTConfig
+from homespun.model.dot_product import attend_explicitly
 from homespun.model.gpt import GPT, build
 from homespun.training.compiled import forms
 from homespun.training.muon import Muon
@@ -214,6 +215,12 @@ def model_of(family: str, **changes: Any) -> GPT:
     return model
 
 
+def fused(model: GPT) -> GPT:
+    made = with_training_kernels(model, "cpu", BF16)
+    assert isinstance(made, GPT) and made is not model
+    return made
+
+
 loss_and_gradient = partial(passes.loss_and_gradient, texts=3, tokens=80)
 
 
@@ -230,29 +237,29 @@ loss_and_gradient = partial(passes.loss_and_gradient, texts=3, tokens=80)
         ("modern", {"n_kv_head": 2, "dropout": 0.3}),  # the same numbers fall
     ],
 )
-def test_a_twin_computes_what_the_model_does(family: str, changes: dict[str, Any]) -> None:
+def test_kernels_compute_what_the_model_does(family: str, changes: dict[str, Any]) -> None:
     model = model_of(family, **changes)
-    twin = quick_twin(model)
+    other = fused(model)
     right_loss, right = loss_and_gradient(model, model, torch.float32)
     plain_loss, plain = loss_and_gradient(model, model, BF16)
-    loss, gradient = loss_and_gradient(twin, model, BF16)
+    loss, gradient = loss_and_gradient(other, model, BF16)
     assert abs(loss - right_loss) < 2 * abs(plain_loss - right_loss) + 2e-3
     assert error(gradient, right) < 1.5 * error(plain, right)
 
 
-def test_a_twin_shares_the_weights_and_leaves_the_model_as_it_is() -> None:
+def test_kernels_share_the_weights_and_leave_the_model_as_it_is() -> None:
     model = model_of("modern")
     before = str(model)
-    twin = quick_twin(model)
-    assert {id(weight) for weight in twin.parameters()} == {id(weight) for weight in model.parameters()}
+    other = fused(model)
+    assert {id(weight) for weight in other.parameters()} == {id(weight) for weight in model.parameters()}
     assert str(model) == before
-    kinds = {type(part) for part in twin.modules()}
-    assert {QuickAttention, QuickLinear, QuickSwiGLU} <= kinds
+    kinds = {type(part) for part in other.modules()}
+    assert {NativeAttention, NativeLinear, NativeSwiGLU} <= kinds
 
 
-def test_a_twin_leaves_dropout_in_attention_to_pytorch() -> None:
-    twin = quick_twin(model_of("gpt2", dropout=0.1))
-    assert not any(isinstance(part, QuickAttention) for part in twin.modules())
+def test_kernels_leave_dropout_in_attention_to_pytorch() -> None:
+    other = fused(model_of("gpt2", dropout=0.1))
+    assert not any(isinstance(part, NativeAttention) for part in other.modules())
 
 
 def test_only_bfloat16_on_a_processor_has_a_quick_form() -> None:
@@ -274,7 +281,7 @@ def test_both_forms_learn_alike(shakespeare_text: str) -> None:
         torch.manual_seed(0)
         model = build(GPTConfig.of("modern", vocab_size=65, context_length=64, n_layer=3, n_head=2, n_embd=64))
         assert isinstance(model, GPT)
-        forward = quick_twin(model) if quick else model.train()
+        forward = fused(model) if quick else model.train()
         optimizers = Optimizers(model, kind="muon", learning_rate=2e-3, weight_decay=0.1, dtype=BF16)
         if quick:
             optimizers.quicken()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from homespun.model.attention import attend, attend_explicitly, attend_fused, sees
+from homespun.model.dot_product import attend, attend_explicitly, attend_fused, causal_mask
 from tests.model.shapes import FAMILY_NAMES, lively, random_ids, tiny
 
 
@@ -68,7 +68,7 @@ def test_the_first_token_sees_itself_alone() -> None:
 
 
 def test_queries_are_the_last_of_the_tokens() -> None:
-    assert sees(2, 4, torch.device("cpu")).tolist() == [[True, True, True, False], [True, True, True, True]]
+    assert causal_mask(2, 4, torch.device("cpu")).tolist() == [[True, True, True, False], [True, True, True, True]]
 
 
 def test_the_lecture_scales_by_the_width_of_the_input() -> None:

@@ -7,7 +7,8 @@ import torch
 
 from homespun.errors import ModelError
 from homespun.model.config import GPTConfig
-from homespun.model.gpt import GPT, positions_in
+from homespun.model.context import Causal, positions_in
+from homespun.model.gpt import GPT
 
 DOCUMENTS = ((1, 5, 7, 2), (9, 3), (4,), (8, 8, 6, 1, 2))
 
@@ -55,7 +56,7 @@ def test_packed_logits_are_those_of_each_document_alone(family: str, way: str) -
     model = model_of(family)
     ids, documents = packed()
     with torch.set_grad_enabled(way == "explicit"):  # how `attend` chooses on a CPU
-        logits = model(ids, documents=documents)[0]
+        logits = model(ids, context=Causal(documents))[0]
         expected = alone(model)
     counts = documents >= 0
     torch.testing.assert_close(logits[counts], expected[counts], rtol=1e-5, atol=1e-5)
@@ -68,7 +69,7 @@ def test_packed_gradients_are_those_of_the_documents_together(family: str) -> No
     ids, documents = packed()
     counts = documents >= 0
     both = []
-    for logits in (model(ids, documents=documents)[0], alone(model)):
+    for logits in (model(ids, context=Causal(documents))[0], alone(model)):
         model.zero_grad()
         logits[counts].log_softmax(-1)[:, 0].sum().backward()
         both.append([weight.grad.clone() for weight in model.parameters()])
@@ -80,8 +81,8 @@ def test_positions_that_are_given_are_those_that_are_counted() -> None:
     model = model_of("llama")
     ids, documents = packed()
     with torch.no_grad():
-        counted = model(ids, documents=documents)[0]
-        given = model(ids, documents=documents, positions=positions_in(documents))[0]
+        counted = model(ids, context=Causal(documents))[0]
+        given = model(ids, context=Causal(documents, positions_in(documents)))[0]
     assert torch.equal(counted, given)
 
 
@@ -89,11 +90,11 @@ def test_one_document_a_row_is_the_plain_model() -> None:
     model = model_of("modern")
     ids, _ = packed()
     with torch.no_grad():
-        torch.testing.assert_close(model(ids, documents=torch.zeros_like(ids))[0], model(ids)[0])
+        torch.testing.assert_close(model(ids, context=Causal(torch.zeros_like(ids)))[0], model(ids)[0])
 
 
 def test_a_row_longer_than_the_context_is_refused_even_where_its_documents_are_short() -> None:
     model = model_of("llama")
     ids = torch.zeros(1, 20, dtype=torch.int64)
     with pytest.raises(ModelError):
-        model(ids, documents=torch.arange(20)[None] // 4)
+        model(ids, context=Causal(torch.arange(20)[None] // 4))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from homespun.model.config import GPTConfig
+from homespun.model.context import Causal
 from homespun.model.dropout import ChannelDropout, drop_whole
 from homespun.model.gpt import GPT
 
@@ -36,15 +37,14 @@ def model_of(family: str) -> GPT:
 
 
 @pytest.mark.parametrize("family", ["modern", "llama"])
-def test_a_value_is_heard_by_all_tokens_or_by_none(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_is_visible_to_all_positions_or_to_none(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     attention = model_of(family).blocks[0].attention
-    heard = []
-    monkeypatch.setattr(attention, "mix", lambda q, k, v, *_: heard.append(v) or v)
-    angles = torch.ones(6, 1, 2), torch.zeros(6, 1, 2)
-    attention(torch.rand(5, 6, 8) + 0.1, angles)
-    silent = (heard[0] == 0).all(-1)  # (B, T, G)
-    assert 0.2 < silent.float().mean().item() < 0.8
-    assert (heard[0][~silent] != 0).all()
+    values = []
+    monkeypatch.setattr(attention, "attend", lambda q, k, v, context: values.append(v) or v)
+    attention(torch.rand(5, 6, 8) + 0.1, Causal())
+    dropped = (values[0] == 0).all(-1)  # (B, T, G)
+    assert 0.2 < dropped.float().mean().item() < 0.8
+    assert (values[0][~dropped] != 0).all()
 
 
 @pytest.mark.parametrize("family", ["lecture", "gpt2"])

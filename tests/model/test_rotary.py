@@ -6,13 +6,13 @@ import math
 
 import torch
 
-from homespun.model.rotary import rotate, rotation
+from homespun.model.rotary import apply_rope, rope
 
 
 def turned(vector: torch.Tensor, position: int) -> torch.Tensor:
     """The vector (D) as it stands at that position."""
-    cosines, sines = rotation(64, vector.numel(), 10_000.0)
-    return rotate(vector.view(1, 1, 1, -1), cosines[position], sines[position]).flatten()
+    cosines, sines = rope(64, vector.numel(), 10_000.0)
+    return apply_rope(vector.view(1, 1, 1, -1), cosines[position], sines[position]).flatten()
 
 
 def test_the_score_of_two_tokens_depends_on_their_distance_alone() -> None:
@@ -43,6 +43,6 @@ def test_halves_are_the_pairs() -> None:
 
 
 def test_turning_keeps_the_dtype() -> None:
-    cosines, sines = rotation(3, 8, 10_000.0)
+    cosines, sines = rope(3, 8, 10_000.0)
     x = torch.randn(1, 2, 3, 8, dtype=torch.bfloat16)
-    assert rotate(x, cosines, sines).dtype == torch.bfloat16
+    assert apply_rope(x, cosines, sines).dtype == torch.bfloat16

@@ -76,7 +76,7 @@ class Texts:
     """What is on its way, and the ids that were read of each."""
 
     def __init__(self, model: GPT, weights: str, dice: random.Random) -> None:
-        size = Engine(model, weights=weights).bytes_of_a_page()
+        size = Engine(model, weights=weights).bytes_per_block()
         self.engine = Engine(model, weights=weights, streams=8, memory=40 * size, wait=True)
         self.alone = Engine(model, weights=weights, streams=1, wait=True)
         self.dice = dice
@@ -102,12 +102,12 @@ class Texts:
                 self.compare(stream, ids)
 
     def compare(self, stream: Stream, ids: list[int]) -> None:
-        expected = [token.id for token in self.alone.submit(stream.writing.request)]
+        expected = [token.id for token in self.alone.submit(stream.sequence.request)]
         if stream.finish_reason == "cancelled":
             expected = expected[: len(ids)]
         self.compared += 1
         self.tokens += len(ids)
-        self.constrained += stream.writing.request.constraint is not None
+        self.constrained += stream.sequence.request.constraint is not None
         self.different += ids != expected
 
 

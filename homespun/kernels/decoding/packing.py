@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from homespun.kernels.decoding.weights import LayerWeights, Matrix, Weights, in_int8
+from homespun.kernels.decoding.weights import LayerWeights, Matrix, Weights
+from homespun.kernels.rounding import in_int8
 from homespun.model.config import GPTConfig
 
 LANES = 16
@@ -23,7 +24,7 @@ KIND = {"float32": 0, "bfloat16": 1, "int8": 2}
 TOGETHER = {"float32": 1, "bfloat16": 2, "int8": 4}  # inputs that stand beside each other
 MULTIPLE = {"float32": 1, "bfloat16": 32, "int8": 64}
 NORM = {"rmsnorm": 0, "layernorm": 1}
-BEND = {"swiglu": 0, "gelu": 1, "relu": 2}
+ACTIVATION = {"swiglu": 0, "gelu": 1, "relu": 2}
 POINTER = ctypes.c_void_p
 NUMBER = ctypes.c_int32
 
@@ -56,7 +57,7 @@ class Layer(ctypes.Structure):
 class Model(ctypes.Structure):
     _fields_ = (
         *((name, NUMBER) for name in ("kind", "layers", "heads", "key_heads", "width", "inner", "head_width")),
-        *((name, NUMBER) for name in ("vocabulary", "context", "norm", "bend")),
+        *((name, NUMBER) for name in ("vocabulary", "context", "norm", "activation")),
         ("eps", ctypes.c_float),
         ("scale", ctypes.c_float),
         *((name, POINTER) for name in ("embedding", "positions", "cosines", "sines")),
@@ -68,10 +69,10 @@ class Model(ctypes.Structure):
 
 class Work(ctypes.Structure):
     _fields_ = (
-        *((name, NUMBER) for name in ("rows", "pages_of_a_text", "wants")),
+        *((name, NUMBER) for name in ("slots", "blocks_of_a_sequence", "wants")),
         *(
             (name, POINTER)
-            for name in ("ids", "positions", "texts", "tables", "wanted", "pages", "logits", "scratch")
+            for name in ("ids", "positions", "sequences", "tables", "wanted", "blocks", "logits", "scratch")
         ),
     )
 
@@ -95,7 +96,7 @@ class Packed:
         self.kind = kind
         self.kept: list[Tensor] = []
         self.layers = (Layer * config.n_layer)(*(self.layer(layer) for layer in weights.layers))
-        cosines, sines = weights.angles or (None, None)
+        cosines, sines = weights.rope or (None, None)
         self.model = Model(
             kind=KIND[kind],
             layers=config.n_layer,
@@ -107,7 +108,7 @@ class Packed:
             vocabulary=config.vocab_size,
             context=config.context_length,
             norm=NORM[config.norm],
-            bend=BEND[config.feed_forward],
+            activation=ACTIVATION[config.feed_forward],
             eps=config.norm_eps,
             scale=config.scale,
             embedding=self.keep(weights.embedding),

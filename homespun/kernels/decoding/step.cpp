@@ -1,8 +1,8 @@
-/* One step of a GPT for any number of tokens of any number of texts, in one call.
+/* One step of a GPT for any number of tokens of any number of sequences, in one call.
 
    The same computation as homespun/model, which is the one to read; the tests hold the two
-   together. A row is a token at a position of a text; the keys and values of a text are in pages
-   of 16 tokens, and its table says which pages these are. */
+   together. A row is a token at a position of a sequence; the keys and values of a sequence are in KV
+   blocks of 16 tokens, and its block table says which these are. */
 
 #include "products.h"
 
@@ -13,7 +13,7 @@
 #define omp_get_num_threads() 1
 #endif
 
-constexpr int PAGE = 16; /* tokens; as many as a vector has lanes */
+constexpr int KV_BLOCK = 16; /* tokens; as many as a vector has lanes */
 
 enum { RMSNORM, LAYERNORM };
 enum { SWIGLU, GELU, RELU };
@@ -30,7 +30,7 @@ struct Layer {
 
 struct Model {
   int32_t kind, layers, heads, key_heads, width, inner, head_width, vocabulary, context;
-  int32_t norm, bend;
+  int32_t norm, activation;
   float eps, scale;
   const float *embedding;      /* (vocabulary, width) */
   const float *positions;      /* (context, width), or null */
@@ -41,11 +41,11 @@ struct Model {
 };
 
 /* What is to be computed. rows: ids, positions, and which line of `tables` is theirs;
-   tables: (texts, pages_of_a_text) numbers of pages; wanted: the rows whose logits are wanted. */
+   tables: (sequences, blocks_of_a_sequence) numbers of KV blocks; wanted: the rows whose logits are wanted. */
 struct Work {
-  int32_t rows, pages_of_a_text, wants;
-  const int32_t *ids, *positions, *texts, *tables, *wanted;
-  void *pages;    /* (page, layer, key head): keys, then values; float32 beside such weights, else bfloat16 */
+  int32_t rows, blocks_of_a_sequence, wants;
+  const int32_t *ids, *positions, *sequences, *tables, *wanted;
+  void *kv_blocks; /* (kv_block, layer, key head): keys, then values; float32 beside such weights, else bfloat16 */
   float *logits;  /* (wants, up_to(vocabulary, 16)) */
   char *scratch;
 };
@@ -71,11 +71,11 @@ static inline floats exponential(floats x) {
   return y * (floats)exponent;
 }
 
-static inline floats bent(int bend, floats x) {
+static inline floats activate(int activation, floats x) {
   floats zero = all(0);
-  if (bend == RELU) return x > zero ? x : zero;
+  if (activation == RELU) return x > zero ? x : zero;
   /* GELU by tanh is x times the sigmoid of 2 sqrt(2/pi) (x + 0.044715 x^3); SiLU is x times the sigmoid of x. */
-  floats z = bend == GELU ? 1.5957691216057308f * (x + 0.044715f * x * x * x) : x;
+  floats z = activation == GELU ? 1.5957691216057308f * (x + 0.044715f * x * x * x) : x;
   return x / (1.0f + exponential(-z));
 }
 
@@ -109,10 +109,10 @@ static void normalise(int norm, const float *x, int width, const float *weight, 
 /* ---- attention ----
 
    Keys and values are kept in float32 or in bfloat16, T below: reading them is most of the work when many
-   texts are long, and beside weights in bfloat16 or int8 the rounding of keys and values is no loss. */
+   sequences are long, and beside weights in bfloat16 or int8 the rounding of keys and values is no loss. */
 
-static inline size_t key_size(const Model *m) { return (size_t)m->head_width * PAGE; }
-static inline size_t value_size(const Model *m) { return (size_t)PAGE * up_to(m->head_width, LANES); }
+static inline size_t key_size(const Model *m) { return (size_t)m->head_width * KV_BLOCK; }
+static inline size_t value_size(const Model *m) { return (size_t)KV_BLOCK * up_to(m->head_width, LANES); }
 
 static inline floats load_kept(const float *from) { return load(from); }
 static inline floats load_kept(const uint16_t *from) {
@@ -121,12 +121,12 @@ static inline floats load_kept(const uint16_t *from) {
 static inline void store_kept(float *to, float value) { *to = value; }
 static inline void store_kept(uint16_t *to, float value) { *to = to_bfloat16(all(value))[0]; }
 
-/* Where the keys of that page, layer and head begin, (head_width, 16); the values (16, padded width) follow. */
+/* Where the keys of that KV block, layer and head begin, (head_width, 16); the values (16, padded width) follow. */
 template <typename T>
-static inline T *page_of(const Model *m, const Work *w, int text, int number, int layer, int head) {
-  size_t page = w->tables[(size_t)text * w->pages_of_a_text + number];
+static inline T *kv_block_of(const Model *m, const Work *w, int sequence, int number, int layer, int head) {
+  size_t kv_block = w->tables[(size_t)sequence * w->blocks_of_a_sequence + number];
   size_t size = key_size(m) + value_size(m);
-  return (T *)w->pages + ((page * m->layers + layer) * m->key_heads + head) * size;
+  return (T *)w->kv_blocks + ((kv_block * m->layers + layer) * m->key_heads + head) * size;
 }
 
 /* One head of a query or a key: normalised and turned to its position, where it is. */
@@ -151,12 +151,12 @@ static void prepare_head(const Model *m, float *head, const float *norm, int pos
   }
 }
 
-/* Writes one head's key and value of a row into its page. */
+/* Writes one head's key and value of a row into its KV block. */
 template <typename T>
 static void keep(const Model *m, const Work *w, int row, int layer, int head, const float *key, const float *value) {
-  int position = w->positions[row], slot = position % PAGE, padded = up_to(m->head_width, LANES);
-  T *keys = page_of<T>(m, w, w->texts[row], position / PAGE, layer, head), *values = keys + key_size(m);
-  for (int d = 0; d < m->head_width; d++) store_kept(keys + d * PAGE + slot, key[d]);
+  int position = w->positions[row], slot = position % KV_BLOCK, padded = up_to(m->head_width, LANES);
+  T *keys = kv_block_of<T>(m, w, w->sequences[row], position / KV_BLOCK, layer, head), *values = keys + key_size(m);
+  for (int d = 0; d < m->head_width; d++) store_kept(keys + d * KV_BLOCK + slot, key[d]);
   for (int d = 0; d < m->head_width; d++) store_kept(values + slot * padded + d, value[d]);
 }
 
@@ -170,36 +170,36 @@ struct Query {
 /* Q queries that look at the same keys: each for itself, but what they look at is read once.
    scores: for each of them room for context + 16. */
 template <int Q, typename T>
-static void attend(const Model *m, const Work *w, int text, int layer, int key_head, const Query *query, float *scores) {
-  const int width = m->head_width, padded = up_to(width, LANES), room = up_to(m->context, PAGE);
+static void attend(const Model *m, const Work *w, int sequence, int layer, int key_head, const Query *query, float *scores) {
+  const int width = m->head_width, padded = up_to(width, LANES), room = up_to(m->context, KV_BLOCK);
   int tokens = 0;
   for (int q = 0; q < Q; q++) tokens = query[q].tokens > tokens ? query[q].tokens : tokens;
-  const int pages = (tokens + PAGE - 1) / PAGE;
+  const int kv_blocks = (tokens + KV_BLOCK - 1) / KV_BLOCK;
   floats largest[Q], total[Q];
   for (int q = 0; q < Q; q++) largest[q] = all(-INFINITY), total[q] = all(0);
-  for (int p = 0; p < pages; p++) {
-    const T *keys = page_of<T>(m, w, text, p, layer, key_head);
+  for (int p = 0; p < kv_blocks; p++) {
+    const T *keys = kv_block_of<T>(m, w, sequence, p, layer, key_head);
     floats even[Q], odd[Q];
     for (int q = 0; q < Q; q++) even[q] = odd[q] = all(0);
     int d = 0;
     for (; d + 2 <= width; d += 2) {
-      floats one = load_kept(keys + d * PAGE), other = load_kept(keys + (d + 1) * PAGE);
+      floats one = load_kept(keys + d * KV_BLOCK), other = load_kept(keys + (d + 1) * KV_BLOCK);
       for (int q = 0; q < Q; q++) even[q] += one * query[q].values[d], odd[q] += other * query[q].values[d + 1];
     }
     if (d < width)
-      for (int q = 0; q < Q; q++) even[q] += load_kept(keys + d * PAGE) * query[q].values[d];
+      for (int q = 0; q < Q; q++) even[q] += load_kept(keys + d * KV_BLOCK) * query[q].values[d];
     for (int q = 0; q < Q; q++) {
       floats score = (even[q] + odd[q]) * m->scale;
-      for (int lane = query[q].tokens - p * PAGE; lane < LANES; lane++) score[lane < 0 ? 0 : lane] = -INFINITY;
+      for (int lane = query[q].tokens - p * KV_BLOCK; lane < LANES; lane++) score[lane < 0 ? 0 : lane] = -INFINITY;
       largest[q] = score > largest[q] ? score : largest[q];
-      store(scores + q * room + p * PAGE, score);
+      store(scores + q * room + p * KV_BLOCK, score);
     }
   }
   for (int q = 0; q < Q; q++) {
     float top = largest[q][0];
     for (int lane = 1; lane < LANES; lane++) top = largest[q][lane] > top ? largest[q][lane] : top;
-    for (int p = 0; p < pages; p++) {
-      float *at = scores + q * room + p * PAGE;
+    for (int p = 0; p < kv_blocks; p++) {
+      float *at = scores + q * room + p * KV_BLOCK;
       floats score = load(at), weight = exponential(score - top);
       weight = score > -INFINITY ? weight : all(0);
       total[q] += weight;
@@ -209,12 +209,12 @@ static void attend(const Model *m, const Work *w, int text, int layer, int key_h
   for (int d = 0; d < padded; d += LANES) {
     floats even[Q], odd[Q];
     for (int q = 0; q < Q; q++) even[q] = odd[q] = all(0);
-    for (int p = 0; p < pages; p++) {
-      const T *values = page_of<T>(m, w, text, p, layer, key_head) + key_size(m) + d;
-      for (int t = 0; t < PAGE; t += 2) {
+    for (int p = 0; p < kv_blocks; p++) {
+      const T *values = kv_block_of<T>(m, w, sequence, p, layer, key_head) + key_size(m) + d;
+      for (int t = 0; t < KV_BLOCK; t += 2) {
         floats one = load_kept(values + t * padded), other = load_kept(values + (t + 1) * padded);
         for (int q = 0; q < Q; q++) {
-          const float *weight = scores + q * room + p * PAGE + t;
+          const float *weight = scores + q * room + p * KV_BLOCK + t;
           even[q] += one * weight[0], odd[q] += other * weight[1];
         }
       }
@@ -228,11 +228,11 @@ static void attend(const Model *m, const Work *w, int text, int layer, int key_h
 
 constexpr int QUERIES = 4; /* that look at the same keys at once, at most */
 
-/* All queries of some rows of one text that look at that key head. heads, mixed: what comes in and goes out. */
+/* All queries of some rows of one sequence that look at that key head. heads, mixed: what comes in and goes out. */
 template <typename T>
 static void attend_rows(const Model *m, const Work *w, int row, int rows, int layer, int key_head,
                         const float *heads, int heads_stride, float *mixed, int mixed_stride, float *scores) {
-  int share = m->heads / m->key_heads, text = w->texts[row], number = rows * share;
+  int share = m->heads / m->key_heads, sequence = w->sequences[row], number = rows * share;
   for (int first = 0; first < number;) {
     Query query[QUERIES];
     int here = number - first >= 4 ? 4 : number - first >= 2 ? 2 : 1;
@@ -242,9 +242,9 @@ static void attend_rows(const Model *m, const Work *w, int row, int rows, int la
       query[q].tokens = w->positions[r] + 1;
       query[q].out = mixed + (size_t)r * mixed_stride + head * m->head_width;
     }
-    if (here == 4) attend<4, T>(m, w, text, layer, key_head, query, scores);
-    else if (here == 2) attend<2, T>(m, w, text, layer, key_head, query, scores);
-    else attend<1, T>(m, w, text, layer, key_head, query, scores);
+    if (here == 4) attend<4, T>(m, w, sequence, layer, key_head, query, scores);
+    else if (here == 2) attend<2, T>(m, w, sequence, layer, key_head, query, scores);
+    else attend<1, T>(m, w, sequence, layer, key_head, query, scores);
     first += here;
   }
 }
@@ -263,10 +263,10 @@ static size_t take(size_t *size, size_t bytes) {
   return at;
 }
 
-static int wide_columns(const Model *m) { return up_to(m->inner, LANES) * (m->bend == SWIGLU ? 2 : 1); }
+static int wide_columns(const Model *m) { return up_to(m->inner, LANES) * (m->activation == SWIGLU ? 2 : 1); }
 static int head_columns(const Model *m) { return up_to((m->heads + 2 * m->key_heads) * m->head_width, LANES); }
 
-static size_t scores_size(const Model *m) { return (size_t)QUERIES * up_to(m->context, PAGE); }
+static size_t scores_size(const Model *m) { return (size_t)QUERIES * up_to(m->context, KV_BLOCK); }
 
 static Scratch divide(const Model *m, char *from, int rows, int threads) {
   size_t size = 0, padded_rows = up_to(rows, TILE_ROWS), f = sizeof(float);
@@ -337,7 +337,7 @@ static void layer_step(const Model *m, const Work *w, Scratch s, int number, int
   int item = 0; /* dealt out in turn: later rows look at more */
   for (int row = 0, next; row < rows; row = next) {
     int most = m->heads / m->key_heads >= QUERIES ? 1 : QUERIES / (m->heads / m->key_heads);
-    for (next = row + 1; next < rows && next - row < most && w->texts[next] == w->texts[row];) next++;
+    for (next = row + 1; next < rows && next - row < most && w->sequences[next] == w->sequences[row];) next++;
     for (int key_head = 0; key_head < m->key_heads; key_head++)
       if (item++ % threads == thread)
         attend_rows<T>(m, w, row, next - row, number, key_head, s.heads, columns, s.mixed, up_to(mixed, LANES),
@@ -361,8 +361,8 @@ static void layer_step(const Model *m, const Work *w, Scratch s, int number, int
     for (int r = share_first; r < share_last; r++) {
       float *up = s.wide + (size_t)r * wide; /* what comes out is never behind what is still to be read */
       for (int i = 0; i < inner; i += LANES) {
-        if (m->bend == SWIGLU) store(up + i, bent(SWIGLU, load(up + 2 * i)) * load(up + 2 * i + LANES));
-        else store(up + i, bent(m->bend, load(up + i)));
+        if (m->activation == SWIGLU) store(up + i, activate(SWIGLU, load(up + 2 * i)) * load(up + 2 * i + LANES));
+        else store(up + i, activate(m->activation, load(up + i)));
       }
       pack(kind, s.packed, r, up, m->inner);
     }

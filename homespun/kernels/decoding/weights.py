@@ -1,4 +1,4 @@
-"""A model's weights as a decoding step wants them: joined where one product can do the work of several.
+"""A model's weights as the C++ decoding step takes them: joined where one product does the work of several.
 
 The model keeps query, key and value apart, because that is how they are understood and saved. To
 compute one token, three small products cost more than a large one, so they are joined here, once.
@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from homespun.model.block import Block
+from homespun.model.attention import CausalSelfAttention
+from homespun.model.block import Block, FeedForward
+from homespun.model.dropout import ChannelDropout
 from homespun.model.gpt import GPT
+from homespun.model.norm import RMSNorm
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,26 @@ class LayerWeights:
 
 @dataclass(frozen=True)
 class Weights:
-    """Everything that a step multiplies with, in float32."""
+    """All weights of a model, in float32."""
 
     embedding: Tensor  # (V, C)
     positions: Tensor | None  # (T, C)
-    angles: tuple[Tensor, Tensor] | None  # (T, D/2) each
+    rope: tuple[Tensor, Tensor] | None  # cosines and sines (T, D/2)
     layers: list[LayerWeights]
     final_norm: Norm
     head: Matrix
+
+
+# What a model consists of where nothing was exchanged in it.
+PLAIN = {
+    *(GPT, Block, CausalSelfAttention, FeedForward, RMSNorm, ChannelDropout),
+    *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.Dropout, nn.Identity, nn.ModuleList),
+}
+
+
+def can_be_read(model: nn.Module) -> bool:
+    """Whether all of the model is in the weights that `weights_of` reads: it has no LoRA, say."""
+    return all(type(module) in PLAIN for module in model.modules())
 
 
 @torch.no_grad()
@@ -63,7 +78,7 @@ def weights_of(model: GPT) -> Weights:
     return Weights(
         embedding=plain(model.token_embedding.weight),
         positions=None if positions is None else plain(positions.weight),
-        angles=(model.cosines, model.sines) if positions is None else None,
+        rope=(model.cosines, model.sines) if positions is None else None,
         layers=[layer_weights(block) for block in model.blocks if isinstance(block, Block)],
         final_norm=norm(model.final_norm),
         head=matrix(model.head),
@@ -109,29 +124,6 @@ def joined(*linears: nn.Linear) -> Matrix:
     return Matrix(torch.cat([plain(linear.weight) for linear in linears]), torch.cat(biases) if biases else None)
 
 
-def rounded(weight: Tensor, kind: str) -> Tensor:
-    """weight (outputs, inputs) as that kind can hold it, in float32 again.
-
-    int8 has 255 steps between the largest weight of an output and its negative.
-
-    >>> rounded(torch.tensor([[1.0, 0.3, -0.5]]), "int8").mul(127).round().tolist()
-    [[127.0, 38.0, -64.0]]
-    """
-    if kind == "bfloat16":
-        return weight.bfloat16().float()
-    if kind == "int8":
-        units, unit = in_int8(weight)
-        return units.float() * unit[:, None]
-    return weight
-
-
-def in_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """weight (outputs, inputs) -> whole numbers from -127 to 127 of that shape, and what 1 is worth (outputs)."""
-    unit = weight.abs().amax(dim=1) / 127
-    units = weight / unit.clamp(min=1e-30)[:, None]
-    return units.round().to(torch.int8), unit
-
-
 def version(model: nn.Module) -> int:
-    """A number that changes when a weight is changed in place, as an optimizer does."""
+    """A number that changes when a weight is changed in place, as by an optimizer."""
     return sum(parameter._version for parameter in model.parameters())

@@ -1,8 +1,7 @@
-"""A text that is being written: its ids, its dice, and how its next token is chosen."""
+"""A sequence that is being generated: its ids, its random state, and how its next token is chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -11,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from homespun.errors import HomespunError, ModelError
-from homespun.generation.pages import Table
+from homespun.generation.kv_blocks import BlockTable
 from homespun.generation.request import Request, ids_of
-from homespun.generation.sampling import check, choose_checked, keep_allowed, with_bias, with_repetition_penalty
+from homespun.generation.sampling import check, keep_allowed, sample, with_bias, with_repetition_penalty
 from homespun.generation.settings import random_seed
 from homespun.generation.window import window_start
 
-DICE_AT_ONCE = 64
+DRAWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,12 @@ class Token:
     alternatives: tuple[tuple[int, float], ...] = ()
 
 
-class Writing:
+class Sequence:
     """One request on its way. `take` is given the logits of each next token; `end` says why there are no more.
 
-    ids      the prompt's last context_length tokens, and all that was written
-    table    the pages that hold the window's keys and values, where the way of computing has pages
-    tokens   what was written and nobody has read yet
+    ids      the prompt's last context_length tokens, and all that was generated
+    table    the blocks that hold the window's keys and values, where there is a KV cache
+    tokens   what was generated, in order
     end      None while it goes on; then "length", "stop" or "cancelled"
     error    what ended it otherwise
     """
@@ -51,15 +50,15 @@ class Writing:
         self.sampling = replace(request.sampling, seed=None, repetition_penalty=None)  # the rest is its own
         self.ids = prompt[-context_length:]
         self.context_length = context_length
-        self.table: Table | None = None
+        self.table: BlockTable | None = None
         self.start = 0  # of the window that the table holds
         self.tokens: list[Token] = []
         self.count = 0
         self.end: str | None = None
         self.error: HomespunError | None = None
-        self.dice = Dice(request.sampling.seed)
+        self.rng = Rng(request.sampling.seed)
         self.below = vocab_size if request.below is None else min(request.below, vocab_size)
-        self.settings = (*astuple(self.sampling), self.below)  # two that are equal here are chosen for at once
+        self.settings = (*astuple(self.sampling), self.below)  # sequences with equal ones are sampled together
         self.seen: Tensor | None = None
         if request.sampling.repetition_penalty is not None:
             self.seen = torch.zeros(self.below, dtype=torch.bool)
@@ -73,27 +72,28 @@ class Writing:
         return self.ids[window_start(len(self.ids), self.context_length) :]
 
     def most_tokens_in_window(self) -> int:
-        """What the window may grow to from where it begins now; what is chosen last is never read."""
+        """What the window may grow to from where it begins now; the last token is never an input."""
         return min(self.context_length, len(self.window()) + self.request.max_tokens - self.count - 1)
 
     def adjusted(self, logits: Tensor) -> Tensor:
-        """logits (V) -> (below): with what is this text's own."""
+        """logits (V) -> (below), with the penalty, bias and constraint of this sequence."""
         logits = logits[: self.below]
         if self.seen is not None:
+            self.seen = self.seen.to(logits.device)
             logits = with_repetition_penalty(logits, self.seen, self.request.sampling.repetition_penalty or 1.0)
         if self.request.logit_bias:
             logits = with_bias(logits, self.request.logit_bias)
         if self.allowed is not None:
-            logits = keep_allowed(logits, self.allowed.mask())
+            logits = keep_allowed(logits, self.allowed.mask().to(logits.device))
         return logits
 
     def take(self, id: int, logits: Tensor) -> None:
-        """id was chosen by logits (V) of the model."""
+        """Appends the id that was chosen from logits (V) of the model."""
         if id in self.request.stop_ids or (self.allowed is not None and self.allowed.ends_with(id)):
             self.end = "stop"
             return
         self.ids.append(id)
-        self.tokens.append(told(id, logits, self.request.alternatives))
+        self.tokens.append(described(id, logits, self.request.alternatives))
         self.count += 1
         if self.seen is not None:
             self.seen[id] = True
@@ -112,58 +112,57 @@ class Writing:
             self.error = error
 
 
-class Dice:
-    """Numbers from 0 to below 1, the same for the same seed, however many are asked for at once."""
+class Rng:
+    """Random numbers from 0 to below 1, the same for the same seed, however many are asked for at once."""
 
     def __init__(self, seed: int | None) -> None:
         self.generator = torch.Generator().manual_seed(random_seed() if seed is None else seed)
         self.rest: list[float] = []
 
-    def throw(self) -> float:
+    def draw(self) -> float:
         if not self.rest:
-            self.rest = torch.rand(DICE_AT_ONCE, generator=self.generator).tolist()[::-1]
+            self.rest = torch.rand(DRAWS_AT_ONCE, generator=self.generator).tolist()[::-1]
         return self.rest.pop()
 
 
 @torch.inference_mode()
-def choose_for_all(writings: Sequence[Writing], logits: Tensor) -> None:
-    """logits (N, V): each of the N writings takes its next token. Those with the same settings share the work."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for row, writing in enumerate(writings):
-        groups.setdefault(writing.settings, []).append(row)
-    for members in groups.values():
-        together = [writings[row] for row in members]
-        try:
-            ids = chosen([writings[row].adjusted(logits[row]) for row in members], together)
-        except HomespunError:
-            choose_for_each(together, logits[members])
-            continue
-        for writing, id, row in zip(together, ids, members, strict=True):
-            writing.take_or_fail(id, logits[row])
+def choose_for_all(sequences: list[Sequence], logits: Tensor) -> None:
+    """logits (N, V): each of N sequences takes its next token. Those with equal settings are sampled together.
 
-
-def choose_for_each(writings: Sequence[Writing], logits: Tensor) -> None:
-    """One after the other: what goes wrong with one text ends that text, and no other."""
-    for writing, row in zip(writings, logits, strict=True):
+    What goes wrong with one sequence ends that one, and no other. On a GPU the logits stay there, and what comes
+    back is the ids.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[int, Tensor]]] = {}
+    for row, sequence in enumerate(sequences):
         try:
-            (id,) = chosen([writing.adjusted(row)], [writing])
+            adjusted = sequence.adjusted(logits[row])
         except HomespunError as error:
-            writing.error = error
+            sequence.error = error
         else:
-            writing.take_or_fail(id, row)
+            groups.setdefault(sequence.settings, []).append((row, adjusted))
+    for members in groups.values():
+        together = [sequences[row] for row, _ in members]
+        stacked = torch.stack([adjusted for _, adjusted in members])
+        draws = torch.tensor([sequence.rng.draw() for sequence in together]).to(stacked.device)
+        ids: list[int] = sample(stacked, together[0].sampling, draws).tolist()
+        for (row, adjusted), sequence, id in zip(members, together, ids, strict=True):
+            if id < 0:
+                sequence.error = error_of(adjusted)
+            else:
+                sequence.take_or_fail(id, logits[row])
 
 
-def chosen(rows: list[Tensor], writings: list[Writing]) -> list[int]:
-    """rows: the adjusted logits of writings that share their settings."""
-    stacked = torch.stack(rows)
-    check(stacked)  # before the dice are thrown: who is not at fault shall find them as they were
-    dice = torch.tensor([writing.dice.throw() for writing in writings])
-    ids: list[int] = choose_checked(stacked, writings[0].sampling, dice).tolist()
-    return ids
+def error_of(logits: Tensor) -> HomespunError:
+    """What is wrong with logits (V) that no token could be chosen from."""
+    try:
+        check(logits)
+    except HomespunError as error:
+        return error
+    raise AssertionError("a token could have been chosen")
 
 
-def told(id: int, logits: Tensor, alternatives: int | None) -> Token:
-    """The token as the request wants it told. logits (V), the model's own."""
+def described(id: int, logits: Tensor, alternatives: int | None) -> Token:
+    """The token, with the log-probabilities that the request asks for. logits (V), the model's own."""
     if alternatives is None:
         return Token(id)
     logprobs = F.log_softmax(logits.float(), dim=-1)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from homespun.errors import ModelError
-from homespun.generation import stepping
+from homespun.generation import decoding
+from homespun.generation.decoding import DecodedModel, decoded, worthwhile_weights
 from homespun.generation.engine import Engine
 from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
-from homespun.generation.stepping import Stepped, stepped, worthwhile_weights
 from homespun.kernels.decoding.source import STEP
 from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
@@ -18,14 +18,14 @@ from tests.generation.models import CONTEXT, prompt_of, sure_model
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_stepped_model_says_what_the_model_says(way: str, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stepping, "ROWS_AT_ONCE", 16)  # in several parts
+def test_a_decoded_model_says_what_the_model_says(way: str, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "SLOTS_AT_ONCE", 16)  # in several parts
     model = sure_model(family)
     texts = torch.tensor([prompt_of(CONTEXT, seed=seed) for seed in range(3)])
     ids, targets = texts[:, :-1], texts[:, 1:]
     with torch.no_grad():
         logits, loss = model(ids, targets)
-        found, found_loss = stepped(model, "float32")(ids, targets)
+        found, found_loss = decoded(model, "float32")(ids, targets)
     torch.testing.assert_close(found.log_softmax(-1), logits.log_softmax(-1), atol=1e-4, rtol=0)
     assert float(found_loss) == pytest.approx(float(loss), abs=1e-4)
 
@@ -33,13 +33,13 @@ def test_a_stepped_model_says_what_the_model_says(way: str, family: str, monkeyp
 def test_rounding_shows_in_it(way: str) -> None:
     model = sure_model("modern")
     ids = torch.tensor([prompt_of(CONTEXT)])
-    plain, rounded = (stepped(model, kind)(ids)[0].log_softmax(-1) for kind in ("float32", "int8"))
+    plain, rounded = (decoded(model, kind)(ids)[0].log_softmax(-1) for kind in ("float32", "int8"))
     assert (plain - rounded).abs().max() > 1e-3
 
 
 def test_a_bigram_has_nothing_to_round() -> None:
     with pytest.raises(ModelError, match="nothing is gained by rounding"):
-        stepped(sure_model("bigram"), "int8")
+        decoded(sure_model("bigram"), "int8")
 
 
 def test_only_large_models_are_rounded_by_themselves_and_only_where_it_helps(
@@ -49,7 +49,7 @@ def test_only_large_models_are_rounded_by_themselves_and_only_where_it_helps(
     assert isinstance(model, GPT)
     monkeypatch.setattr(type(STEP), "can_be_had", lambda source: True)
     assert worthwhile_weights(model) == "float32"
-    monkeypatch.setattr(stepping, "LARGE", model.number_of_parameters())
+    monkeypatch.setattr(decoding, "LARGE", model.number_of_parameters())
     assert worthwhile_weights(model) == "bfloat16"
     assert worthwhile_weights(sure_model("bigram")) == "float32"
     monkeypatch.setattr(type(STEP), "can_be_had", lambda source: False)
@@ -79,8 +79,8 @@ def test_the_compiled_step_and_the_plain_one_choose_the_same_ids(way: str) -> No
     assert differ <= 1
 
 
-def test_a_stepped_model_is_a_module_that_can_be_evaluated() -> None:
+def test_a_decoded_model_is_a_module_that_can_be_evaluated() -> None:
     model = sure_model("modern")
     assert isinstance(model, GPT)
-    one = Stepped(model, "float32", wait=False)
+    one = DecodedModel(model, "float32", wait=False)
     assert one.config is model.config and not list(one.parameters())

@@ -1,0 +1,149 @@
+"""The paged KV cache, and the context in which the model computes new tokens of many sequences at once.
+
+Keys and values are stored in blocks of 16 tokens (Kwon et al. 2023, arXiv 2309.06180). The model computes the N
+new tokens of all sequences as one row (1, N); only attention knows which token belongs to which sequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from homespun.generation.kv_blocks import blocks_for
+from homespun.kernels.decoding.slots import BLOCK, Slots
+from homespun.kernels.exchange import sharing_weights
+from homespun.kernels.rounding import with_rounded_weights
+from homespun.machine.contention import check_contention
+from homespun.model.context import Context
+from homespun.model.dot_product import attend_fused
+from homespun.model.gpt import GPT
+
+
+class PagedKVCache:
+    """Keys and values (blocks, 16, G, D) of every layer, in the dtype in which the model computes them."""
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
+        self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def store(self, layer: int, k: Tensor, v: Tensor, place: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """k and v (N, G, D) go to their places: blocks (N), and positions within them (N). All of the layer's."""
+        if layer not in self.layers:
+            shape = (self.blocks, BLOCK, *k.shape[1:])
+            self.layers[layer] = k.new_zeros(shape), v.new_zeros(shape)
+        keys, values = self.layers[layer]
+        keys[place], values[place] = k, v
+        return keys, values
+
+
+class Paged(Context):
+    """Each slot sees its own sequence, up to its own position, in the cache."""
+
+    def __init__(self, cache: PagedKVCache, slots: Slots, device: torch.device) -> None:
+        self.cache = cache
+        self.end = max(slots.positions) + 1
+        self.position_ids = tensor([slots.positions], device)  # (1, N)
+        blocks = [
+            slots.block_tables[sequence][position // BLOCK]
+            for sequence, position in zip(slots.sequences, slots.positions, strict=True)
+        ]
+        self.place = tensor(blocks, device), self.position_ids[0] % BLOCK
+        self.groups = groups_of(slots, device)
+
+    def positions(self, ids: Tensor) -> Tensor:
+        return self.position_ids
+
+    def longest(self, ids: Tensor) -> int:
+        return self.end
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+        """q (1, N, H, D), k and v (1, N, G, D) -> (1, N, H, D)"""
+        keys, values = self.cache.store(layer, k[0], v[0], self.place)
+        if len(self.groups) == 1:
+            return self.groups[0].attend(q[0], keys, values, scale).flatten(0, 1)[None]
+        out = torch.empty_like(q)
+        for group in self.groups:
+            out[0, group.slots] = group.attend(q[0, group.slots], keys, values, scale)
+        return out
+
+
+@dataclass
+class Group:
+    """Sequences that attend together: B of them with T new tokens each, the last of S at most.
+
+    slots   (B, T)
+    tables  (B, blocks)
+    mask    (B, 1, 1, S) where sequences with one new token are not equally long
+    """
+
+    slots: Tensor
+    tables: Tensor
+    mask: Tensor | None
+    longest: int
+
+    def attend(self, q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+        """q (B, T, H, D) or (B · T, H, D); keys and values (blocks, 16, G, D) -> (B, T, H, D)"""
+        k, v = (
+            part[self.tables].flatten(1, 2)[:, : self.longest].transpose(1, 2)  # (B, G, S, D)
+            for part in (keys, values)
+        )
+        q = q.reshape(*self.slots.shape, *q.shape[-2:]).transpose(1, 2)  # (B, H, T, D)
+        return attend_fused(q, k, v, scale, mask=self.mask).transpose(1, 2)
+
+
+def groups_of(slots: Slots, device: torch.device) -> list[Group]:
+    """All sequences with one new token are one group, each of the others is one of its own."""
+    of_sequence: dict[int, list[int]] = {}
+    for slot, sequence in enumerate(slots.sequences):
+        of_sequence.setdefault(sequence, []).append(slot)
+    single = [members for members in of_sequence.values() if len(members) == 1]
+    parts = ([single] if single else []) + [[members] for members in of_sequence.values() if len(members) > 1]
+    return [group_of(slots, members, device) for members in parts]
+
+
+def group_of(slots: Slots, members: list[list[int]], device: torch.device) -> Group:
+    ends = [slots.positions[of_sequence[-1]] + 1 for of_sequence in members]
+    longest = max(ends)
+    blocks = blocks_for(longest)
+    tables = [slots.block_tables[slots.sequences[of_sequence[0]]][:blocks] for of_sequence in members]
+    filled = [table + [table[-1]] * (blocks - len(table)) for table in tables]  # what is filled up is masked
+    mask = None  # of one sequence, however many its new tokens: they are its last
+    if min(ends) < longest:
+        mask = (torch.arange(longest, device=device) < tensor(ends, device)[:, None])[:, None, None]
+    return Group(tensor(members, device), tensor(filled, device), mask, longest)
+
+
+def tensor(numbers: list[Any], device: torch.device) -> Tensor:
+    """int64, on that device; a GPU does not have to be waited for."""
+    if device.type == "cuda":
+        return torch.tensor(numbers, dtype=torch.int64, pin_memory=True).to(device, non_blocking=True)
+    return torch.tensor(numbers, dtype=torch.int64, device=device)
+
+
+class ModelStep:
+    """A decoding step computed by the model itself, on any device, in the dtype of its weights.
+
+    weights: "float32" is the model as it is; otherwise its matrices are rounded. What modules it has does not
+    matter: a model with LoRA, or with frozen matrices in four bits, is decoded like any other.
+    """
+
+    is_compiled = False
+
+    def __init__(self, model: GPT, weights: str, blocks: int) -> None:
+        # A copy of the modules, on the same weights: it is in evaluation mode whatever the model does meanwhile.
+        self.model = with_rounded_weights(sharing_weights(model), weights).eval()
+        self.blocks = blocks
+        self.cache = PagedKVCache(blocks)
+
+    @torch.inference_mode()
+    def logits(self, slots: Slots) -> Tensor:
+        check_contention()
+        device = self.model.device
+        context = Paged(self.cache, slots, device)
+        x = self.model.features(tensor([slots.ids], device), context)  # (1, N, C)
+        wanted = x[0] if len(slots.wanted) == len(slots.ids) else x[0, tensor(slots.wanted, device)]
+        logits = self.model.head(wanted).float()
+        return logits if device.type == "cuda" else logits.cpu()  # Metal has no float64 to sample in

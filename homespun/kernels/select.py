@@ -1,0 +1,103 @@
+"""Which kernels compute a model: those that suit it, that this machine has, and that pass the self-check.
+
+A model that no kernel suits is computed as it is written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from homespun.kernels.exchange import sharing_weights
+from homespun.kernels.kernel import ModuleKernel
+from homespun.kernels.selfcheck import computes_gradients_of
+from homespun.kernels.training.modules import ATTENTION, EMBEDDING, LINEAR, SWIGLU
+from homespun.model.config import ModelConfig
+from homespun.model.gpt import GPT
+
+# Of a whole training step, which is compiled; of a model that is fine-tuned, whose matrices multiply as before.
+TRAINING = (EMBEDDING, LINEAR, ATTENTION, SWIGLU)
+FINE_TUNING = (ATTENTION, SWIGLU)
+
+WORTH_IT = 10_000_000  # parameters: a smaller model is fine-tuned before the C++ operations are compiled
+
+Note = Callable[[str], None]
+
+
+def suitable(
+    kernels: Sequence[ModuleKernel],
+    config: ModelConfig,
+    device: torch.device | str,
+    dtype: torch.dtype | str,
+    at_most: float = math.inf,
+) -> list[ModuleKernel]:
+    """Those that compute a model of that config and are available.
+
+    at_most: seconds to wait for what has to be compiled first.
+    """
+    return [kernel for kernel in kernels if kernel.suits(config, device, dtype) and kernel.available(at_most)]
+
+
+def with_training_kernels(
+    model: nn.Module,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    note: Note = lambda line: None,
+    *,
+    at_most: float = math.inf,
+) -> nn.Module:
+    """What computes a training step of the model fastest when it is compiled: on the same weights, or itself.
+
+    at_most: seconds to wait for kernels that are not compiled yet.
+    """
+    if not isinstance(model, GPT):
+        return model
+    return applied(model, suitable(TRAINING, model.config, device, dtype, at_most), dtype, note, copy=True)
+
+
+def use_fine_tuning_kernels(model: GPT, context_length: int, note: Note = lambda line: None) -> None:
+    """Exchanges modules of a model that is fine-tuned on rows of that length, in place.
+
+    Where the plan is of another machine that has them, the model computes the same without, to rounding.
+    """
+    config = model.config.with_(context_length=context_length)
+    applied(model, suitable(FINE_TUNING, config, model.device, "bfloat16"), torch.bfloat16, note, copy=False)
+
+
+def worth_compiling(config: ModelConfig, device: str, dtype: str, at_most: float = math.inf) -> bool:
+    """Whether a fine-tuning gains from the kernels; where they can be had they are compiled now.
+
+    That takes seconds, and minutes beside other programs. at_most: seconds to wait for it.
+    """
+    is_large = config.number_of_parameters() >= WORTH_IT
+    return is_large and bool(suitable(FINE_TUNING, config, device, dtype, at_most))
+
+
+def has_training_kernels(device: str, dtype: str, at_most: float = math.inf) -> bool:
+    """Whether compiled training steps use kernels of our own there, for models that these suit.
+
+    at_most: seconds to wait for kernels that are not compiled yet.
+    """
+    return all(
+        device in kernel.devices and dtype in kernel.dtypes and kernel.available(at_most) for kernel in TRAINING
+    )
+
+
+def applied(model: GPT, kernels: Sequence[ModuleKernel], dtype: torch.dtype, note: Note, *, copy: bool) -> GPT:
+    """The model with those kernels, if with them it computes what it is to compute."""
+
+    def apply(target: GPT) -> GPT:
+        for kernel in kernels:
+            kernel.apply(target)
+        return target
+
+    if not kernels:
+        return model
+    if not computes_gradients_of(model, apply, dtype):
+        names = ", ".join(kernel.name for kernel in kernels)
+        note(f"the model is computed without kernels: these compute something else here: {names}")
+        return model
+    return apply(sharing_weights(model).train() if copy else model)

@@ -1,0 +1,105 @@
+"""What attention sees beside its own input: one value, handed from the model through its blocks to every layer.
+
+`Causal` is the context of training and evaluation: each position sees those before it, or those of its own
+document. Generation has a context of its own, with keys and values of earlier steps (`generation/paged.py`),
+and `Recording` keeps the attention weights of any other context, for insight. A model computes in the same way
+in all of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from homespun.model.dot_product import attend, attention_weights, document_mask
+
+Rope = tuple[Tensor, Tensor]
+
+
+class Context:
+    """What a context answers; one value serves one forward pass.
+
+    rope    cosines and sines (T or B, T; 1, D/2) of the positions, which the model sets; None without rope
+    """
+
+    rope: Rope | None = None
+
+    def positions(self, ids: Tensor) -> slice | Tensor:
+        """The position of each id of (B, T) in its text: a slice for all rows, or int64 (B, T)."""
+        raise NotImplementedError
+
+    def longest(self, ids: Tensor) -> int:
+        """How many tokens the longest text has by the end of ids (B, T)."""
+        raise NotImplementedError
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+        """q (B, T, H, D), k and v (B, T, G, D) of one layer -> (B, T, H, D).
+
+        layer: its index. dropout: the share of attention weights to drop.
+        """
+        raise NotImplementedError
+
+
+class Causal(Context):
+    """Each position sees itself and all before it.
+
+    documents  (B, T), the number of the document that each token belongs to, where a row holds several, one
+               behind the other: then no position sees beyond its own document, and positions begin at 0 in each
+    positions  (B, T), these positions, where they are known already
+    """
+
+    def __init__(self, documents: Tensor | None = None, positions: Tensor | None = None) -> None:
+        self.documents = documents
+        self.given = positions
+        self.mask = None if documents is None else document_mask(documents)  # (B, 1, T, T)
+
+    def positions(self, ids: Tensor) -> slice | Tensor:
+        if self.documents is None:
+            return slice(0, ids.size(1))
+        return positions_in(self.documents) if self.given is None else self.given
+
+    def longest(self, ids: Tensor) -> int:
+        return ids.size(1)
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+        # Only here do the heads move forward: up to here all numbers are read and written in the order in
+        # which they lie in memory, which the backward pass of norm and rope takes half the time for.
+        q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D) or (B, G, T, D)
+        return attend(q, k, v, scale, dropout, self.mask).transpose(1, 2)
+
+
+class Recording(Context):
+    """A causal context that keeps the attention weights of every layer.
+
+    weights    of each layer (B, H, queries, T), float32 on the CPU
+    queries    weights of the last so many positions are kept
+    """
+
+    def __init__(self, inner: Causal, queries: int) -> None:
+        self.inner = inner
+        self.queries = queries
+        self.weights: list[Tensor] = []
+
+    def positions(self, ids: Tensor) -> slice | Tensor:
+        return self.inner.positions(ids)
+
+    def longest(self, ids: Tensor) -> int:
+        return self.inner.longest(ids)
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+        mask = None if self.inner.mask is None else self.inner.mask[:, :, -self.queries :]
+        last = q[:, -self.queries :].transpose(1, 2)  # (B, H, queries, D)
+        self.weights.append(attention_weights(last, k.transpose(1, 2), scale, mask).float().cpu())
+        return self.inner.attend(layer, q, k, v, scale, dropout)
+
+
+def positions_in(documents: Tensor) -> Tensor:
+    """The position of each token in its document: (B, T) -> (B, T).
+
+    >>> positions_in(torch.tensor([[0, 0, 0, 1, 1, 2]])).tolist()
+    [[0, 1, 2, 0, 1, 0]]
+    """
+    places = torch.arange(documents.size(1), device=documents.device).expand_as(documents)
+    begins = torch.ones_like(documents, dtype=torch.bool)
+    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return places - torch.where(begins, places, 0).cummax(dim=1).values
