@@ -11,9 +11,10 @@ import pytest
 
 from homespun.api import train_setup as preparing
 from homespun.finetuning import speed
-from homespun.kernels import quick
+from homespun.kernels import select
 from homespun.kernels.training import operations
 from homespun.machine import builds as native
+from homespun.model.config import GPTConfig
 from homespun.planning.cost import Speed
 from homespun.planning.facts import Facts
 from homespun.planning.planner import Wishes, longest_wait
@@ -62,10 +63,10 @@ def test_with_our_own_operations_only_a_share_of_the_minutes_is_waited_for(
         return False
 
     monkeypatch.setattr(operations, "available", available)
-    monkeypatch.setattr(quick, "available", available)
     assert calibrate.compiled_way("cpu", "bfloat16", longest_wait(1.0)) == "compiled"
-    assert not quick.can_be_quick("cpu", "bfloat16", 10**9, longest_wait(1.0))
-    assert asked == [6.0, 6.0]
+    large = GPTConfig.of("modern", vocab_size=50_000, context_length=512, n_layer=12, n_head=12, n_embd=768)
+    assert not select.worth_compiling(large, "cpu", "bfloat16", longest_wait(1.0))
+    assert asked and set(asked) == {6.0}
 
 
 @pytest.mark.parametrize(("at_most", "steps"), [(-1.0, 2), (math.inf, 1 + calibrate.STEPS)])
