@@ -1,11 +1,11 @@
-"""Conversations, in the shapes in which people have them, as one shape: messages with a role and a content.
+"""Read conversations in the common dataset formats as one format: messages with a role and a content.
 
-    {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}   as OpenAI writes them
-    {"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}       as ShareGPT does
-    {"instruction": "…", "input": "…", "output": "…"}                                        as Alpaca does
+    {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}   the OpenAI format
+    {"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}       ShareGPT
+    {"instruction": "…", "input": "…", "output": "…"}                                        Alpaca
     {"prompt": "…", "completion": "…"}                                                       and other such pairs
 
-Which one a record is, its fields say. Nothing is guessed from the texts.
+The field names of a record decide its format. Nothing is guessed from the texts.
 
 >>> found = ConversationRecords().read({"question": "What is a sonnet?", "answer": "A poem."}, "line 1")
 >>> [(message["role"], message["content"]) for message in found.messages], found.shape
@@ -33,7 +33,7 @@ PAIRS = (
     ("query", "response"),
     ("input", "output"),
 )
-BESIDE_A_QUESTION = ("input", "context")  # what an instruction is about
+BESIDE_A_QUESTION = ("input", "context")  # context of an instruction
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -57,9 +57,9 @@ KEPT = (
     "reasoning_content",
     "reasoning",
     "thinking",
-)  # templates ask for them
-MOST_MESSAGES = 1000  # of one conversation: a template is rendered anew for every answer
-DEEPEST = 30  # of what tools are called with
+)  # fields that templates use
+MOST_MESSAGES = 1000  # per conversation: the template is rendered again for every answer
+DEEPEST = 30  # nesting levels of tool definitions and calls
 
 NO_ANSWER, NO_QUESTION = "no answer", "nothing before the answer"
 EXPECTED = (
@@ -70,11 +70,11 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Conversation:
-    """What was said, up to the last answer that is to be learnt.
+    """The messages of a conversation, up to the last answer that is a training target.
 
-    messages: what a chat template is given; roles are system, user, assistant and tool.
-    learnt: of each message, whether it is an answer to learn from.
-    names: what the template is given besides: the tools, where there are any.
+    messages: the input of a chat template; roles are system, user, assistant and tool.
+    learnt: for each message, whether it is an answer to train on.
+    names: further variables for the template: the tools, if there are any.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -83,25 +83,28 @@ class Conversation:
     names: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """It in one line, the same for equal conversations."""
+        """Return the conversation on one line, the same for equal conversations."""
         return json.dumps([self.messages, self.learnt, self.names], ensure_ascii=False, sort_keys=True)
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A conversation that nothing can be learnt from, and why."""
+    """A conversation that cannot be trained on, and why."""
 
     reason: str
     shape: str
 
 
 class ConversationRecords:
-    """Reads records of files (see text/formats): a Conversation, LeftOut, or None for what is no conversation."""
+    """Reads records of files (see text/formats): a Conversation, LeftOut, or None for any other record."""
 
     expected = f"{EXPECTED}; docs/finetune.md shows the others."
 
     def read(self, record: object, where: str) -> Conversation | LeftOut | None:
-        """Raises TextUnreadable, which names the place, where it is a conversation with something wrong in it."""
+        """Return the conversation in a record, LeftOut, or None.
+
+        Raises TextUnreadable, which names the place, for a conversation that is malformed.
+        """
         if isinstance(record, list):
             return _from_list({"messages": record}, "messages", where) if _looks_like_messages(record) else None
         if not isinstance(record, dict):
@@ -116,7 +119,7 @@ class ConversationRecords:
 
 
 def _unpacked(value: object) -> object:
-    """Tables keep lists as JSON, in a string."""
+    """Parse a list that a table stores as JSON in a string; return anything else as it is."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             return json.loads(value)
@@ -150,7 +153,7 @@ def _from_list(record: Mapping[str, Any], name: str, where: str) -> Conversation
 
 
 def _message(item: object, keys: tuple[str, str], where: str) -> dict[str, Any]:
-    """One message as templates want it. Raises TextUnreadable."""
+    """Return one message in the form that templates expect. Raises TextUnreadable."""
     said_by, said = keys
     if not isinstance(item, dict):
         raise _wrong(where, f"is {_kind(item)}, not an object", keys)
@@ -170,7 +173,7 @@ def _message(item: object, keys: tuple[str, str], where: str) -> dict[str, Any]:
 
 
 def _content(content: object, keys: tuple[str, str], where: str) -> str | None:
-    """The text of a message, which may come in parts. Raises TextUnreadable for pictures and sounds."""
+    """Return the text of a message, which may come in parts. Raises TextUnreadable for images and audio."""
     if content is None or isinstance(content, str):
         return None if content is None else clean(content)
     if not isinstance(content, list):
@@ -241,13 +244,13 @@ def _answer(text: str) -> dict[str, Any]:
 
 
 def _system(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The message of a system text that stands beside the others, as some write it."""
+    """Return the message of a system text that some formats store in a field of the record."""
     text = record.get("system")
     return [{"role": "system", "content": clean(text)}] if isinstance(text, str) and text.strip() else []
 
 
 def clean(text: str) -> str:
-    r"""Newlines are "\n" and there are no half characters, as in every text.
+    r"""Return the text with "\n" as line ends and without lone surrogates, as everywhere in homespun.
 
     >>> clean("one\r\ntwo")
     'one\ntwo'
@@ -258,7 +261,7 @@ def clean(text: str) -> str:
 def _conversation(
     messages: list[dict[str, Any]], learnt: list[bool], shape: str, names: Mapping[str, Any]
 ) -> Conversation | LeftOut:
-    """Without empty answers, and without what comes after the last one: nothing is learnt from that."""
+    """Return the conversation without empty answers, and without what follows the last answer (never a target)."""
     has_words = [bool(message["content"].strip() or message.get("tool_calls")) for message in messages]
     answers = [at for at, is_one in enumerate(learnt) if is_one and has_words[at]]
     if not answers:
@@ -273,7 +276,7 @@ def _names(record: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _kind(value: object) -> str:
-    """What something in JSON is, for people.
+    """Return the name of a JSON type for messages.
 
     >>> _kind([1, 2]), _kind(5)
     ('a list', 'a number')
@@ -289,7 +292,7 @@ def _kind(value: object) -> str:
 
 
 def _plain(value: object, where: str, depth: int = 0) -> Any:
-    """Plain data of no great depth. Raises TextUnreadable."""
+    """Return plain data, with a limit on nesting. Raises TextUnreadable."""
     if depth > DEEPEST:
         raise TextUnreadable(f"{where} is nested more than {DEEPEST} deep.", "Leave that record out.")
     if isinstance(value, dict):

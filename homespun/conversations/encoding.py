@@ -1,7 +1,7 @@
-"""Conversations as ids on the disk, in the cache: made once for a text and a tokenizer, and from then on opened.
+"""Conversations as ids on disk, in the cache: encoded once for a text and a tokenizer, and then only opened.
 
-Beside the ids stand where each example ends, and which tokens are answers. Nothing is cut yet, and nothing split:
-that takes no time, and depends on what a run wants.
+The files also hold where each example ends, and which tokens are answers. Cutting and splitting happen later:
+they take no time, and depend on the run.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ if TYPE_CHECKING:
     from homespun.tokenizer.chat_template import ChatTokenizer
     from homespun.tokenizer.tokenizer import Tokenizer
 
-    OnProgress = Callable[[int, int], None]  # characters done, characters in all
+    OnProgress = Callable[[int, int], None]  # characters done, characters in total
 
-BUNDLE_CHARACTERS = 2**19  # encoded at once: what the library gives for a token takes some 200 bytes
+BUNDLE_CHARACTERS = 2**19  # encoded at once: the library's result takes about 200 bytes per token
 REFUSED = "the model cannot write them down"
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Examples as ids: one or several of a conversation, one of a text.
+    """Examples as ids: one or several per conversation, one per text.
 
     ids: (N,), all of them one after another, memory-mapped. ends: (n,) int64, where each example ends.
-    answers: (k, 4) int64, in order: tokens from … to (without) … are learnt; their characters and bytes.
-    entries: (n,) int64, which entry of `found` an example is of.
-    whole: (n,) bool, whether it is a text, which is learnt as a whole and may be cut anywhere.
-    left_out: why a conversation was passed over here -> how many, and the first one.
+    answers: (k, 4) int64, in order: start and end (exclusive) of the target tokens, and their characters and
+    bytes.
+    entries: (n,) int64, the entry of `found` that an example belongs to.
+    whole: (n,) bool, whether it is a text; all its tokens are targets, and it may be cut anywhere.
+    left_out: why a conversation was skipped here -> how many were, and the first one.
     """
 
     found: Found
@@ -67,23 +68,23 @@ class Encoded:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(n,) int64: tokens of each example."""
+        """(n,) int64: the number of tokens of each example."""
         return self.ends - self.starts
 
 
 def encode_conversations(found: Found, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> Encoded:
-    """The examples of what was found; a second call finds them in the user's cache.
+    """Return the examples of the conversations found; a second call finds them in the user's cache.
 
-    tokenizer: with a chat template (see tokenizer/chat_marks).
-    Raises NotEnoughText where the model can write none of them down, TextUnreadable where the text has changed
-    since it was looked at, WriteFailed, and what the tokenizer raises.
+    tokenizer: must have a chat template (see tokenizer/chat_marks).
+    Raises NotEnoughText if the template can render none of them, TextUnreadable if the text has changed since it
+    was recognised, WriteFailed, and the errors of the tokenizer.
     """
     chat = chat_tokenizer(tokenizer)
     assert chat is not None, "with_chat_template gives one to every tokenizer"
     manner = hashlib.sha256(repr((chat.template.source, sorted(chat.template.names.items()))).encode())
     key = key_of("conversations", found.key, tokenizer.key + manner.hexdigest())
     folder = cache_folder("datasets") / key
-    for _ in range(3):  # another process that found the folder damaged may take ours away with it
+    for _ in range(3):  # another process that found the folder damaged may remove ours with it
         if (opened := open_encoded(folder, key, found, tokenizer.vocab_size)) is not None:
             mark_used(folder)
             return opened
@@ -115,7 +116,7 @@ def open_encoded(folder: Path, key: str, found: Found, vocab_size: int) -> Encod
 
 
 def write(draft: Path, found: Found, chat: ChatTokenizer, on_progress: OnProgress | None) -> None:
-    """Encodes everything into the files of a folder."""
+    """Encode everything into the files of a folder."""
     whole_number = np.dtype("<i8")
     types = {
         "ids": id_type(chat.tokenizer.vocab_size),
@@ -161,7 +162,10 @@ def append(files: dict[str, ShardWriter], example: Example, number: int, whole: 
 
 
 def bundles(found: Found) -> Iterator[tuple[int, list[Document]]]:
-    """The entries, so many at a time, with the number of the first. Raises TextUnreadable if they have changed."""
+    """Yield the entries in batches, each with the number of its first one.
+
+    Raises TextUnreadable if they have changed.
+    """
     bundle: list[Document] = []
     characters = number = 0
     for number, document in enumerate(found.entries(), start=1):
@@ -188,7 +192,10 @@ def changed(found: Found) -> TextUnreadable:
 def encode_bundle(
     bundle: Sequence[Document], chat: ChatTokenizer, left_out: dict[str, tuple[int, str]]
 ) -> list[list[Example]]:
-    """The examples of each; none of a conversation that the model cannot write down, which is then left out."""
+    """Return the examples of each entry.
+
+    A conversation that the template cannot render has none and is left out.
+    """
     renderer = Renderer(chat)
     talks = [document.record for document in bundle if isinstance(document.record, Conversation)]
     try:
@@ -214,7 +221,7 @@ def alone(document: Document, renderer: Renderer, left_out: dict[str, tuple[int,
 
 
 def in_short(error: TokenizerError) -> str:
-    """What is wrong, without the place in a text that nobody has seen.
+    """Return the first line of an error without its position, which refers to rendered text that no user sees.
 
     >>> in_short(TokenizerError("'2' at line 2, column 1 is not known"))
     "'2' is not known"
@@ -224,7 +231,10 @@ def in_short(error: TokenizerError) -> str:
 
 
 def text_example(document: Document, tokenizer: Tokenizer) -> Example:
-    """A text among the conversations: all of it is learnt, and that it ends. Raises UnknownCharacter."""
+    """Return a text among the conversations as an example: all its tokens and its end are targets.
+
+    Raises UnknownCharacter.
+    """
     ids: list[int] = []
     characters = size = 0
     for piece in document.pieces():

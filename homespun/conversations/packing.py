@@ -1,11 +1,11 @@
-"""Examples of all lengths, packed into rows of one length, so that little of a batch is padding.
+"""Pack examples of all lengths into rows of one length, so that little of a batch is padding.
 
-The rows say which example a token belongs to: attention does not look across, and positions begin anew, so
-that the loss is the same as for every example alone.
+The rows record which example a token belongs to: attention is masked to the same example, and positions start
+again at 0, so that the loss is the same as for every example alone.
 
-An example of n tokens takes n - 1 places: at each the model predicts the token that comes next. Best fit
-decreasing, for bins (Johnson 1973, "Near-optimal bin packing algorithms"): the longest first, each into the
-row where it leaves the least room.
+An example of n tokens takes n - 1 places: at each the model predicts the next token. The algorithm is best fit
+decreasing, for bin packing (Johnson 1973, "Near-optimal bin packing algorithms"): the longest example first, each
+into the row where it leaves the least room.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from torch import Tensor
 
 from homespun.dataset.shuffle import mixed, shuffled
 
-NOT_LEARNT = -1  # the target where nothing is learnt, as GPT.forward has it
-PADDING = -1  # the document that padding belongs to
+NOT_LEARNT = -1  # the target of places outside the loss mask, which GPT.forward ignores
+PADDING = -1  # the document number of padding
 
 
 class Packed(NamedTuple):
-    """Rows of training, all int64 (B, T).
+    """Rows for training, all int64 (B, T).
 
-    ids: tokens. targets: the token after each, or -1 where it is not learnt. documents: which example of its row
-    a token belongs to, from 0; -1 for padding. positions: from 0 in every example.
+    ids: tokens. targets: the next token, or -1 where the loss mask excludes it. documents: the number of the
+    token's example in its row, from 0; -1 for padding. positions: from 0 in every example.
     """
 
     ids: Tensor
@@ -39,7 +39,7 @@ class Packed(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """Which tokens are learnt: from `starts` to `ends` (without), int64 (k,), in order; the size of their text."""
+    """The target tokens: from `starts` to `ends` (exclusive), int64 (k,), in order; and the size of their text."""
 
     starts: np.ndarray
     ends: np.ndarray
@@ -47,12 +47,12 @@ class Answers:
     bytes: np.ndarray
 
     def learnt(self, places: np.ndarray) -> np.ndarray:
-        """Whether the tokens at `places`, any shape, are."""
+        """Return whether the tokens at `places`, any shape, are targets."""
         before = np.searchsorted(self.starts, places, side="right") - 1
         return (before >= 0) & (places < self.ends[before])
 
     def counts(self, places: np.ndarray) -> np.ndarray:
-        """(3, n): how many tokens, characters and bytes are learnt before each of `places` (n,)."""
+        """Return how many target tokens, characters and bytes come before each of `places` (n,); (3, n)."""
         answer = np.searchsorted(self.starts, places, side="right") - 1
         inside = np.minimum(places, self.ends[answer]) - self.starts[answer]
         share = inside / np.maximum(self.ends[answer] - self.starts[answer], 1)
@@ -63,10 +63,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class PackedSplit:
-    """One side of a split, in rows of `length` places.
+    """One split, in rows of `length` places.
 
-    tokens: targets that count, in all rows together; characters and bytes (UTF-8) of the text that they stand for.
-    documents: examples, or pieces of such as were too long for a row.
+    tokens: the number of targets in all rows; characters and bytes (UTF-8) of the text that they represent.
+    documents: the number of examples, counting each piece of an example that was too long for a row.
     """
 
     name: str
@@ -75,23 +75,23 @@ class PackedSplit:
     characters: int
     bytes: int
     documents: int
-    ids: np.ndarray = field(repr=False)  # (N,), of all examples
+    ids: np.ndarray = field(repr=False)  # (N,), all examples
     answers: Answers = field(repr=False)
     starts: np.ndarray = field(repr=False)  # (P,) int64: where each piece begins in ids, row by row
-    counts: np.ndarray = field(repr=False)  # (P,) int64: how many places it takes
+    counts: np.ndarray = field(repr=False)  # (P,) int64: how many places each piece takes
     first: np.ndarray = field(repr=False)  # (rows + 1,) int64: the first piece of each row
 
     def __len__(self) -> int:
-        """How many rows."""
+        """Return the number of rows."""
         return len(self.first) - 1
 
     @property
     def padding(self) -> float:
-        """The share of places that hold nothing, 0 to 1."""
+        """The share of places that are padding, 0 to 1."""
         return 1 - int(self.counts.sum()) / (len(self) * self.length)
 
     def rows(self, numbers: np.ndarray | Sequence[int]) -> Packed:
-        """The rows of these numbers, (len(numbers), T)."""
+        """Return the rows with these numbers, (len(numbers), T)."""
         numbers = np.asarray(numbers, dtype=np.int64)
         in_row = self.first[numbers + 1] - self.first[numbers]
         row = np.repeat(np.arange(len(numbers)), in_row)
@@ -119,10 +119,10 @@ class PackedSplit:
 
 
 class PackedBatches:
-    """All the batches of a run: `batches[step]` is a Packed of `batch_size` rows, for step 0, 1, 2, …
+    """All batches of a run: `batches[step]` is a Packed of `batch_size` rows, for step 0, 1, 2, …
 
-    A batch depends on the seed and the step and on nothing else, so a run can be taken up again anywhere. Every
-    row comes once before any comes again, in another order each time.
+    A batch depends on the seed and the step only, so a run can be resumed at any step. In each epoch every row
+    comes once, in a different order each time.
     """
 
     def __init__(self, split: PackedSplit, batch_size: int, seed: int) -> None:
@@ -139,14 +139,14 @@ class PackedBatches:
         return self.split.rows(shuffled(places, len(self.split), keys).astype(np.int64))
 
     def epoch_of(self, step: int) -> float:
-        """How often everything has been gone through when `step` begins."""
+        """Return the number of epochs completed when `step` begins."""
         return step * self.batch_size / len(self.split)
 
 
 def packed(
     name: str, ids: np.ndarray, answers: Answers, starts: np.ndarray, counts: np.ndarray, length: int, seed: int
 ) -> PackedSplit:
-    """The pieces of `ids` that begin at `starts` and take `counts` places (n,), at most `length`, in rows."""
+    """Pack the pieces of `ids` that begin at `starts` and take `counts` places (n,), each at most `length`."""
     order, first = best_fit(counts, length, seed)
     learnt = answers.counts(starts + counts + 1) - answers.counts(starts + 1)
     tokens, characters, size = (round(number) for number in learnt.sum(axis=1).tolist())
@@ -156,16 +156,16 @@ def packed(
 
 
 def best_fit(counts: np.ndarray, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which pieces go together: their numbers row by row (n,), and where in that each row begins (rows + 1,).
+    """Return which pieces share a row: their numbers row by row (n,), and the offset of each row (rows + 1,).
 
-    counts: (n,) places that each takes, from 1 to `length`. seed: the order among pieces that take as many.
+    counts: (n,) places that each takes, from 1 to `length`. seed: shuffles pieces of equal length.
 
     >>> best_fit(np.array([3, 5, 2, 2]), length=5, seed=1)
     (array([1, 0, 3, 2]), array([0, 1, 3, 4]))
     """
     longest_first = np.lexsort((mixed(mixed(seed % 2**64) ^ np.arange(len(counts), dtype=np.uint64)), -counts))
-    with_room: list[list[int]] = [[] for _ in range(length + 1)]  # rows that have so many places left
-    some = 0  # bit r is set where with_room[r] has any
+    with_room: list[list[int]] = [[] for _ in range(length + 1)]  # rows by the number of places left
+    some = 0  # bit r is set if with_room[r] is not empty
     row_of = np.empty(len(counts), np.int64)
     rows = 0
     for piece, count in zip(longest_first.tolist(), counts[longest_first].tolist(), strict=True):
@@ -187,7 +187,7 @@ def best_fit(counts: np.ndarray, length: int, seed: int) -> tuple[np.ndarray, np
 
 
 def steps(counts: np.ndarray) -> np.ndarray:
-    """0, 1, 2, … up to each count, one after another.
+    """Return 0, 1, 2, … up to each count, one after another.
 
     >>> steps(np.array([3, 2])).tolist()
     [0, 1, 2, 0, 1]

@@ -1,4 +1,4 @@
-"""Whether a TEXT is conversations, and how many: one pass over it, without a tokenizer.
+"""Detect whether a TEXT is conversations, and count them: one pass over it, without a tokenizer.
 
 found = recognise(["chat.jsonl"])
 print(found.said)    # 412 conversations as OpenAI writes them, in chat.jsonl; 3 left out: no answer
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from homespun.text.corpus import Source
     from homespun.text.document import Document
 
-FORMAT = 1  # of the key: goes up when the way conversations are read changes
-ENOUGH = 10_000  # texts at the beginning, and no conversation among them: then there will be none
-PROSE = {".html", ".htm", ".xhtml", ".epub", ".pdf"}  # no records in these
+FORMAT = 1  # of the key: raise it when the way conversations are read changes
+ENOUGH = 10_000  # if the text begins with this many plain texts and no conversation, it is taken for plain text
+PROSE = {".html", ".htm", ".xhtml", ".epub", ".pdf"}  # these hold no records
 
 
 @dataclass
 class Found:
-    """What one pass over the sources found. Entries are conversations, and texts where they are mixed.
+    """What one pass over the sources found. Entries are conversations, and texts if both are mixed.
 
-    keys, characters: of each entry, a hash of what it holds (32 hexadecimal digits), and its length.
-    shapes, texts: how many conversations of each shape, and how many texts.
-    left_out: why a conversation was passed over -> how many, and the first one.
-    key: a hash of all entries. notes: lines for people about how the files were read.
+    keys, characters: for each entry, a hash of its content (32 hexadecimal digits), and its length.
+    shapes, texts: the number of conversations of each format, and the number of texts.
+    left_out: why a conversation was skipped -> how many were, and the first one.
+    key: a hash of all entries. notes: lines for the user about how the files were read.
     """
 
     corpus: Corpus
@@ -50,7 +50,7 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Short, and fit for a folder."""
+        """A short name, suitable for a folder."""
         return self.corpus.name
 
     @property
@@ -63,7 +63,7 @@ class Found:
 
     @property
     def said(self) -> str:
-        """What was found, in a line for people."""
+        """What was found, on one line for the user."""
         parts = [f"{count:,} {shape}" for shape, count in self.shapes.most_common()]
         counted = parts[0].replace(" ", f" conversation{'' if self.conversations == 1 else 's'} ", 1)
         line = f"{', '.join([counted, *parts[1:]])}, in {self.title}"
@@ -72,7 +72,7 @@ class Found:
         return "; ".join([line, *describe_left_out(self.left_out)])
 
     def entries(self) -> Iterator[Document]:
-        """The documents that were found, again, in the same order. Those of conversations have a `record`."""
+        """Yield the documents found, in the same order. Those of conversations have a `record`."""
         for document in self.corpus.documents():
             if not isinstance(document.record, LeftOut):
                 yield document
@@ -90,10 +90,10 @@ def describe_left_out(left_out: dict[str, tuple[int, str]]) -> list[str]:
 
 
 def recognise(text: Sequence[str | Path] | Corpus, *, field: str | None = None) -> Found | None:
-    """The conversations in these TEXT arguments; None where there are none, so that they are plain text.
+    """Return the conversations in these TEXT arguments; None if there are none, so that they are plain text.
 
-    field: as the user named it; then the files hold text, and nothing else is looked for.
-    Raises what reading a text raises, and NotEnoughText where there are conversations, but none with an answer.
+    field: the text field that the user named; then the files hold text, and no conversations are searched for.
+    Raises the errors of reading a text, and NotEnoughText if there are conversations, but none with an answer.
     """
     corpus = text if isinstance(text, Corpus) else read(*text, field=field)
     if corpus.request.field is not None or not any(may_have_records(source) for source in corpus.sources):
@@ -118,7 +118,7 @@ def recognise(text: Sequence[str | Path] | Corpus, *, field: str | None = None) 
 
 
 def may_have_records(source: Source) -> bool:
-    """Whether there may be conversations in a source, as far as that shows without reading it."""
+    """Return whether a source may have conversations, as far as can be decided without reading it."""
     if isinstance(source, FolderSource):
         return not source.is_repository
     if isinstance(source, FileSource):
@@ -128,7 +128,7 @@ def may_have_records(source: Source) -> bool:
 
 
 def measured(document: Document) -> tuple[str, int]:
-    """A hash of what a document holds, 32 hexadecimal digits, and its characters."""
+    """Return a hash of a document's content, 32 hexadecimal digits, and its number of characters."""
     digest, characters = hashlib.sha256(), 0
     for piece in document.pieces():
         digest.update(piece.encode("utf-8", "replace"))

@@ -1,10 +1,10 @@
-"""A conversation as ids, and which of them are answers: the words to learn, and the token that ends the turn.
+"""Render a conversation to ids, and mark the answers: the target tokens, with the token that ends the turn.
 
-The text is what the model's chat template makes of the conversation, exactly. Where in it an answer begins and
-ends, some templates say themselves, with {% generation %}. For the others it follows from how the model will be
-used: it is given the conversation up to a question, and what an answer adds to that is the answer. Some templates
-write earlier turns anew when the conversation goes on (they leave out what the model thought): then each answer
-becomes an example of its own, with what the model will see before it, and nothing is learnt twice.
+The text is exactly what the model's chat template renders. Some templates mark where an answer begins and ends
+with {% generation %}. For the others it follows from how the model is used: it gets the conversation up to a
+question as its prompt, and what an answer adds to that is the answer. Some templates render earlier turns
+differently when the conversation continues (they leave out the reasoning): then each answer becomes an example of
+its own, after the context that the model has at generation, and no answer is a target twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """Tokens `start` to `end` (without) of an example are learnt; they stand for so many characters and bytes."""
+    """The target tokens `start` to `end` (exclusive) of an example, and the size of their text."""
 
     start: int
     end: int
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Example:
-    """What one row of training sees together: ids (n,), and the answers in it, in order."""
+    """A sequence for training: ids (n,), and the answers in it, in order."""
 
     ids: list[int]
     answers: list[Answer]
@@ -43,7 +43,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Written:
-    """A text as `ChatTokenizer.written` gives it, and the stretches of it that are learnt, in characters."""
+    """A text as `ChatTokenizer.written` returns it, and the character ranges of its targets."""
 
     text: str
     learnt: list[tuple[int, int]]
@@ -51,7 +51,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Told:
-    """A conversation as a template is told it, with APART in what only looks like a special token."""
+    """A conversation as input of a template, with APART inserted into text that looks like a special token."""
 
     messages: list[dict[str, Any]]
     names: dict[str, Any]
@@ -59,14 +59,14 @@ class Told:
 
 
 class Places:
-    """Where the characters of a text went that was encoded part by part."""
+    """Maps the characters of a text that was encoded part by part to tokens."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.length = 0
         self.parts: list[
             tuple[int, int, int, Encoding]
-        ] = []  # its characters from … to, its first id, its encoding
+        ] = []  # first and last character (exclusive), first id, encoding
 
     def add(self, part: str, encoding: Encoding, ids: list[int]) -> None:
         self.parts.append((self.length, self.length + len(part), len(self.ids), encoding))
@@ -74,11 +74,11 @@ class Places:
         self.length += len(part) + len(APART)
 
     def tokens(self, start: int, end: int) -> tuple[int, int]:
-        """The tokens from … to (without) that have characters from `start` to `end` (without) in them."""
+        """Return the range of tokens that hold the characters `start` to `end` (both ranges exclude the end)."""
         return self._token_of(start), max(self._token_of(end), self._token_of(end - 1) + 1 if end > start else 0)
 
     def _token_of(self, character: int) -> int:
-        """The first token with that character in it, or with the next one that is in any."""
+        """Return the first token that holds that character or, if none does, the next one that a token holds."""
         at = bisect_right(self.parts, character, key=lambda part: part[0]) - 1
         begin, end, first, encoding = self.parts[at]
         for place in range(character - begin, end - begin):
@@ -88,16 +88,16 @@ class Places:
 
 
 class Renderer:
-    """Conversations to examples, by the template of one tokenizer."""
+    """Renders conversations to examples, with the template of one tokenizer."""
 
     def __init__(self, chat: ChatTokenizer) -> None:
         self.chat = chat
 
     def examples(self, conversations: Sequence[Conversation]) -> list[list[Example]]:
-        """The examples of each conversation: one, or one for each answer where the template writes turns anew.
+        """Return the examples of each conversation: one, or one per answer if the template changes earlier turns.
 
-        Raises TokenizerError where the template does not want a conversation, or the tokenizer has no id for
-        a character of it.
+        Raises TokenizerError if the template rejects a conversation, or the tokenizer has no id for one of its
+        characters.
         """
         written = [self.written(conversation) for conversation in conversations]
         parts = [part for several in written for one in several for part in one.text.split(APART)]
@@ -108,7 +108,7 @@ class Renderer:
         places = Places()
         for part in written.text.split(APART):
             encoding = next(encodings)
-            # A character alone is what is left of something kept apart, and may itself be the name of a token.
+            # A part of one character was separated by APART, and may itself be the name of a token.
             places.add(part, encoding, self.chat.tokenizer.encode(part) if len(part) == 1 else encoding.ids)
         answers = []
         for start, end in written.learnt:
@@ -119,7 +119,7 @@ class Renderer:
         return Example(places.ids, answers)
 
     def written(self, conversation: Conversation) -> list[Written]:
-        """The texts of a conversation, and what is learnt of each. Raises TokenizerError."""
+        """Return the texts of a conversation, with the targets of each. Raises TokenizerError."""
         told = Told(
             self.chat.kept_apart(aliased(conversation.messages)),
             self.chat.kept_apart(conversation.names),
@@ -134,11 +134,11 @@ class Renderer:
         return spans
 
     def _as_marked(self, told: Told) -> Written:
-        """What the template itself marks as answers; where it leaves the end of the turn out, that too."""
+        """Return the text with the targets that the template marks, each with its end-of-turn token."""
         marked = self.chat.written(told.messages, marked=True, **told.names)
         text, stretches = without_marks(marked)
         answers = [at for at, message in enumerate(told.messages) if message["role"] == "assistant"]
-        for speaking in (answers, range(len(told.messages))):  # a careless one marks everybody's words
+        for speaking in (answers, range(len(told.messages))):  # some templates mark the messages of all roles
             if len(speaking) == len(stretches):
                 stretches = [stretches[number] for number, at in enumerate(speaking) if told.learnt[at]]
                 break
@@ -149,12 +149,13 @@ class Renderer:
         return Written(text, learnt)
 
     def _answer(self, told: Told, at: int) -> Written:
-        """The conversation up to and with message `at`, an answer, of which that one is learnt."""
+        """Return the conversation up to and including message `at`, an answer, which alone is the target."""
         messages, names = told.messages, told.names
         asked = self.chat.written(messages[:at], answer=True, **names)
         text = self.chat.written(messages[: at + 1], **names)
         start = len(asked)
-        if not text.startswith(asked):  # what it puts before an answer to come is not what it puts before one
+        # the generation prompt differs from what the template puts before an answer
+        if not text.startswith(asked):
             start = self._where_it_begins(told, at, asked, text)
         end = self._ends.search(text, start)
         return Written(text, [(start, end.end() if end else len(text))])
@@ -174,13 +175,13 @@ class Renderer:
 
     @cached_property
     def _ends(self) -> re.Pattern[str]:
-        """The tokens that end a turn. In what a person said there are none: those are kept apart."""
+        """The tokens that end a turn. Messages contain none: there, text that looks like one is split by APART."""
         names = [name for name, id in self.chat.tokenizer.special_tokens.items() if id in self.chat.ends]
         return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
 
 
 def alike(one: str, other: str) -> int:
-    """How many characters two texts begin with that are the same.
+    """Return the length of the common prefix of two texts, in characters.
 
     >>> alike("assistant: <think>", "assistant: Good day.")
     11
@@ -190,7 +191,7 @@ def alike(one: str, other: str) -> int:
 
 
 def without_marks(marked: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text without the marks of answers, and where they stood.
+    """Return the text without the ANSWER markers, and the ranges that they marked.
 
     >>> without_marks(f"ask {ANSWER}answer{ANSWERED}.")
     ('ask answer.', [(4, 10)])

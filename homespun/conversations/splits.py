@@ -1,4 +1,4 @@
-"""Conversations for a run: some kept back, what is too long cut, and all of it packed into rows."""
+"""Prepare conversations for a run: hold some out, cut those that are too long, and pack them into rows."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Conversations(InTwoSplits):
     """Conversations as rows of ids, in two splits: the counterpart of dataset.Dataset.
 
     key: of the conversations, the tokenizer and its template; equal keys mean equal ids and answers.
-    vocab_size: ids are 0 … vocab_size-1. how: what was kept back for validation, in words.
-    notes: what was cut or left out, a line each.
+    vocab_size: ids are 0 … vocab_size-1. how: what was held out for validation, in words.
+    notes: what was cut or left out, one line each.
     """
 
     train: PackedSplit
@@ -39,16 +39,19 @@ class Conversations(InTwoSplits):
 
 
 def lengths(found: Found, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> np.ndarray:
-    """(n,) int64: how many tokens each example has, questions and all. Raises as `encode_conversations`."""
+    """Return the number of tokens of each example, questions included, (n,) int64.
+
+    Raises the errors of `encode_conversations`.
+    """
     return encode_conversations(found, tokenizer, on_progress=on_progress).lengths
 
 
 def prepare_conversations(found: Found, tokenizer: Tokenizer, *, length: int, seed: int) -> Conversations:
-    """The conversations in rows of `length` places, about a tenth of them kept back, whole ones.
+    """Return the conversations in rows of `length` places; about a tenth, whole conversations, are held out.
 
-    Which are kept back depends on what they say alone, and equal ones stay together. Those that do not fit
-    into a row are cut behind the last answer that does.
-    Raises NotEnoughText where there are not two different ones, and as `encode_conversations`.
+    Which are held out depends on their content alone, and equal ones stay together. Those that do not fit into a
+    row are cut after the last answer that fits.
+    Raises NotEnoughText if there are not two different ones, and the errors of `encode_conversations`.
     """
     encoded = encode_conversations(found, tokenizer)
     kept = held_back(encoded)
@@ -66,7 +69,10 @@ def prepare_conversations(found: Found, tokenizer: Tokenizer, *, length: int, se
 
 
 def held_back(encoded: Encoded) -> np.ndarray:
-    """(entries,) bool: which are for validation. Raises NotEnoughText where there are not two different ones."""
+    """Return which entries are for validation, (entries,) bool.
+
+    Raises NotEnoughText if there are not two different ones.
+    """
     found = encoded.found
     sizes: dict[str, int] = {}
     for entry in np.unique(encoded.entries).tolist():
@@ -78,7 +84,7 @@ def held_back(encoded: Encoded) -> np.ndarray:
             "Give more of them: some dozens teach a manner of speaking, some hundreds a little more.",
         )
     chosen = documents_to_keep_back(sizes)
-    if not chosen:  # none come near a tenth together: the one that comes nearest, but never the larger part
+    if not chosen:  # no set comes near a tenth: take the one that comes nearest, but never the larger part
         tenth = sum(sizes.values()) / 10
         chosen = {min(sizes, key=lambda key: (abs(sizes[key] - tenth), key))}
     return np.array([key in chosen for key in found.keys])
@@ -91,14 +97,17 @@ def how_many(encoded: Encoded, kept: np.ndarray) -> str:
 
 
 class Pieces(NamedTuple):
-    """Stretches of ids: where each begins, and how many places it takes, one less than its tokens; int64 (n,)."""
+    """Ranges of ids: where each begins, and how many places it takes, one less than its tokens; int64 (n,)."""
 
     starts: np.ndarray
     counts: np.ndarray
 
 
 def fitted(encoded: Encoded, examples: np.ndarray, length: int) -> tuple[Pieces, list[str]]:
-    """The examples of these numbers as pieces of at most `length` places, and what had to be cut or left out."""
+    """Return these examples as pieces of at most `length` places, and notes on what was cut or left out.
+
+    examples: the numbers of the examples, (n,).
+    """
     starts, counts = encoded.starts[examples], encoded.lengths[examples] - 1
     fits = (counts <= length) & (counts >= 1)
     found_starts, found_counts = [starts[fits]], [counts[fits]]
@@ -125,19 +134,20 @@ def fitted(encoded: Encoded, examples: np.ndarray, length: int) -> tuple[Pieces,
 
 
 def answers_of(encoded: Encoded, start: int, end: int) -> np.ndarray:
-    """(k, 2): from where to where the answers go that stand between two places."""
+    """Return the start and end of the answers between two places, (k, 2)."""
     first, last = np.searchsorted(encoded.answers[:, 0], [start, end])
     return encoded.answers[first:last, :2]
 
 
 def cut(answers: np.ndarray, start: int, length: int) -> tuple[int, bool]:
-    """Where an example that begins at `start` is cut, so that it takes at most `length` places; whether behind an
-    answer. `start` itself where not even the beginning of an answer would be left.
+    """Return where an example that begins at `start` is cut to fit `length` places, and if an answer ends there.
+
+    The first value is `start` itself if not even the beginning of an answer would be left.
 
     >>> cut(np.array([[4, 10], [20, 30]]), start=0, length=15), cut(np.array([[4, 30]]), start=0, length=15)
     ((10, True), (16, False))
     """
-    most = start + length + 1  # one token more than places: the last is only predicted
+    most = start + length + 1  # one token more than places: the last token is only a target
     whole = answers[answers[:, 1] <= most]
     if len(whole):
         return int(whole[-1, 1]), True
@@ -145,7 +155,7 @@ def cut(answers: np.ndarray, start: int, length: int) -> tuple[int, bool]:
 
 
 def longer(length: int, behind_answer: int, inside_answer: int, none: int, lost: int) -> str:
-    """What was done to those that were too long, in a line."""
+    """Describe on one line what was done to the examples that were too long."""
     done = [
         f"{count:,} {how}"
         for count, how in (
@@ -160,7 +170,9 @@ def longer(length: int, behind_answer: int, inside_answer: int, none: int, lost:
 
 
 def windows(start: int, places: int, length: int) -> Pieces:
-    """A text of so many places from `start` on, in pieces of `length` and a rest; every token is predicted once.
+    """Return a text of `places` places from `start` on, in pieces of `length` and a rest.
+
+    Every token but the first is predicted once.
 
     >>> windows(start=100, places=5, length=2)
     Pieces(starts=array([100, 102, 104]), counts=array([2, 2, 1]))
@@ -170,9 +182,9 @@ def windows(start: int, places: int, length: int) -> Pieces:
 
 
 def packed_text(split: Split, end_of_text: int | None, *, length: int, seed: int) -> PackedSplit:
-    """A split of plain text in rows, every document an example of its own; long ones in several pieces.
+    """Return a split of plain text in rows, each document an example of its own; long ones in several pieces.
 
-    end_of_text: the id behind each document, or None where there is but one. Every token is learnt.
+    end_of_text: the id after each document, or None if there is only one document. All tokens are targets.
     """
     ids = split.ids
     ends = np.flatnonzero(ids == end_of_text) + 1 if end_of_text is not None else np.empty(0, np.int64)

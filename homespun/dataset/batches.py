@@ -1,7 +1,7 @@
-"""Batches: a few pieces of text at once, and for every token the one that comes next.
+"""Batches: several sequences at once, and for every token the token that comes next as its target.
 
-First the lecture's way, which takes pieces anywhere by chance. Then the way of a
-training run, which goes through the whole text before it begins again.
+First the lecture's function, which draws sequences at random places. Then the batches of a training run, which go
+through the whole text before they begin again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from homespun.dataset.shuffle import mixed, shuffled
 def get_batch(
     ids: np.ndarray | Tensor, batch_size: int, context_length: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The lecture's: `batch_size` pieces from anywhere in the text -> x, y, both int64 (B, T).
+    """Return a batch as in the lecture, `batch_size` sequences from random places: x, y, both int64 (B, T).
 
-    ids: the tokens of a split, (N,), with N > context_length. y is x shifted by one: y[b, t] is
-    the token that follows x[b, t]. Without a generator, torch's own random state is used.
+    ids: the tokens of a split, (N,), with N > context_length. y is x shifted by one: y[b, t] is the token that
+    follows x[b, t]. Without a generator, torch's global random state is used.
     """
     assert len(ids) > context_length, "ask fit_context for a context that the text has room for"
     starts = torch.randint(len(ids) - context_length, (batch_size,), generator=generator)
@@ -27,15 +27,15 @@ def get_batch(
 
 
 class Batches:
-    """All the batches of a run: `batches[step]` is x, y, both int64 (B, T), for step 0, 1, 2, …
+    """All batches of a run: `batches[step]` is x, y, both int64 (B, T), for step 0, 1, 2, …
 
-    A batch depends on the seed and the step and on nothing else, so a run can be taken up again
-    anywhere. There is no last batch: when the text has been gone through, the next epoch begins.
+    A batch depends on the seed and the step only, so a run can be resumed at any step. There is no last batch: at
+    the end of an epoch the next one begins.
 
-    In an epoch the text is cut into windows of context_length that meet end to end, and they come
-    in shuffled order, each of them once. The cuts are at other places in every epoch; the windows
-    that would stick out at either end of the text are pushed back into it. So an epoch uses every
-    position, once nearly everywhere and at most three times near the ends.
+    In each epoch the text is cut into adjacent windows of context_length, which are visited in shuffled order,
+    each of them once. The cuts are at different places in every epoch; windows that would extend beyond either
+    end of the text are moved back into it. So an epoch uses every position, once nearly everywhere and at most
+    three times near the ends.
 
     ids: the tokens of a split, (N,), with N > context_length; a memory-mapped array is fine.
     """
@@ -47,10 +47,10 @@ class Batches:
         self.batch_size = batch_size
         self.context_length = context_length
         self.seed = seed
-        self.positions = len(ids) - 1  # tokens that have a next one
-        # However the cuts fall, this many windows reach from end to end.
+        self.positions = len(ids) - 1  # positions that have a next token
+        # Wherever the cuts are, this many windows cover the text from end to end.
         self.windows_per_epoch = -(-(self.positions - 1) // context_length) + 1
-        # Shuffling costs about as much for thousands of windows as for one: it is done for many steps at once.
+        # Shuffling takes about as long for thousands of windows as for one, so it is done for many steps at once.
         self.steps_at_once = max(1, 4096 // batch_size)
         self.starts_at_hand: tuple[int, np.ndarray] | None = None
 
@@ -64,7 +64,7 @@ class Batches:
         return windows_at(self.ids, self.starts_at_hand[1][place], self.context_length)
 
     def starts(self, draws: np.ndarray) -> np.ndarray:
-        """Where in the text the windows begin that are drawn as number `draws` (n,) of the run; int64 (n,)."""
+        """Return where in the text the windows with the draw numbers `draws` (n,) of the run begin; int64 (n,)."""
         epochs, places = np.divmod(draws, np.uint64(self.windows_per_epoch))
         keys = mixed(mixed(self.seed % 2**64) ^ epochs)
         windows = shuffled(places, self.windows_per_epoch, keys).astype(np.int64)
@@ -72,12 +72,12 @@ class Batches:
         return np.clip(windows * self.context_length - phases, 0, self.positions - self.context_length)
 
     def epoch_of(self, step: int) -> float:
-        """How often the text has been gone through when `step` begins: 2.5 is in the middle of the third time."""
+        """Return the number of epochs completed when `step` begins: 2.5 is in the middle of the third epoch."""
         return step * self.batch_size / self.windows_per_epoch
 
 
 def windows_at(ids: np.ndarray, starts: np.ndarray, context_length: int) -> tuple[Tensor, Tensor]:
-    """x, y, both int64 (B, T): the tokens from each of `starts` (B,) on, and those one further."""
+    """Return x, y, both int64 (B, T): the tokens from each of `starts` (B,) on, and those one position later."""
     tokens = ids[starts[:, None] + np.arange(context_length + 1)]  # (B, T + 1)
     both = torch.from_numpy(tokens.astype(np.int64))
     return both[:, :-1].contiguous(), both[:, 1:].contiguous()

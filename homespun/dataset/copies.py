@@ -1,4 +1,4 @@
-"""Which passages of one text stand word for word in another, in ids: where, and how long."""
+"""Find the passages of one text that occur verbatim in another, in ids: where they are and how long."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from homespun.dataset.ngrams import counted_before
 from homespun.dataset.overlap import FEWEST_CHARACTERS, FEWEST_TOKENS, window_prints
 
-MOST_PLACES = 16  # of a text where a passage stands that are looked at: one that stands there more often is common
+MOST_PLACES = 16  # occurrences of a passage that are examined; a passage that occurs more often is a common one
 
 
 class Passage(NamedTuple):
-    """`length` ids from `start` on that stand in the source from `place` on."""
+    """`length` ids from `start` on that occur in the source from `place` on."""
 
     start: int
     length: int
@@ -22,7 +22,7 @@ class Passage(NamedTuple):
 
 
 def least_length(characters_per_token: float) -> int:
-    """How many tokens a passage must have to be worth telling: 13, or 50 characters where that is more.
+    """Return the least length of a passage worth reporting, in tokens: 13, or 50 characters where that is more.
 
     >>> least_length(1.0), least_length(4.5)
     (50, 13)
@@ -31,10 +31,11 @@ def least_length(characters_per_token: float) -> int:
 
 
 def copied_passages(source: np.ndarray, ids: np.ndarray, least: int) -> list[Passage]:
-    """The passages of ids (M,) with at least `least` tokens that stand in source (N,), none inside another.
+    """Return the passages of ids (M,) of at least `least` tokens that occur in source (N,), none inside another.
 
-    Each is as long as it can be at its place. Passages may overlap. Exact, but that of a passage which stands
-    in the source more than 16 times the first 16 are looked at. source may be memory-mapped: it is read once.
+    Each is the longest at its place. Passages may overlap. The result is exact, except that of a passage that
+    occurs more than 16 times in the source only the first 16 places are examined. source may be memory-mapped: it
+    is read once.
 
     >>> copied_passages(np.array([9, 1, 2, 3, 4, 9]), np.array([1, 2, 3, 7, 2, 3, 4]), least=3)
     [Passage(start=0, length=3, place=1), Passage(start=4, length=3, place=2)]
@@ -55,11 +56,11 @@ def copied_passages(source: np.ndarray, ids: np.ndarray, least: int) -> list[Pas
 
 
 def same_windows(source: np.ndarray, ids: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of places (n,), (n,): in ids and in source, where windows of that length have one fingerprint."""
+    """Return pairs of places (n,), (n,), in ids and source, of windows of `length` ids with equal fingerprints."""
     wanted = np.concatenate(list(window_prints(ids, length)))
     order = np.argsort(wanted, kind="stable")
     wanted = wanted[order]
-    maybe = np.zeros(2**20, bool)  # nearly all windows of the source are told apart by 20 of their bits
+    maybe = np.zeros(2**20, bool)  # 20 of their bits rule out nearly all windows of the source
     maybe[wanted >> np.uint64(44)] = True
     starts, places = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     taken, before = np.zeros(len(wanted), np.int64), 0
@@ -70,7 +71,7 @@ def same_windows(source: np.ndarray, ids: np.ndarray, length: int) -> tuple[np.n
         few = counted_before(first)[0] + taken[first] < MOST_PLACES if len(near) else np.zeros(0, bool)
         near, first = near[few], first[few]
         np.add.at(taken, first, 1)
-        times = np.searchsorted(wanted, block[near], side="right") - first  # that it stands in ids
+        times = np.searchsorted(wanted, block[near], side="right") - first  # how often the window occurs in ids
         ends = np.cumsum(times)
         starts.append(order[np.arange(times.sum()) + np.repeat(first - (ends - times), times)])
         places.append(np.repeat(before + near, times))
@@ -79,7 +80,9 @@ def same_windows(source: np.ndarray, ids: np.ndarray, length: int) -> tuple[np.n
 
 
 def longest_copy(source: np.ndarray, ids: np.ndarray, likely: int) -> Passage:
-    """The longest passage of ids that stands in source. likely: a length to begin with; any will do.
+    """Return the longest passage of ids that occurs in source.
+
+    likely: the length that the search starts with; any length gives the same result.
 
     >>> longest_copy(np.array([9, 1, 2, 3, 4, 9]), np.array([1, 2, 7, 2, 3, 4]), likely=50)
     Passage(start=3, length=3, place=2)
@@ -92,7 +95,7 @@ def longest_copy(source: np.ndarray, ids: np.ndarray, likely: int) -> Passage:
 
 
 def extended(source: np.ndarray, ids: np.ndarray, starts: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """How many tokens are the same from each pair of places on, int64 (n,)."""
+    """Return how many tokens are equal from each pair of places on, int64 (n,)."""
     lengths = np.zeros(len(starts), np.int64)
     going = np.arange(len(starts))
     while len(going):

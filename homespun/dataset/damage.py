@@ -1,8 +1,8 @@
-"""Encoding damage: what went wrong with a text on the way from bytes to characters, and what it was before.
+"""Encoding damage: what went wrong when the bytes of a text were decoded, and what the text was before.
 
-A pattern is looked for only where the alphabet, which the survey has counted, makes it possible: most texts
-are not searched at all. Mojibake is found the way in which it came about: characters that are, as bytes of
-an old encoding, correct UTF-8. That happens by chance to two characters now and then, and hardly to three.
+A pattern is searched for only if the alphabet, which the survey has counted, makes a match possible, so most
+texts are not searched at all. Mojibake is detected by reversing its cause: characters that, encoded in an old
+encoding, are valid UTF-8. With two characters that happens by chance now and then, with three hardly ever.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 KIND = "encoding damage"
 
-MUCH = 1e-2  # of the characters lost for good: what is left is no longer the text
-SOME = 1e-4  # of the characters: one on every fourth page of a book; below, a model hardly meets it
-FEW = 3  # places of two characters that may look like damage by chance
-# In the text of a web page there is one on every few lines; a book on HTML has fewer than that.
+MUCH = 1e-2  # share of characters that are lost; above it, too little of the original text is left
+SOME = 1e-4  # share of characters: one on every fourth page of a book; below it, a model hardly meets the damage
+FEW = 3  # two-character matches that may be chance
+# The text of a web page has an HTML entity every few lines; a book on HTML has fewer.
 FEWEST_ENTITIES, ENTITY_EVERY = 10, 20_000
-# A scanned book hyphenates a few lines on each page; a poem or a list hardly ever ends a line so.
+# A scanned book hyphenates a few lines on each page; lines of a poem or a list hardly ever end in a hyphen.
 FEWEST_HYPHENS, HYPHENATED = 20, 0.01
 
 
 def bytes_of(codec: str) -> dict[str, int]:
-    """Characters as the bytes 0x80 … 0xFF of an old encoding; bytes that it leaves out are C1 controls."""
+    """Map characters to the bytes 0x80 … 0xFF of an old encoding; bytes without a character become C1 controls."""
     table = {chr(byte): byte for byte in range(0x80, 0xA0)}
     for byte in range(0x80, 0x100):
         if character := bytes([byte]).decode(codec, "ignore"):
@@ -43,28 +43,30 @@ CYRILLIC = bytes_of("cp1251")
 
 
 def those(table: Mapping[str, int], first: int, last: int) -> str:
-    """A class of the characters whose bytes are first … last."""
+    """Return a regex class of the characters whose bytes are first … last."""
     return "[" + "".join(re.escape(c) for c, byte in table.items() if first <= byte <= last) + "]"
 
 
 def utf8_in(table: Mapping[str, int]) -> str:
-    """What a run of UTF-8's longer characters looks like in an old encoding."""
+    """Return a regex for a run of multi-byte UTF-8 characters as they appear in an old encoding."""
     tail = those(table, 0x80, 0xBF)
     two, three, four = those(table, 0xC2, 0xDF), those(table, 0xE0, 0xEF), those(table, 0xF0, 0xF4)
     return f"(?:{two}{tail}|{three}{tail}{{2}}|{four}{tail}{{3}})+"
 
 
-# What begins like it is found quickly; only there the run itself is looked for.
+# A cheap regex finds possible beginnings; only there the full pattern is tried.
 LEADS, TAILS = those(WESTERN, 0xC2, 0xF4), those(WESTERN, 0x80, 0xBF)
 PERHAPS_WESTERN = re.compile(f"{LEADS}{TAILS}(?:{LEADS}|{TAILS})*")
 IN_WESTERN = re.compile(utf8_in(WESTERN))
-# A single character in two: what Western and Central European letters begin with. É” is a CAFÉ in quotation marks.
+# Two-character matches must begin with one of these, the lead bytes of Western and Central European letters: É”
+# may be the end of a CAFÉ in quotation marks.
 ACCENTED = "ÂÃÄÅ"
-# In Windows-1251 the first bytes of Cyrillic letters are letters themselves, so it takes three of them in a row.
+# In Windows-1251 the lead bytes of Cyrillic letters are letters themselves, so three pairs in a row are required.
 IN_CYRILLIC = re.compile(f"[РС]{those(CYRILLIC, 0x80, 0xBF)}(?:[РС]{those(CYRILLIC, 0x80, 0xBF)}){{2,}}")
 LOST = re.compile("\ufffd")
 C1_CODES = "".join(map(chr, range(0x80, 0xA0)))
-C0_CODES = "".join(chr(code) for code in (*range(32), 127) if chr(code) not in "\t\n\f")  # form feeds part pages
+# All control codes except tab, newline and form feed (which separates pages).
+C0_CODES = "".join(chr(code) for code in (*range(32), 127) if chr(code) not in "\t\n\f")
 C1, C0 = re.compile(f"[{C1_CODES}]"), re.compile(f"[{C0_CODES}]")
 ENTITY = re.compile("&(?:[a-zA-Z]{2,8}|#[0-9]{2,6}|#x[0-9a-fA-F]{2,5});")
 HYPHEN = re.compile(r"-\n(?<=[^\W\d_]-\n)[^\W\d_A-Z]")
@@ -72,7 +74,7 @@ HYPHEN = re.compile(r"-\n(?<=[^\W\d_]-\n)[^\W\d_A-Z]")
 
 @lru_cache(maxsize=4096)
 def mended(text: str, codec: str = "cp1252") -> tuple[str, int]:
-    """What mojibake was before, and how often it went wrong; 0 times where it is none.
+    """Return the text before it became mojibake, and how many times it was decoded wrongly; 0 if it is none.
 
     >>> mended("â€™"), mended("Ã©Ã¨"), mended("ÃƒÂ©"), mended("Ã!")
     (('’', 1), ('éè', 1), ('é', 2), ('Ã!', 0))
@@ -89,7 +91,7 @@ def mended(text: str, codec: str = "cp1252") -> tuple[str, int]:
 
 
 class Matches:
-    """How often a pattern matches in a text, and where first."""
+    """Counts the matches of a pattern in a text and records the first one."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self.pattern = pattern
@@ -108,7 +110,10 @@ class Matches:
 
 
 class Mojibake(Matches):
-    """Runs of characters that are correct UTF-8. What might be chance is counted by its first character."""
+    """Counts runs of characters that are valid UTF-8.
+
+    Matches that may be chance are counted by their first character.
+    """
 
     def __init__(self, perhaps: re.Pattern[str], pattern: re.Pattern[str], codec: str) -> None:
         super().__init__(perhaps)
@@ -130,12 +135,16 @@ class Mojibake(Matches):
         self.twice += rounds > 1
         if len(text) == 2:
             self.pairs[text[0]] += 1
-        if not self.count or len(self.first) == 2 < len(text):  # the surer one is the better example
+        # a longer match is more certain, so it is the better example
+        if not self.count or len(self.first) == 2 < len(text):
             self.first, self.place = text, place_of(part, run.start())
         self.count += 1
 
     def certain(self, alphabet: Mapping[str, int]) -> int:
-        """How many are damage: Ã that begins UTF-8 every other time is no Portuguese Ã."""
+        """Return how many matches are damage.
+
+        If less than half of all Ã begin valid UTF-8, they are real (Portuguese) letters.
+        """
         by_chance = sum(count for lead, count in self.pairs.items() if 2 * count < alphabet[lead])
         sure = self.count - by_chance
         longer = self.count - sum(self.pairs.values())
@@ -143,7 +152,7 @@ class Mojibake(Matches):
 
 
 class Damage:
-    """Looks at a text, part by part, for encoding damage."""
+    """Searches a text, part by part, for encoding damage."""
 
     def __init__(self, alphabet: Mapping[str, int], lines: int) -> None:
         self.alphabet = alphabet
@@ -199,7 +208,7 @@ class Damage:
         )
 
     def describe_c1(self) -> Finding | None:
-        if not self.c1.count or self.western.certain(self.alphabet):  # then they are bytes of that
+        if not self.c1.count or self.western.certain(self.alphabet):  # then the codes are bytes of mojibake
             return None
         code = ord(self.c1.first)
         before = bytes([code]).decode("cp1252", "ignore")

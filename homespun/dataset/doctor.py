@@ -1,8 +1,8 @@
-"""The data doctor: what is wrong with a text, or odd about it, before a model learns it; and what to do.
+"""The data doctor: finds problems and oddities of a text before a model is trained on it, and says what to do.
 
-It reads the text once, in pieces, with bounded memory, and a second time only to name the places of what it
-found. Each thing that it looks for has a file of its own beside this one, with its thresholds: they are set
-so that healthy texts (novels, plays, source code) give none, or what is really there.
+It reads the text once, in chunks, with bounded memory, and a second time only to locate its findings. Each check
+has a file of its own in this package, with its thresholds. They are set so that healthy texts (novels, plays,
+source code) give no findings, or only correct ones.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ LOOKED_FOR = (
     "repeated passages",
     "leakage",
 )
-# Repeating a text is nearly as good as new text up to 4 times (Muennighoff et al. 2023, "Scaling
-# Data-Constrained Language Models"). With dropout it goes on paying: 100 kB of Shakespeare gave 1.519 after 8
-# readings, 1.467 after 25, and nothing more after 50.
+# Repeated data is nearly as good as new data up to 4 epochs (Muennighoff et al. 2023, "Scaling Data-Constrained
+# Language Models"). With dropout more epochs still help: 100 kB of Shakespeare gave a loss of 1.519 after 8
+# epochs, 1.467 after 25, and no improvement after 50.
 GOOD_EPOCHS, MOST_EPOCHS = 4, 32
 LITTLE, VERY_LITTLE = 100_000, 10_000  # characters: fifty pages, five pages
 COPIES_SOME, COPIES_MUCH = 0.01, 0.1  # of the text
@@ -57,7 +57,7 @@ EXAMPLE = 80  # bytes of a passage that are shown
 class Examination:
     """What the doctor found. characters, bytes (UTF-8), alphabet_size: of the whole text.
 
-    findings: the gravest first. sampled: what was not counted but estimated, in words, or "".
+    findings: the most severe first. sampled: which findings are estimates, in words, or "".
     """
 
     title: str
@@ -73,12 +73,12 @@ class Examination:
 def examine(
     corpus: Corpus, *, tokenizer: str = "auto", epochs: float | None = None, dataset: Dataset | None = None
 ) -> Examination:
-    """Reads the corpus and says what a person should know before a model learns it.
+    """Read the corpus and return what a user should know before training on it.
 
-    tokenizer: what it will be cut with, as in `--tokenizer`. epochs: how often training will read it, where
-    that is known. dataset: where it has been prepared already; leakage is then measured on its ids.
-    Takes about 3 s of one core for 100 MB of English, and up to 10 s for many small documents or another
-    script. Raises what `Corpus.survey` raises, and TextUnreadable where the text changes meanwhile.
+    tokenizer: the tokenizer that will be used, as in `--tokenizer`. epochs: the number of training epochs, if
+    known. dataset: the prepared dataset, if there is one; leakage is then measured on its ids.
+    Takes about 3 s on one core for 100 MB of English, and up to 10 s for many small documents or another script.
+    Raises what `Corpus.survey` raises, and TextUnreadable if the text changes meanwhile.
     """
     survey = corpus.survey()
     try:
@@ -104,11 +104,11 @@ def examine(
 
 
 class Look:
-    """Everything that watches while the text goes by."""
+    """All checks that run while the text is read."""
 
     def __init__(self, survey: Survey, kind: str) -> None:
         self.several = survey.documents > 1
-        lines = survey.lines + survey.documents  # the last one of a document often ends without a line end
+        lines = survey.lines + survey.documents  # the last line of a document often has no line end
         self.damage = Damage(survey.alphabet, lines)
         self.characters = OddCharacters(survey.alphabet, lines, kind)
         self.gutenberg = Gutenberg()
@@ -126,7 +126,7 @@ class Look:
 
 
 def kind_of(tokenizer: str, survey: Survey) -> str:
-    """The kind of a tokenizer: char, byte, bpe, …"""
+    """Return the kind of a tokenizer: char, byte, bpe, …"""
     if tokenizer == "auto":
         tokenizer, _ = choose(characters=survey.characters, alphabet=survey.alphabet, documents=survey.documents)
     return tokenizer.partition(":")[0]
@@ -146,7 +146,7 @@ def report(corpus: Corpus, findings: list[Finding], sampled: str) -> Examination
 
 
 def briefly(examination: Examination, most: int = 3) -> list[str]:
-    """The gravest findings, one line each, and how many more there are; empty where there are none.
+    """Return the most severe findings, one line each, and how many more there are; empty if there are none.
 
     >>> finding = Finding("leakage", "note", "7% of it is in both.", "Take it out.")
     >>> briefly(Examination("book.txt", 1, 9000, 9000, 60, (finding,) * 3, ""), most=2)
@@ -158,7 +158,7 @@ def briefly(examination: Examination, most: int = 3) -> list[str]:
 
 
 def too_little(characters: int, epochs: float | None = None) -> Finding | None:
-    """A finding where the text is short, or short for training that will read it `epochs` times.
+    """Return a finding if the text is short, or short for training that takes `epochs` epochs.
 
     >>> too_little(1_115_394, epochs=6) is None
     True
@@ -200,7 +200,7 @@ def pages(characters: int) -> str:
 
 
 def copies_and_repeats(corpus: Corpus, look: Look, dataset: Dataset | None) -> list[Finding | None]:
-    """Documents that are there more than once, passages that are, and what is in both splits."""
+    """Return findings on duplicate documents, repeated passages, and text that is in both splits."""
     survey = corpus.survey()
     equal = copies_of(survey.document_keys)
     near = {copy: first for copy, first in look.sketches.copies().items() if copy not in equal}
@@ -215,7 +215,8 @@ def copies_and_repeats(corpus: Corpus, look: Look, dataset: Dataset | None) -> l
         found.append(describe_copies(corpus, "near-duplicates", "nearly the same", near, every, in_near))
     look.passages.look_at_waiting()
     repeated, leaked = look.passages.repeated(), look.passages.leaked()
-    if repeated and repeated.share - in_equal - in_near >= REPEATED_SOME:  # more than these documents explain
+    # more than the duplicate documents explain
+    if repeated and repeated.share - in_equal - in_near >= REPEATED_SOME:
         found.append(describe_repeated(repeated, *passage_at(corpus, repeated.example)))
     if dataset is not None:
         found.append(leakage(dataset))
@@ -226,7 +227,7 @@ def copies_and_repeats(corpus: Corpus, look: Look, dataset: Dataset | None) -> l
 
 
 def copies_of(keys: list[str]) -> dict[int, int]:
-    """Of each document whose key came before: its number, and that of the first with its key.
+    """Map the number of each document whose key occurred before to the number of the first one with that key.
 
     >>> copies_of(["a", "b", "a"])
     {2: 0}
@@ -238,7 +239,10 @@ def copies_of(keys: list[str]) -> dict[int, int]:
 def describe_copies(
     corpus: Corpus, kind: str, same: str, copies: dict[int, int], one_in: int, share: float
 ) -> Finding:
-    """copies: of one_in as many as there are; the largest one is the example. share: of the text."""
+    """Return the finding for duplicate documents.
+
+    copies: a sample of 1 in `one_in`; the largest one is the example. share: of the text.
+    """
     copy = max(copies, key=corpus.survey().document_characters.__getitem__)
     original = copies[copy]
     names = origins(corpus, {copy, original})
@@ -253,7 +257,7 @@ def describe_copies(
 
 
 def origins(corpus: Corpus, numbers: Iterable[int]) -> dict[int, str]:
-    """The names of the documents with these numbers."""
+    """Return the names of the documents with these numbers."""
     wanted = set(numbers)
     found: dict[int, str] = {}
     for number, document in enumerate(corpus.documents()):
@@ -265,7 +269,7 @@ def origins(corpus: Corpus, numbers: Iterable[int]) -> dict[int, str]:
 
 
 def passage_at(corpus: Corpus, start: int) -> tuple[Place, str]:
-    """What stands at that byte of the corpus, from the next word on, and the place."""
+    """Return the place of a byte of the corpus, and the text there from the next word on."""
     before = 0
     for document in corpus.documents():
         line = 1

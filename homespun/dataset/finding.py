@@ -15,13 +15,13 @@ SEVERITIES: tuple[Severity, ...] = ("stop", "warn", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about a text that a person should know before training on it.
+    """One fact about a text that a user should know before training on it.
 
     kind: one of `doctor.LOOKED_FOR`.
-    severity: "stop" where training would fail or be a waste, "warn" where the model will be visibly
-    worse for it, "note" for what may well be meant.
-    what: with numbers and, where there is one, an example and its place.
-    todo: what to do about it; behind a line end, commands that do it, one a line.
+    severity: "stop" if training would fail or be useless, "warn" if the model will be visibly worse, "note" for
+    what may well be intended.
+    what: the problem, with numbers and, if there is one, an example and its place.
+    todo: what to do about it; after a line end, commands that do it, one per line.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 class Place(NamedTuple):
-    """Where something stands: the document's origin and its line, from 1."""
+    """A place in the text: the document's origin and the line number, from 1."""
 
     origin: str
     line: int
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 def numbered(parts: Iterator[Part], document_characters: Sequence[int]) -> Iterator[tuple[int, Part]]:
-    """The parts of a corpus, each with the number of its document, from 0."""
+    """Yield the parts of a corpus, each with the number of its document, from 0."""
     number = characters = 0
     for part in parts:
         yield number, part
@@ -51,7 +51,7 @@ def numbered(parts: Iterator[Part], document_characters: Sequence[int]) -> Itera
 
 
 def place_of(part: Part, position: int) -> Place:
-    """The place of a character of a part."""
+    """Return the place of a character of a part."""
     return Place(part.origin, part.line + part.text.count("\n", 0, position))
 
 
@@ -74,7 +74,7 @@ def times(count: int) -> str:
 
 
 def quoted(text: str, most: int = 60) -> str:
-    """A passage on one line, with what is too long left out.
+    """Return a passage on one line, truncated if it is too long.
 
     >>> quoted("To be,\\n  or not to be", most=12)
     '"To be, or n…"'

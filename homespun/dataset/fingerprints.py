@@ -1,9 +1,9 @@
-"""Fingerprints of passages: two texts that share a passage share its fingerprint, wherever it stands in them.
+"""Fingerprints of passages: two texts that share a passage share its fingerprint, wherever it is in them.
 
-A passage begins where the eight bytes at that place, scrambled, are a small number. So it is the text itself that
-says which of its passages are looked at, and both copies of a paragraph give the same ones, however far
-apart they are: "0 mod p" in Schleimer, Wilkerson and Aiken 2003, "Winnowing". Case, tabs and line ends make no
-difference. Passages with long runs of one character, such as padding, have none.
+A passage begins where the hash of the next eight bytes is a small number. So the content alone selects the
+passages, and both copies of a paragraph give the same ones, wherever they are: "0 mod p" in Schleimer, Wilkerson
+and Aiken 2003, "Winnowing". Case, tabs and line ends make no difference. Passages with long runs of one
+character, such as padding, have no fingerprint.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ import numpy as np
 from homespun.dataset.shuffle import mixed
 
 SHORT, LONG = 32, 64  # characters: five words of English, and ten
-SHORT_EVERY, LONG_EVERY = 8, 32  # one passage begins in so many bytes
-WIDEST = 2.0  # bytes a character; where it takes three, one of them says as much as two letters
+SHORT_EVERY, LONG_EVERY = 8, 32  # on average one passage begins in so many bytes
+# bytes per character; in scripts with three bytes per character, one character says as much as two letters
+WIDEST = 2.0
 AT_ONCE = 2**18  # bytes
-SCRAMBLE = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits are as good as random: 2**64 by the golden ratio
+SCRAMBLE = np.uint64(0x9E3779B97F4A7C15)  # odd, with random-looking bits: 2**64 divided by the golden ratio
 FOLDED = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\n\t", b"abcdefghijklmnopqrstuvwxyz  ")
 
 
 class Passages(NamedTuple):
-    """starts: the bytes where they begin, (n,). prints: uint64, (n,)."""
+    """starts: the byte offsets where they begin, (n,). prints: fingerprints, uint64 (n,)."""
 
     starts: np.ndarray
     prints: np.ndarray
 
 
 class Waiting:
-    """Parts of a text that wait for each other: many small ones are quicker done together."""
+    """A buffer of text parts: many small ones are processed faster together."""
 
     def __init__(self, length: int, every: int) -> None:
         self.length, self.every = length, every
@@ -39,14 +40,17 @@ class Waiting:
         self.bytes = 0
 
     def add(self, text: bytes, mark: int) -> bool:
-        """One more part, with a number of the caller's; whether there are enough now."""
+        """Add a part with a mark, a number that the caller chooses; return whether the buffer is full."""
         self.texts.append(text)
         self.marks.append(mark)
         self.bytes += len(text)
         return self.bytes >= AT_ONCE
 
     def take(self) -> tuple[Passages, np.ndarray]:
-        """The passages of all of them, none of which goes beyond its part, and the mark of each; they are gone."""
+        """Return the passages of all parts and the mark of each, and empty the buffer.
+
+        No passage extends beyond its part.
+        """
         ends = np.cumsum([len(text) for text in self.texts])
         starts, prints = passages(b"".join(self.texts), self.length, self.every)
         part = np.searchsorted(ends, starts, side="right")
@@ -57,7 +61,7 @@ class Waiting:
 
 
 def in_bytes(characters: int, bytes_per_character: float) -> int:
-    """A length in characters as a length in bytes that is a multiple of 8.
+    """Convert a length in characters to a length in bytes that is a multiple of 8.
 
     >>> in_bytes(64, 1.0), in_bytes(64, 1.8), in_bytes(64, 3.0)
     (64, 112, 128)
@@ -66,7 +70,7 @@ def in_bytes(characters: int, bytes_per_character: float) -> int:
 
 
 def passages(text: bytes, length: int, every: int) -> Passages:
-    """The passages of `length` bytes, a multiple of 8, that begin at about one of `every` bytes of a text.
+    """Return the passages of `length` bytes, a multiple of 8, that begin at about one in `every` bytes of a text.
 
     >>> one, other = (passages(start + b" the very same words", 16, 1).prints for start in (b"So", b"But"))
     >>> len(one), len(other), len(set(one.tolist()) & set(other.tolist()))
@@ -91,5 +95,5 @@ def passages(text: bytes, length: int, every: int) -> Passages:
 
 
 def monotonous(eights: np.ndarray) -> np.ndarray:
-    """Which of them (n,) are one byte, eight times: padding, or a line that is drawn."""
+    """Return which of them (n,) are one byte repeated eight times, such as padding or a drawn line."""
     return eights == (eights >> np.uint64(8) | eights << np.uint64(56))

@@ -1,10 +1,10 @@
-"""Documents that are nearly the same, found without comparing each with each.
+"""Near-duplicate documents, found without comparing every pair.
 
-Of the short passages of a document, each falls into one of 32 bins by its fingerprint, and of each bin the
-smallest fingerprint is kept. The share of bins that agree in two documents estimates the share of passages
-that they have in common (their Jaccard similarity): Broder 1997, "On the resemblance and containment of
-documents", with one hash function as in Li, Owen and Zhang 2012, "One Permutation Hashing". Only documents
-that agree in two neighbouring bins are compared at all.
+The fingerprints of a document's short passages fall into 32 bins, and of each bin the smallest fingerprint is
+kept. The share of bins that agree in two documents estimates the share of passages that they have in common
+(their Jaccard similarity): Broder 1997, "On the resemblance and containment of documents", with one hash function
+as in Li, Owen and Zhang 2012, "One Permutation Hashing". Only documents that agree in two neighbouring bins are
+compared at all.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from homespun.dataset.fingerprints import SHORT, SHORT_EVERY, Waiting, in_bytes
 
 BINS = 32
 EMPTY = np.uint32(2**32 - 1)
-SHORTEST = 300  # characters; a shorter document has too few passages to be judged by
-FEWEST_BINS = 16  # filled ones, for the same reason
+SHORTEST = 300  # characters; a shorter document has too few passages for an estimate
+FEWEST_BINS = 16  # non-empty bins, for the same reason
 # At 0.7, two or three words in a hundred differ: another edition, the same page with another date.
 ALIKE = 0.7
 MOST_DOCUMENTS = 200_000  # 128 bytes each
 
 
 class Sketches:
-    """What is kept of each document: BINS numbers. Where there are many documents, only some are kept.
+    """One sketch for each document: BINS numbers. If there are many documents, only a sample is kept.
 
-    Which ones does not go by chance but by their first number, which documents that are alike mostly share.
+    The sample is not random: a sketch is kept by its smallest value, which similar documents mostly share.
     """
 
     def __init__(self, documents: int, bytes_per_character: float) -> None:
@@ -33,12 +33,12 @@ class Sketches:
         self.waiting = Waiting(in_bytes(SHORT, bytes_per_character), SHORT_EVERY)
         self.documents = [np.zeros(0, np.int64)]
         self.kept = [np.zeros((0, BINS), np.uint32)]
-        # The last document may go on in the next part.
+        # The last document may continue in the next part.
         self.last = -1
         self.last_sketch = np.full(BINS, EMPTY)
 
     def look_at(self, text: bytes, document: int) -> None:
-        """The next part, as UTF-8, of document number `document`."""
+        """Add the next part, as UTF-8, of document number `document`."""
         if self.waiting.add(text, document):
             self.look_at_waiting()
 
@@ -53,14 +53,14 @@ class Sketches:
         self.last, self.last_sketch = int(numbers[-1]), sketches[-1]
 
     def keep(self, numbers: np.ndarray, sketches: np.ndarray) -> None:
-        """Of documents that are complete: their numbers (n,) and sketches (n, BINS)."""
+        """Store the sketches (n, BINS) of complete documents with the numbers `numbers` (n,)."""
         filled = np.count_nonzero(sketches != EMPTY, axis=1) >= FEWEST_BINS
         chosen = filled & (sketches.min(axis=1) % np.uint32(self.one_in) == 0)
         self.documents.append(numbers[chosen])
         self.kept.append(sketches[chosen])
 
     def copies(self) -> dict[int, int]:
-        """Of each document that is like (or is) an earlier one: its number, and that of the earlier one."""
+        """Map the number of each document that is similar (or equal) to an earlier one to that one's number."""
         self.look_at_waiting()
         self.keep(np.array([self.last]), self.last_sketch[None])
         numbers = np.concatenate(self.documents).tolist()
@@ -74,7 +74,7 @@ class Sketches:
 
 
 def same_band(band: np.ndarray) -> list[tuple[int, int]]:
-    """Of the rows (documents, 2) that are equal, the first one with each of the others.
+    """Return the pairs of equal rows of `band` (documents, 2): the first row of each group with each other one.
 
     >>> same_band(np.array([[1, 2], [3, 4], [1, 2], [1, 2]], np.uint32))
     [(0, 2), (0, 3)]
@@ -87,6 +87,6 @@ def same_band(band: np.ndarray) -> list[tuple[int, int]]:
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two sketches (BINS,) are of documents that have most passages in common."""
+    """Return whether two sketches (BINS,) belong to documents that have most passages in common."""
     filled = np.count_nonzero((one != EMPTY) | (other != EMPTY))
     return bool(np.count_nonzero((one == other) & (one != EMPTY)) >= ALIKE * filled)

@@ -1,9 +1,9 @@
-"""What counting reaches: the loss of n-gram models, a yardstick for every text.
+"""n-gram baselines: the loss of n-gram models, a reference value for every text.
 
-Before a network is trained, this says what is easy in a text: how well the next token can be
-guessed from how often it occurs, from the token before it, from the two before it, and so on. A
-network that has learnt less than that has learnt nothing; how far it comes below it is much the
-same for all texts, and that is what the plan's expectation rests on.
+They are computed before a network is trained and measure how predictable a text is: how well the next token can
+be predicted from the token frequencies, from the token before it, from the two before it, and so on. A network
+that does not beat these baselines has learned nothing useful; how far it gets below them is much the same for all
+texts, and the plan's expected loss is based on that.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LENGTHS = (1, 2, 3, 4, 5, 6)  # tokens that are counted together; longer ones are seldom there a second time
-MOST_COUNTED = 400_000  # tokens of the training split; more take longer than they are worth
-MOST_GUESSED = 40_000  # tokens of the validation split
-STRETCHES = 20  # that the tokens are taken from, spread over the split: no text is the same all over
-REMEMBERED = 500  # tokens of such a stretch that a cache reaches over: some lines, as a model's context does
-WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of the cache, to choose from
+LENGTHS = (1, 2, 3, 4, 5, 6)  # orders of the n-grams; longer ones seldom occur a second time
+MOST_COUNTED = 400_000  # tokens of the training split that are counted; more cost more time than they are worth
+MOST_GUESSED = 40_000  # tokens of the validation split that are predicted
+# chunks that the tokens are taken from, spread over the split, because no text is the same everywhere
+STRETCHES = 20
+REMEMBERED = 500  # tokens of such a chunk that the cache covers: some lines, as a model's context does
+WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of the cache model; the best one is chosen
 
-FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token is lost from a hash
+FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplication modulo 2**64 loses no information
 
 
 @dataclass(frozen=True)
 class NgramBaselines:
-    """Losses in nats per token, each on the validation split.
+    """Losses of the n-gram baselines in nats per token, each on the validation split.
 
-    uniform     that of a guess among all tokens alike: ln of the vocabulary
-    losses              losses[n - 1] is that of n tokens counted together
-    static              the best without having counted what has been guessed: far above the best of losses
-                        where the validation split has names of its own
-    cached              the best of losses with a cache: below it where a text says again at once what it has
-                        just said, as source code does
+    uniform     of the uniform distribution: ln of the vocabulary size
+    losses              losses[n - 1] is the loss of the n-gram model of order n
+    static              the best loss without counting the predicted text: far above the best of losses
+                        if the validation split has names of its own
+    cached              the best of losses with a cache model: below it if a text soon repeats what it
+                        has just said, as source code does
     """
 
     uniform: float
@@ -45,9 +46,9 @@ class NgramBaselines:
 
 
 def ngram_baselines(train: np.ndarray, val: np.ndarray, vocab_size: int) -> NgramBaselines:
-    """Counts in `train` (N,) and guesses `val` (M,), both ids; well under a second.
+    """Compute the n-gram baselines: count in `train` (N,) and predict `val` (M,), both ids; well under a second.
 
-    What has been guessed is counted, too, as a network sees the names of a page higher up on it.
+    Predicted tokens are counted too, just as a network sees the names further up in its context.
 
     >>> found = ngram_baselines(np.array([0, 1] * 500), np.array([0, 1] * 50), 2)
     >>> [round(loss, 2) for loss in (found.uniform, found.losses[0], found.losses[1])]
@@ -76,10 +77,10 @@ def ngram_baselines(train: np.ndarray, val: np.ndarray, vocab_size: int) -> Ngra
 
 
 def counted(contexts: np.ndarray, grams: np.ndarray, new: np.ndarray | None = None) -> np.ndarray:
-    """For every position, from what stood earlier: how often its gram did, how often its context, before how many
-    different tokens; (3, N).
+    """Return, for every position, counts over the earlier positions, (3, N): how often its n-gram occurred, how
+    often its context occurred, and the number of different tokens that followed that context.
 
-    new: which grams stand there for the first time, where that is known from more than these.
+    new: which n-grams occur for the first time, if that is known from more text than this.
     """
     hits, _ = counted_before(grams)
     n, t = counted_before(contexts, marked=hits == 0 if new is None else new)
@@ -87,22 +88,22 @@ def counted(contexts: np.ndarray, grams: np.ndarray, new: np.ndarray | None = No
 
 
 def mixed(shares: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The shares (M,) of contexts one token longer, by Witten and Bell's mixing (1991).
+    """Return the probabilities (M,) for contexts one token longer, by Witten-Bell smoothing (1991).
 
-    A context that was seen n times, before t different tokens, is believed n / (n + t), and what is left is
-    asked from the context that is one token shorter.
+    A context that occurred n times, followed by t different tokens, gets weight n / (n + t); the rest of the
+    weight goes to the context that is one token shorter.
     """
     hits, n, t = counts
     return np.where(n > 0, (hits + t * shares) / np.maximum(1, n + t), shares)
 
 
 def with_a_cache(guessed: np.ndarray, shares: np.ndarray, vocab_size: int) -> float:
-    """The loss of those shares (M,) with a cache (Kuhn and De Mori 1990), whose weight is the one that helps most.
+    """Return the loss of these probabilities (M,) with a cache model (Kuhn and De Mori 1990) at its best weight.
 
-    What is counted in a stretch of REMEMBERED tokens, in it alone, is mixed in.
+    The cache model is interpolated with them; it counts only within each chunk of REMEMBERED tokens.
     """
     stretches = np.arange(len(guessed)) // REMEMBERED
-    apart = guessed.astype(np.int64) + stretches * (vocab_size + 1)  # no stretch knows the tokens of another
+    apart = guessed.astype(np.int64) + stretches * (vocab_size + 1)  # no chunk uses counts of another
     own = np.full(len(guessed), 1.0 / vocab_size)
     for length in LENGTHS:
         own = mixed(own, counted(*hashes(apart, length)))
@@ -110,11 +111,12 @@ def with_a_cache(guessed: np.ndarray, shares: np.ndarray, vocab_size: int) -> fl
 
 
 def nats(shares: np.ndarray) -> float:
+    """Return the mean negative log-likelihood of probabilities (M,), in nats per token."""
     return float(-np.log(shares).mean())
 
 
 def counted_before(keys: np.ndarray, marked: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """How often each key stood earlier in `keys` (N,), and how many of those places were marked.
+    """Return how often each key occurred earlier in `keys` (N,), and how many of those occurrences were marked.
 
     >>> counted_before(np.array([7, 3, 7, 7]), marked=np.array([True, True, False, False]))
     (array([0, 0, 1, 2]), array([0, 0, 1, 1]))
@@ -127,18 +129,18 @@ def counted_before(keys: np.ndarray, marked: np.ndarray | None = None) -> tuple[
     times[order] = np.arange(len(keys)) - starts[group]
     if marked is None:
         return times, times
-    so_far = np.cumsum(marked[order]) - marked[order]  # of all keys up to there, without itself
+    so_far = np.cumsum(marked[order]) - marked[order]  # marked entries among all keys before this one
     marks = np.empty(len(keys), dtype=np.int64)
     marks[order] = so_far - so_far[starts][group]
     return times, marks
 
 
 def in_order(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers that are alike where keys (N,) are, sorted; and the place of each in `keys`, ascending among equals.
+    """Return sorted numbers, equal where keys (N,) are equal, and their places in `keys`, ascending among equals.
 
-    A key is hashed and its place written into the lowest bits: so plain numbers are sorted, which takes a fifth
-    of what sorting places by their keys does. With 400,000 keys that leaves 45 bits: two different keys are taken
-    for one once in 400 texts.
+    Each key is hashed and its place is written into the lowest bits, so that plain integers are sorted; that
+    takes a fifth of the time of an argsort of the keys. With 400,000 keys 45 bits remain for the hash: two
+    different keys collide in about one of 400 texts.
 
     >>> ordered, places = in_order(np.array([7, 3, 7, 7]))
     >>> sorted(places.tolist()), [place for place in places.tolist() if place != 1], len(set(ordered.tolist()))
@@ -152,9 +154,9 @@ def in_order(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hashes(ids: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """For every position, a number for the `length` - 1 tokens before it, and one for them and itself.
+    """Return, for every position, a hash of the `length` - 1 tokens before it, and a hash with its own token.
 
-    The first positions have too few tokens before them and count as if they began the text.
+    The first positions have fewer tokens before them; they are padded as if the text began there.
     """
     tokens = ids.astype(np.uint64) + np.uint64(1)
     contexts = np.zeros(len(ids), dtype=np.uint64)
@@ -167,7 +169,7 @@ def hashes(ids: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def spread(ids: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the tokens: all of them, or stretches of equal length spread evenly over the text.
+    """Return at most `most` of the tokens: all of them, or chunks of equal length spread evenly over the text.
 
     >>> spread(np.arange(100), 20).tolist()[:3], len(spread(np.arange(100), 20))
     ([0, 5, 10], 20)
@@ -180,10 +182,10 @@ def spread(ids: np.ndarray, most: int) -> np.ndarray:
 
 
 def write(train: np.ndarray, length: int, tokens: int, texts: int, seed: int = 0) -> np.ndarray:
-    """What an n-gram model writes, (texts, tokens): each token as it came after the `length` - 1 before it.
+    """Sample texts from an n-gram model, (texts, tokens); the context is the `length` - 1 tokens before.
 
-    Each text begins anywhere in train. length 1 draws every token by how often it stands there, and no more.
-    It counts as much of a long text as `ngram_baselines` does.
+    Each text begins at a random place in train. length 1 draws every token by its frequency alone. Of a long text
+    it counts as many tokens as `ladder` does.
 
     >>> [text] = write(np.array([0, 1, 2] * 9), length=2, tokens=4, texts=1).tolist()
     >>> text in ([0, 1, 2, 0], [1, 2, 0, 1], [2, 0, 1, 2])
@@ -200,7 +202,7 @@ def write(train: np.ndarray, length: int, tokens: int, texts: int, seed: int = 0
         asked = hashes(np.append(before, np.zeros((texts, 1), ids.dtype), axis=1).ravel(), length)[0]
         first = np.searchsorted(contexts, asked[length - 1 :: length])
         last = np.searchsorted(contexts, asked[length - 1 :: length], side="right")
-        known = last > first  # the last words of the text may have come once, with nothing behind them
+        known = last > first  # the last context of the text may have occurred once, with no token after it
         first, last = np.where(known, first, 0), np.where(known, last, len(ids))
         written[:, place] = ids[order[rng.integers(first, last)]]
         before = np.append(before, written[:, place : place + 1], axis=1)[:, 1:] if length > 1 else before

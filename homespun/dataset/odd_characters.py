@@ -1,7 +1,7 @@
-"""Alphabet surprises: characters that are there and that nobody would expect, or that look like others.
+"""Unexpected characters: characters that a text should not have, or that look like others.
 
-Nearly all of it is known from the alphabet alone, exactly; only what depends on the neighbours of a
-character is looked for in the text.
+Nearly all of it follows exactly from the alphabet alone; only what depends on the neighbours of a character is
+searched for in the text.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 KIND = "alphabet"
 
-SELDOM = 5  # times: what a model has seen no oftener than that, it cannot use
-# Tiny Shakespeare has one $ and three &: a few such characters are in every text, and cost nothing to speak of.
+SELDOM = 5  # occurrences: a model can learn nothing from a character that is rarer
+# Tiny Shakespeare has one $ and three &: every text has a few such characters, and they cost next to nothing.
 FEWEST_RARE, RARE_SHARE = 20, 0.15
-SHORT = 50_000  # characters: in a shorter text, rare letters are no surprise
-FEW = 3  # odd words; one or two may be a slip
-FEWEST_STYLED, BOTH_STYLES = 20, 0.05  # quotation marks; below, the other kind comes from a citation
-# English prose is a sixth spaces, indented code a third; no letter of any language reaches a fifth of it.
+SHORT = 50_000  # characters: in a shorter text, rare letters are to be expected
+FEW = 3  # mixed-script words; one or two may be typing errors
+# quotation marks; if there are fewer, the other style comes from a quotation
+FEWEST_STYLED, BOTH_STYLES = 20, 0.05
+# English prose is one sixth spaces, indented code one third; no letter of any language reaches a fifth.
 MOST_SPACES, MOST_OF_ONE, SMALL_ALPHABET = 0.5, 0.3, 20
-LONGEST_LINES = 20_000  # characters on average: the longest paragraphs of novels are a tenth of that
+LONGEST_LINES = 20_000  # characters on average; the longest paragraphs of novels have a tenth of that
 FEWEST_INDENTED, BOTH_INDENTED = 50, 0.1
 
 INVISIBLE = {
@@ -39,19 +40,19 @@ INVISIBLE = {
     "\ufeff": "byte order marks within the text",
     **dict.fromkeys(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]), "marks that turn lines around"),
 }
-# They are needed where the script runs from right to left.
+# They are needed if the script runs from right to left.
 DIRECTIONS = "\u200e\u200f" + "".join(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff]")
 
 OTHER = "[\u0370-\u04ff]"  # Greek and Cyrillic, which have letters that look like Latin ones
 BESIDE_LATIN = re.compile(f"{OTHER}(?:(?<=[A-Za-z]{OTHER})|(?=[A-Za-z]))")
 LOOK_ALIKE = frozenset("аеорсухіјѕАВЕКМНОРСТУХІЈЅοΑΒΕΖΗΙΚΜΝΟΡΤΥΧaceopxyijsABCEHIKMOPTXYZJS")
-NO_BREAK = re.compile(r"(?<=[^\W\d])\u00a0(?=[^\W\d])")  # in French they stand beside punctuation, and are meant
+NO_BREAK = re.compile(r"(?<=[^\W\d])\u00a0(?=[^\W\d])")  # in French they are next to punctuation, and intended
 COMBINING = re.compile("[\u0300-\u036f\u1161-\u1175]")  # accents, and the vowels of Korean syllables
 
 
 class Letters(Matches):
-    """Letters in two characters for which there is one."""
+    """Letters written as two characters for which a single character exists."""
 
     def note(self, match: re.Match[str], part: Part) -> None:
         start = max(0, match.start() - 1)
@@ -63,7 +64,7 @@ class Letters(Matches):
 
 
 class MixedWords(Matches):
-    """Words of one script with letters of another that look like its own. Neither μm nor iPhoneом is one."""
+    """Words of one script with look-alike letters of another. Neither μm nor iPhoneом is one."""
 
     def note(self, match: re.Match[str], part: Part) -> None:
         word = word_around(part.text, match.start())
@@ -74,7 +75,8 @@ class MixedWords(Matches):
 
 
 def word_around(text: str, position: int, reach: int = 30) -> str:
-    """
+    """Return the word at a position, up to `reach` characters to each side.
+
     >>> word_around("to be, or not", 4)
     'be'
     """
@@ -87,14 +89,14 @@ def word_around(text: str, position: int, reach: int = 30) -> str:
 
 
 def strangers(word: str) -> list[str]:
-    """Of the letters of two scripts, Latin and another, those of the one with fewer of them."""
+    """Return the letters of the script, Latin or the other one, that has fewer letters in the word."""
     latin = [letter for letter in word if letter.isascii()]
     others = [letter for letter in word if not letter.isascii()]
     return latin if len(latin) < len(others) else others
 
 
 class OddCharacters:
-    """Looks at a text, part by part, for odd characters. kind: of the tokenizer that it will be cut with."""
+    """Searches a text, part by part, for unexpected characters. kind: the kind of tokenizer that will be used."""
 
     def __init__(self, alphabet: Mapping[str, int], lines: int, kind: str) -> None:
         self.alphabet = alphabet
@@ -186,7 +188,7 @@ class OddCharacters:
         )
 
     def describe_rare(self) -> Finding | None:
-        """Matters where every character has an id: sub-words and bytes spell what is rare."""
+        """Matters only if every character has its own id: sub-word and byte tokenizers spell rare characters."""
         rare = sorted((c for c, count in self.alphabet.items() if count < SELDOM), key=self.alphabet.__getitem__)
         if self.kind != "char" or self.characters < SHORT:
             return None
@@ -268,7 +270,7 @@ class OddCharacters:
 
 
 def name_of(character: str) -> str:
-    """A character with its number; where it is not plain to see, its name.
+    """Return a character; if it is not an obvious one, its name.
 
     >>> name_of("$"), name_of("\\u200b"), name_of("о")
     ('$', 'ZERO WIDTH SPACE', 'CYRILLIC SMALL LETTER O (о)')

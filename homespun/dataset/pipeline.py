@@ -1,7 +1,7 @@
-"""From documents to ids, in order, and never much of the text in memory.
+"""Encode documents to ids, in order, with little of the text in memory at any time.
 
-One thread encodes while another reads and writes. Not more than one: tokenizers keep tables of what they
-have met, and those that can use several processors do so by themselves, on the texts they get together.
+One thread encodes while another reads and writes. There is only one encoding thread: tokenizers keep caches of
+the words they have encoded, and those that can use several CPU cores do so themselves, on the texts of one batch.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from homespun.text.survey import Survey
     from homespun.tokenizer.tokenizer import Tokenizer
 
-# What a tokenizer gets at once. Sub-word tokenizers take over 100 bytes of memory for a character at work.
+# Batch size of the tokenizer. Sub-word tokenizers use over 100 bytes of memory per character while they work.
 BUNDLE_CHARACTERS = 2**22
 
 
 class Part(NamedTuple):
-    """A piece of a document, on one side of its cut."""
+    """A text chunk of a document, on one side of its train/validation cut."""
 
-    split: int  # 0 before the cut, 1 behind it
+    split: int  # 0 before the cut, 1 after it
     text: str
-    ends: bool  # nothing more of this document follows on this side
+    ends: bool  # this is the document's last part on this side
     origin: str  # the document's
-    line: int  # of the document, where the text starts
+    line: int  # line of the document where the text starts
 
 
 class EncodedPart(NamedTuple):
-    """A part as ids (n,), and how long its text was."""
+    """A part as ids (n,), and the size of its text."""
 
     split: int
     ids: np.ndarray
@@ -46,10 +46,10 @@ class EncodedPart(NamedTuple):
 
 
 def parts(corpus: Corpus, survey: Survey, cuts: Sequence[int]) -> Iterator[Part]:
-    """The documents of the corpus, piece by piece, each parted at its cut. Parts are never empty.
+    """Yield the documents of the corpus chunk by chunk, each divided at its cut. Parts are never empty.
 
-    cuts: of each document, how many characters are before the cut.
-    Raises TextUnreadable where the corpus is no longer what it was when it was surveyed.
+    cuts: for each document, the number of characters before the cut.
+    Raises TextUnreadable if the corpus has changed since it was surveyed.
     """
     number = -1
     for number, document in enumerate(corpus.documents()):
@@ -74,7 +74,10 @@ def parts(corpus: Corpus, survey: Survey, cuts: Sequence[int]) -> Iterator[Part]
 
 
 def how_document_changed(number: int, documents: int, origin: str, before: int, now: int) -> str:
-    """One that vanished lets the next one take its place, so among several nothing is said of why."""
+    """Describe how a document changed.
+
+    If one of several documents vanished, the next one has its number, so no cause is stated then.
+    """
     if documents > 1:
         return f"its document {number + 1:,} of {documents:,}, {origin}, is not the one that was there before"
     if before == now:
@@ -90,7 +93,7 @@ def changed(what: str, how: str) -> TextUnreadable:
 
 
 def encode_in_order(all_parts: Iterable[Part], tokenizer: Tokenizer) -> Iterator[EncodedPart]:
-    """The parts as ids, in the order they came in; while they are used, the next ones are encoded."""
+    """Yield the parts as ids, in input order; while the caller uses them, the next ones are encoded."""
     encoder = ThreadPoolExecutor(1, thread_name_prefix="homespun-encoder")
     waiting: deque[Future[list[EncodedPart]]] = deque()
     try:
@@ -105,7 +108,7 @@ def encode_in_order(all_parts: Iterable[Part], tokenizer: Tokenizer) -> Iterator
 
 
 def bundles(all_parts: Iterable[Part]) -> Iterator[list[Part]]:
-    """Puts parts together until they have BUNDLE_CHARACTERS."""
+    """Group parts into batches of BUNDLE_CHARACTERS."""
     bundle: list[Part] = []
     characters = 0
     for part in all_parts:
@@ -119,7 +122,7 @@ def bundles(all_parts: Iterable[Part]) -> Iterator[list[Part]]:
 
 
 def encode_bundle(bundle: list[Part], tokenizer: Tokenizer) -> list[EncodedPart]:
-    """Raises UnknownCharacter, which says in which document."""
+    """Return the parts as ids. Raises UnknownCharacter, which names the document."""
     try:
         encoded = tokenizer.encode_batch([part.text for part in bundle])
     except UnknownCharacter:
@@ -133,7 +136,7 @@ def encode_bundle(bundle: list[Part], tokenizer: Tokenizer) -> list[EncodedPart]
 
 
 def encode_alone(part: Part, tokenizer: Tokenizer) -> None:
-    """Finds out whether it is this part that has the unknown character, and says so."""
+    """Raise UnknownCharacter with the place if this part has the unknown character."""
     try:
         tokenizer.encode_array(part.text)
     except UnknownCharacter as error:
@@ -142,5 +145,5 @@ def encode_alone(part: Part, tokenizer: Tokenizer) -> None:
 
 
 def utf8_bytes(text: str) -> int:
-    """How many bytes the text has in UTF-8."""
+    """Return the length of the text in UTF-8, in bytes."""
     return len(text) if text.isascii() else len(text.encode())

@@ -1,4 +1,4 @@
-"""A corpus and a tokenizer become a dataset: prepared once, and from then on only opened."""
+"""Prepare a dataset from a corpus and a tokenizer; once prepared, it is only opened from the cache."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from homespun.text.survey import Survey
     from homespun.tokenizer.tokenizer import Tokenizer
 
-OnProgress = Callable[[int, int], None]  # characters done, characters in all
+OnProgress = Callable[[int, int], None]  # characters done, characters in total
 
 
 class InTwoSplits:
-    """What is learnt from and what is held out, counted together."""
+    """The training and the validation split, with their total counts."""
 
     train: Any
     val: Any
@@ -61,9 +61,9 @@ class InTwoSplits:
 class Dataset(InTwoSplits):
     """A text as ids, in two splits.
 
-    key: of the text and the tokenizer; datasets with equal keys are equal.
+    key: identifies the text and the tokenizer; datasets with equal keys are equal.
     vocab_size: ids are 0 … vocab_size-1.
-    how: what was kept back for validation, in words.
+    how: what was held out for validation, in words.
     already_there: it was prepared earlier and only had to be opened.
     """
 
@@ -85,13 +85,14 @@ class Dataset(InTwoSplits):
 
 
 def prepare(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> Dataset:
-    """The corpus as ids, split for training and validation; a second call finds it in the user's cache.
+    """Return the corpus as ids, split for training and validation; a second call finds it in the user's cache.
 
-    Of several documents each is followed by the tokenizer's end of text, and so is each half of one that is cut.
+    If there are several documents, the tokenizer's end-of-text token follows each of them, and each half of a
+    document that is cut.
 
-    on_progress: called with the characters that are done, and those there are, while ids are written.
-    Raises NotEnoughText where there is nothing to learn from, UnknownCharacter where the tokenizer
-    has no id for a character, TextUnreadable where the text changes meanwhile, and WriteFailed.
+    on_progress: called with the characters done and the total while ids are written.
+    Raises NotEnoughText if there is nothing to learn from, UnknownCharacter if the tokenizer has no id for a
+    character, TextUnreadable if the text changes meanwhile, and WriteFailed.
     """
     survey = corpus.survey()
     check_learnable(corpus.title, survey.characters, survey.alphabet)
@@ -113,9 +114,9 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgress | N
 
 
 def reopen(text_key: str, tokenizer: Tokenizer) -> Dataset | None:
-    """A dataset that was prepared before, from the key of its text's survey; None where the cache has it no more.
+    """Return a dataset prepared earlier, by the key of its text's survey; None if the cache no longer has it.
 
-    What a run was trained on is there even when the text itself has changed or is out of reach.
+    So the data of a run stays available even if the text itself has changed or cannot be read any more.
     """
     key = key_of("train and val", text_key, tokenizer.key)
     folder = cache_folder("datasets") / key
@@ -135,9 +136,9 @@ def reopen(text_key: str, tokenizer: Tokenizer) -> Dataset | None:
 
 
 def prepare_text(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> Split:
-    """The whole corpus as one split, to measure a model on; a second call finds it in the user's cache.
+    """Return the whole corpus as one split, for evaluation; a second call finds it in the user's cache.
 
-    Raises NotEnoughText where there is nothing to predict, and otherwise as `prepare`.
+    Raises NotEnoughText if there is nothing to predict, and otherwise the errors of `prepare`.
     """
     survey = corpus.survey()
     key = key_of("whole", survey.key, tokenizer.key)
@@ -161,7 +162,7 @@ def prepare_text(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgres
 
 
 def key_of(purpose: str, survey_key: str, tokenizer_key: str) -> str:
-    """The name of a folder in the cache: another one for another text, tokenizer or format."""
+    """Return the name of a cache folder: it differs if the text, the tokenizer or the format differs."""
     return hashlib.sha256(json.dumps([FORMAT, purpose, survey_key, tokenizer_key]).encode()).hexdigest()[:32]
 
 
@@ -175,10 +176,10 @@ def ids_of(
     cuts: Sequence[int],
     on_progress: OnProgress | None,
 ) -> tuple[dict[str, Split], Path, bool]:
-    """The splits by name, the folder they are in, and whether it was there already."""
+    """Return the splits by name, their folder, and whether the folder existed already."""
     folder = cache_folder("datasets") / key
     already_there = True
-    for _ in range(3):  # another process that found the folder damaged may take ours away with it
+    for _ in range(3):  # another process that found the folder damaged may remove ours with it
         opened = open_splits(folder)
         if opened is not None:
             mark_used(folder)
@@ -211,7 +212,7 @@ def write_splits(
     cuts: Sequence[int],
     on_progress: OnProgress | None,
 ) -> list[dict[str, Any]]:
-    """Encodes the corpus into one shard for each name, and returns what meta.json keeps of them."""
+    """Encode the corpus into one shard for each name, and return their entries for meta.json."""
     dtype = id_type(tokenizer.vocab_size)
     several = sum(1 for characters in survey.document_characters if characters) > 1
     end = None
@@ -232,7 +233,7 @@ def write_splits(
             shard.bytes += part.bytes
             shard.documents += part.ends
             done += part.characters
-            if not bytes_needed and done >= 2**20:  # enough to tell how long the ids of the rest will be
+            if not bytes_needed and done >= 2**20:  # enough to estimate the size of all ids
                 written = sum(shard.tokens for shard in shards) * dtype.itemsize
                 bytes_needed = written * survey.characters // done
                 if bytes_needed - written > shutil.disk_usage(draft).free:
@@ -243,5 +244,5 @@ def write_splits(
             return [shard.finish() for shard in shards]
     finally:
         for shard in shards:
-            with telling_why(draft, bytes_needed):  # closing writes what is left
+            with telling_why(draft, bytes_needed):  # closing the file flushes its buffer
                 shard.file.close()

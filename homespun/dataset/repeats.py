@@ -1,9 +1,9 @@
-"""What stands in a text again and again: documents, lines, passages; and what is in both of its splits.
+"""Find repeated text: documents, lines, passages; and text that is in both splits.
 
-Memory is bounded however long the text is. Of the lines, those that came once are forgotten when there are
-too many (Manku and Motwani 2002, "Approximate frequency counts over data streams": what is frequent stays).
-Of the passages, a share is kept that is chosen by their fingerprints, so that of a passage either every copy
-is kept or none, and the shares that are told are estimates without a slant.
+Memory is bounded for any length of text. Lines that occurred once are dropped when there are too many (Manku and
+Motwani 2002, "Approximate frequency counts over data streams": frequent lines stay). Of the passages a sample is
+kept that is selected by their fingerprints, so that of a passage either every copy is kept or none, and the
+reported shares are unbiased estimates.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from homespun.dataset.damage import Matches
 from homespun.dataset.finding import Finding, Place, percent, quoted, times
 from homespun.dataset.fingerprints import LONG, LONG_EVERY, Waiting, in_bytes
 
-# Lines of code and the names of speakers are shorter: that those come again is in the nature of the text.
-SHORTEST_LINE, LONGEST_LINE = 40, 400  # bytes; what is longer is a paragraph, and counted among the passages
+# Lines of code and the names of speakers are shorter: it is normal that these repeat.
+SHORTEST_LINE, LONGEST_LINE = 40, 400  # bytes; a longer line is a paragraph, and counted as a passage
 MOST_LINES = 200_000
 FEWEST_COPIES = 5
-IN_DOCUMENTS = 0.1  # of the documents: a line that stands in more of them belongs to none
-EVERYWHERE = 0.5  # of the documents: one such line is enough to be told
-BOILERPLATE = 0.02  # of the text
-DIGITS = bytes.maketrans(b"0123456789", b"#" * 10)  # the heads of pages differ in their numbers
+IN_DOCUMENTS = 0.1  # share of the documents: a line that is in more of them belongs to none
+EVERYWHERE = 0.5  # share of the documents: one such line is enough for a finding
+BOILERPLATE = 0.02  # share of the text
+DIGITS = bytes.maketrans(b"0123456789", b"#" * 10)  # page headers differ only in their numbers
 
 MOST_PASSAGES = 2**19
-FEWEST_PASSAGES = 200  # below, shares say little
-# Novels and plays have less than 0.001 of their passages more than once. Code has more: Python's standard library
-# 0.13, and 0.12 of its validation split is in the other; that is worth knowing when one looks at its loss.
+FEWEST_PASSAGES = 200  # with fewer, shares are not reliable
+# Of the passages of novels and plays less than 0.001 are repeated. Code has more: 0.13 of Python's standard
+# library, and 0.12 of its validation split is in the training split, which matters when one reads its loss.
 REPEATED_SOME, REPEATED_MUCH = 0.15, 0.3
 LEAKED_SOME, LEAKED_MUCH = 0.05, 0.15
 
@@ -38,7 +38,7 @@ GUTENBERG = re.compile(r"\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG")
 
 
 class Lines:
-    """How often each long line comes: of several documents, in how many of them."""
+    """Counts how often each long line occurs or, if there are several documents, in how many of them."""
 
     def __init__(self, documents: int) -> None:
         self.documents = documents
@@ -47,7 +47,7 @@ class Lines:
         self.current = -1
 
     def look_at(self, text: bytes, document: int) -> None:
-        """The next part, as UTF-8, of document number `document`."""
+        """Count the next part, as UTF-8, of document number `document`."""
         stripped = map(bytes.strip, text.translate(DIGITS).split(b"\n"))
         lines = [line for line in stripped if SHORTEST_LINE <= len(line) <= LONGEST_LINE]
         if self.documents == 1:
@@ -90,13 +90,13 @@ class Lines:
 
 
 def in_words(line: bytes) -> bool:
-    """Whether half of a line is letters; tables and drawings are not boilerplate."""
+    """Return whether at least half of a line is letters; tables and drawings are not boilerplate."""
     text = line.decode()
     return 2 * sum(map(str.isalpha, text)) > len(text)
 
 
 class Gutenberg(Matches):
-    """Project Gutenberg's frame around a book."""
+    """Finds Project Gutenberg's header and licence around a book."""
 
     def __init__(self) -> None:
         super().__init__(GUTENBERG)
@@ -115,7 +115,10 @@ class Gutenberg(Matches):
 
 
 class Repeated(NamedTuple):
-    """share: of the passages. example: the byte of the corpus where the one to be shown begins, copies: of it."""
+    """share: of the passages. example: byte offset in the corpus of the passage to show.
+
+    copies: how often it occurs.
+    """
 
     share: float
     example: int
@@ -123,19 +126,19 @@ class Repeated(NamedTuple):
 
 
 class LongPassages:
-    """Which long passages come more than once, and which are in both splits."""
+    """Finds long passages that occur more than once, and those that are in both splits."""
 
     def __init__(self, bytes_per_character: float) -> None:
         self.waiting = Waiting(in_bytes(LONG, bytes_per_character), LONG_EVERY)
         self.prints = [np.zeros(0, np.uint64)]
-        self.places = [np.zeros(0, np.int64)]  # of their first bytes in the corpus
+        self.places = [np.zeros(0, np.int64)]  # byte offsets in the corpus
         self.splits = [np.zeros(0, np.int64)]
         self.kept = 0
         self.one_in = 1
         self.bytes = 0
 
     def look_at(self, text: bytes, split: int) -> None:
-        """The next part of the corpus, as UTF-8."""
+        """Add the next part of the corpus, as UTF-8."""
         if self.waiting.add(text, split):
             self.look_at_waiting()
 
@@ -158,11 +161,11 @@ class LongPassages:
         self.kept = len(self.prints[0])
 
     def all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Prints, places, splits, each (n,)."""
+        """Return fingerprints, places and splits of the kept passages, each (n,)."""
         return np.concatenate(self.prints), np.concatenate(self.places), np.concatenate(self.splits)
 
     def repeated(self) -> Repeated | None:
-        """How much of the text came before in it; the example is the passage that comes most often."""
+        """Return the share of the text that occurred before in it; the example is the most frequent passage."""
         prints, places, _ = self.all()
         if len(prints) < FEWEST_PASSAGES:
             return None
@@ -171,7 +174,7 @@ class LongPassages:
         return Repeated(1 - len(first) / len(prints), int(places[first[most]]), int(counts[most]))
 
     def leaked(self) -> Repeated | None:
-        """How much of the validation split is in the training split, too; the example is the first of it."""
+        """Return the share of the validation split that is in the training split; the example is the first."""
         prints, places, splits = self.all()
         held_out = splits == 1
         if np.count_nonzero(held_out) < FEWEST_PASSAGES:
@@ -192,7 +195,10 @@ def describe_repeated(found: Repeated, place: Place, text: str) -> Finding:
 
 
 def describe_leak(share: float, example: str = "") -> Finding | None:
-    """share: of the validation split's long passages that are in the training split, too."""
+    """Return the finding on leakage.
+
+    share: of the validation split's long passages that are in the training split, too.
+    """
     if share < LEAKED_SOME:
         return None
     return Finding(

@@ -1,8 +1,8 @@
-"""Shards: ids in memory-mapped files, in folders that are whole or absent.
+"""Shards: ids in memory-mapped files, in folders that are complete or absent.
 
-A folder holds one `NAME.npy` for each split, NumPy's own format so that anything can open it, and
-`meta.json`, which says what they are. It is written beside its name, flushed to disk and then
-renamed; two processes that prepare the same text at once both end up with one whole folder.
+A folder holds one `NAME.npy` for each split, in NumPy's own format so that other programs can open it, and
+`meta.json`, which describes them. The folder is written under a temporary name, flushed to disk and then renamed;
+if two processes prepare the same text at once, both end up with one complete folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from homespun.errors import WriteFailed
 
-FORMAT = 1  # of the folder. Another number makes every text be prepared anew: raise it when ids or splits change
+FORMAT = 1  # of the folder. Raise it when ids or splits change: every text is then prepared again
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Split:
     """A part of the text as ids.
 
     ids: (N,), uint16 or uint32, memory-mapped from its file.
-    characters, bytes (UTF-8), documents: of the text that the ids stand for.
+    characters, bytes (UTF-8), documents: size of the text that the ids represent.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Split:
 
 
 def id_type(vocab_size: int) -> np.dtype:
-    """The smallest type that the ids 0 … vocab_size-1 are kept in: two bytes or four, the low one first."""
+    """Return the smallest type for the ids 0 … vocab_size-1: uint16 or uint32, little-endian."""
     return np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
 
 
 class ShardWriter:
-    """Ids go into a .npy file as they come. How many there are is known, and written, at the end."""
+    """Writes ids to a .npy file as they arrive; the header with their number is written again at the end."""
 
     def __init__(self, path: Path, dtype: np.dtype) -> None:
         self.path = path
@@ -70,19 +70,19 @@ class ShardWriter:
         self.header_bytes = self.write_header()
 
     def write_header(self) -> int:
-        """Writes the header, and returns its length, which does not depend on how many tokens there are."""
+        """Write the header and return its length, which does not depend on the number of tokens."""
         self.file.seek(0)
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.tokens,)}
         np.lib.format.write_array_header_1_0(self.file, header)
         return self.file.tell()
 
     def append(self, ids: np.ndarray) -> None:
-        """ids: (n,), each below the vocabulary's size."""
+        """Append ids (n,), each less than the vocabulary size."""
         self.file.write(np.ascontiguousarray(ids, dtype=self.dtype).data)
         self.tokens += len(ids)
 
     def finish(self) -> dict[str, Any]:
-        """Closes the file, with everything on the disk, and returns what meta.json keeps of it."""
+        """Close the file, with all data on the disk, and return its entry for meta.json."""
         header_bytes = self.write_header()
         assert header_bytes == self.header_bytes
         self.file.flush()
@@ -100,7 +100,7 @@ class ShardWriter:
 
 
 def checksum(path: Path, blocks: int = 32, block_bytes: int = 2**20) -> int:
-    """A CRC-32 of the file, of `blocks` spread over it where it is longer: shows damage, and is soon done."""
+    """Return a CRC-32 of the file, or of `blocks` blocks spread over it if it is longer: a fast check."""
     size = path.stat().st_size
     crc = zlib.crc32(str(size).encode())
     with path.open("rb") as file:
@@ -111,7 +111,7 @@ def checksum(path: Path, blocks: int = 32, block_bytes: int = 2**20) -> int:
 
 
 def write_meta(folder: Path, meta: dict[str, Any]) -> None:
-    """The file that makes a folder complete; written last."""
+    """Write meta.json, the last file, which makes a folder complete."""
     with (folder / "meta.json").open("w", encoding="utf-8") as file:
         json.dump({"format": FORMAT, **meta}, file, indent=1, ensure_ascii=False)
         file.flush()
@@ -119,18 +119,21 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 
 
 def open_splits(folder: Path) -> tuple[dict[str, Any], dict[str, Split]] | None:
-    """What meta.json says, and the splits by name; None where the folder is absent, damaged or not ours."""
+    """Return the content of meta.json and the splits by name.
+
+    None if the folder is absent, damaged or of another format.
+    """
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if meta["format"] != FORMAT:
             return None
         return meta, {entry["name"]: open_split(folder, entry) for entry in meta["splits"]}
-    except (OSError, ValueError, KeyError, TypeError):  # whatever is wrong with it, it is prepared anew
+    except (OSError, ValueError, KeyError, TypeError):  # whatever is wrong with the folder, it is prepared again
         return None
 
 
 def open_split(folder: Path, entry: dict[str, Any]) -> Split:
-    """Opens one shard, without reading more than a sample of it. Raises ValueError where it is damaged."""
+    """Open one shard and read only a sample of it. Raises ValueError if it is damaged."""
     path = folder / f"{entry['name']}.npy"
     if path.stat().st_size != entry["file_bytes"] or checksum(path) != entry["checksum"]:
         raise ValueError(f"{path} is damaged")
@@ -145,10 +148,10 @@ def open_split(folder: Path, entry: dict[str, Any]) -> Split:
 
 @contextmanager
 def draft_of(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder`, to be filled in the block; it takes its name when the block ends well.
+    """Yield a temporary folder next to `folder`, to be filled in the block; if the block succeeds it is renamed.
 
-    Where another process was faster, and its folder is whole, that one stays. Nothing is left of a draft
-    that failed. Raises WriteFailed.
+    If another process was faster and its folder is complete, that one stays. A draft that failed is removed.
+    Raises WriteFailed.
     """
     with telling_why(folder):
         remove_abandoned_drafts(folder.parent)
@@ -162,7 +165,7 @@ def draft_of(folder: Path) -> Iterator[Path]:
 
 
 def publish(draft: Path, folder: Path) -> None:
-    """Gives the draft its name."""
+    """Rename the draft to its final name."""
     while True:
         try:
             draft.rename(folder)
@@ -171,13 +174,13 @@ def publish(draft: Path, folder: Path) -> None:
             if not folder.exists():
                 raise
         if open_splits(folder) is not None:
-            return  # another process made it meanwhile
+            return  # another process has written it meanwhile
         discard(folder)
     sync_folder(folder.parent)
 
 
 def discard(folder: Path) -> None:
-    """Takes a damaged folder away: out of sight at once, then piece by piece."""
+    """Remove a damaged folder: rename it at once, then delete its files."""
     if not folder.is_dir():
         folder.unlink(missing_ok=True)
         return
@@ -190,7 +193,7 @@ def discard(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder last through a power cut, where the system can do that."""
+    """Flush a rename in the folder to disk, where the system can do that, so that it survives a power cut."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -200,21 +203,21 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_abandoned_drafts(parent: Path, after_seconds: float = 3600.0) -> None:
-    """Drafts of processes that were killed. One at work writes all the time, so its files are never old."""
+    """Remove drafts of killed processes. A process at work writes all the time, so its files are never old."""
     for draft in parent.glob("*.draft"):
         try:
             newest = max(path.stat().st_mtime for path in [draft, *draft.iterdir()])
         except FileNotFoundError:
-            continue  # it was finished meanwhile
+            continue  # another process has finished it meanwhile
         if time.time() - newest > after_seconds:
             shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager
 def telling_why(folder: Path, bytes_needed: int = 0) -> Iterator[None]:
-    """Turns the system's error into ours.
+    """Turn an OSError into WriteFailed with its cause.
 
-    bytes_needed: about how much is to be written, 0 where that is not known yet.
+    bytes_needed: about how much will be written, 0 if that is not known yet.
     """
     try:
         yield
@@ -228,7 +231,10 @@ def telling_why(folder: Path, bytes_needed: int = 0) -> Iterator[None]:
 
 
 def disk_full(folder: Path, bytes_needed: int) -> WriteFailed:
-    """The error for a disk that cannot take it. What is in `folder` so far will be free again."""
+    """Return the error for a full disk.
+
+    The space of the files in `folder` counts as free, as they will be removed.
+    """
     written = sum(path.stat().st_size for path in folder.glob("*.npy"))
     free = shutil.disk_usage(folder.parent).free + written
     needed = f"the ids of this text take about {bytes_needed / 1e6:,.0f} MB, and " if bytes_needed else ""

@@ -1,9 +1,9 @@
-"""A shuffled order that takes no memory, however long it is.
+"""A shuffled order that takes no memory, for any length.
 
-An array of shuffled numbers would need 8 bytes for each of them, and would
-depend on the random generator of the NumPy release at hand. A Feistel network,
-the way block ciphers are built, computes the number at any one place instead.
-It uses nothing but whole-number arithmetic, so it stays the same for good.
+A permutation stored as an array would need 8 bytes for each entry, and would
+depend on the random generator of the installed NumPy release. A Feistel network,
+the construction of block ciphers, computes the entry at any one place instead.
+It uses only integer arithmetic, so the order never changes between versions.
 (Black and Rogaway 2002, "Ciphers with Arbitrary Finite Domains".)
 """
 
@@ -15,11 +15,11 @@ ROUNDS = 8
 
 
 def mixed(numbers: np.ndarray | int) -> np.ndarray:
-    """uint64 -> uint64 of the same shape: equal numbers give equal results, close ones give unrelated ones.
+    """Hash uint64 -> uint64 of the same shape: equal numbers give equal results, close ones give unrelated ones.
 
     The last step of splitmix64 (Steele, Lea and Flood 2014).
     """
-    with np.errstate(over="ignore"):  # the arithmetic is modulo 2**64, and means to be
+    with np.errstate(over="ignore"):  # overflow is intended: the arithmetic is modulo 2**64
         z = np.asarray(numbers, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -27,10 +27,10 @@ def mixed(numbers: np.ndarray | int) -> np.ndarray:
 
 
 def shuffled(places: np.ndarray, length: int, keys: np.ndarray | int) -> np.ndarray:
-    """What stands at `places` of the numbers 0 … length-1, shuffled.
+    """Return the entries at `places` of a permutation of 0 … length-1.
 
     places: integers from 0 to length-1, any shape.
-    keys: uint64, one for all or one for each place; each key is an order of its own.
+    keys: uint64, one for all or one for each place; each key gives a different permutation.
     Returns uint64 of the shape of `places`.
 
     >>> [int(n) for n in shuffled(np.arange(6), 6, keys=1)]
@@ -39,8 +39,8 @@ def shuffled(places: np.ndarray, length: int, keys: np.ndarray | int) -> np.ndar
     half_bits = max(1, ((length - 1).bit_length() + 1) // 2)
     numbers = np.array(places, dtype=np.uint64)
     keys = np.broadcast_to(np.asarray(keys, dtype=np.uint64), numbers.shape)
-    # The network shuffles 0 … 4**half_bits - 1, which may be more than length. Whoever lands
-    # outside goes through it again, and so in the end returns inside, to a place of its own.
+    # The network permutes 0 … 4**half_bits - 1, which may be a larger range. A number that lands outside 0 …
+    # length-1 is mapped again until it is inside (cycle walking); the result is still one-to-one.
     outside = np.ones(numbers.shape, dtype=bool)
     while outside.any():
         numbers[outside] = feistel(numbers[outside], half_bits, keys[outside])
@@ -49,7 +49,7 @@ def shuffled(places: np.ndarray, length: int, keys: np.ndarray | int) -> np.ndar
 
 
 def feistel(numbers: np.ndarray, half_bits: int, keys: np.ndarray) -> np.ndarray:
-    """A one-to-one map of 0 … 4**half_bits - 1 onto itself: each round scrambles one half by the other."""
+    """A one-to-one map of 0 … 4**half_bits - 1 onto itself: each round mixes one half with a hash of the other."""
     bits = np.uint64(half_bits)
     mask = np.uint64((1 << half_bits) - 1)
     left, right = numbers >> bits, numbers & mask

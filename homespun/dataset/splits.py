@@ -1,8 +1,8 @@
-"""Which characters are learnt from, and which are kept back to see how well it went.
+"""Decide which characters are the training split, and which are held out for validation.
 
-A split is decided in characters, before any tokenizer: whatever the tokenizer,
-the validation text is the same, and bits per character compare. It depends on
-the documents alone, so it is the same on every machine.
+The split is made in characters, before tokenization, so the validation text does not depend on the
+tokenizer, and bits per character are comparable. It depends on the documents alone, so it is the
+same on every machine.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from homespun.errors import NotEnoughText
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """Of document number i the first `cuts[i]` characters are for training, the rest is for validation.
+    """Of document number i the first `cuts[i]` characters are for training, the rest for validation.
 
-    `how` is what it comes to, in words: "the last tenth of the text".
+    `how` describes the result in words: "the last tenth of the text".
     """
 
     cuts: tuple[int, ...]
@@ -25,14 +25,14 @@ class SplitPlan:
 
 
 def plan_splits(document_characters: Sequence[int], document_keys: Sequence[str]) -> SplitPlan:
-    """Keeps back about a tenth of the characters for validation.
+    """Hold out about a tenth of the characters for validation.
 
-    document_characters: how many characters each document has.
-    document_keys: what each document holds, as a hash; equal documents have equal keys.
+    document_characters: the number of characters of each document.
+    document_keys: a hash of each document's content; equal documents have equal keys.
 
-    One document gives its last tenth. Of several, whole documents are kept back, equal ones
-    together, so that no validation text is learnt from. Where no choice of whole documents comes
-    near a tenth (two chapters, say), each document gives its last tenth.
+    A single document gives its last tenth. Of several, whole documents are held out, equal ones together, so that
+    no validation text is trained on. If no choice of whole documents comes near a tenth (two chapters, say), each
+    document gives its last tenth.
 
     >>> plan_splits([1_115_394], ["…"])
     SplitPlan(cuts=(1003854,), how='the last tenth of the text')
@@ -58,11 +58,11 @@ def plan_splits(document_characters: Sequence[int], document_keys: Sequence[str]
 
 
 def documents_to_keep_back(sizes: Mapping[str, int]) -> set[str]:
-    """The keys of whole documents with 5% to 20% of the characters, as near to a tenth as is simple; or none.
+    """Return the keys of whole documents with 5% to 20% of the characters, close to a tenth; or an empty set.
 
-    They are taken in the order of their content hashes, which is as good as chance and the same
-    everywhere; one that would go beyond a tenth is passed over. At most half of the documents are
-    taken: beside one huge document, all the small ones together would be a tenth, but of another kind.
+    Documents are taken in the order of their content hashes, which is as good as random and the same on every
+    machine; one that would exceed a tenth is skipped. At most half of the documents are taken: next to one huge
+    document, all the small ones together might be a tenth, but they would be text of another kind.
     """
     total = sum(sizes.values())
     chosen: set[str] = set()
@@ -71,7 +71,7 @@ def documents_to_keep_back(sizes: Mapping[str, int]) -> set[str]:
         if 10 * (taken + sizes[key]) <= total and len(chosen) < len(sizes) // 2:
             chosen.add(key)
             taken += sizes[key]
-    if 20 * taken < total:  # too little: one more, the one that comes nearest
+    if 20 * taken < total:  # too little: add the one document that brings the total nearest to a tenth
         rest = [key for key in sorted(sizes) if key not in chosen and 5 * (taken + sizes[key]) <= total]
         if rest:
             nearest = min(rest, key=lambda key: abs(10 * (taken + sizes[key]) - total))
@@ -81,9 +81,9 @@ def documents_to_keep_back(sizes: Mapping[str, int]) -> set[str]:
 
 
 def check_learnable(title: str, characters: int, alphabet: Mapping[str, int]) -> None:
-    """Refuses a text that there is nothing to learn from.
+    """Refuse a text that has nothing to learn from.
 
-    title: the text's name for people. alphabet: how often each character occurs.
+    title: the text's name in messages. alphabet: how often each character occurs.
     Raises NotEnoughText, which says why and what to do.
     """
     if characters == 0:
@@ -106,11 +106,10 @@ def check_learnable(title: str, characters: int, alphabet: Mapping[str, int]) ->
 
 
 def fit_context(train_tokens: int, val_tokens: int, context_length: int) -> int:
-    """The context length that the text has room for: `context_length`, or less where the text is shorter.
+    """Return the context length that fits the text: `context_length`, or less if the text is shorter.
 
-    A training example is context_length tokens and the one after them. The caller says when
-    the result is smaller than what was asked for. Raises NotEnoughText where a split has no
-    token to predict.
+    A training example is context_length tokens and the next token. The caller reports it when the result is
+    smaller than requested. Raises NotEnoughText if a split has no token to predict.
 
     >>> fit_context(1_003_854, 111_540, 256), fit_context(40, 5, 256)
     (256, 39)

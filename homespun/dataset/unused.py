@@ -1,4 +1,4 @@
-"""The cache of datasets does not grow for ever: what nobody has used for a month makes room for what is new."""
+"""Limit the size of the dataset cache: what was not used for a month is removed to make room for new datasets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from homespun.dataset.shards import discard
 
-MOST_BYTES = 20 * 10**9  # of all datasets together, before any is taken away
-UNUSED_SECONDS = 30 * 86400.0  # younger ones stay, however many there are
+MOST_BYTES = 20 * 10**9  # of all datasets together; below it nothing is removed
+UNUSED_SECONDS = 30 * 86400.0  # newer ones stay, however many there are
 
 
 class Kept(NamedTuple):
-    """A dataset in the cache: when it was last opened, and how much it takes."""
+    """A dataset in the cache: when it was last opened, and its size in bytes."""
 
     used: float
     size: int
@@ -24,15 +24,16 @@ class Kept(NamedTuple):
 
 
 def mark_used(folder: Path) -> None:
-    """It was opened now. A cache that may only be read stays as it is: nothing is taken out of it either."""
+    """Record that it was opened now. A read-only cache stays unchanged: nothing is removed from it either."""
     with suppress(OSError):
         os.utime(folder / "meta.json")
 
 
 def remove_unused(datasets: Path) -> None:
-    """Takes away what was not opened for UNUSED_SECONDS, the oldest first, while all take more than MOST_BYTES.
+    """Remove datasets not opened for UNUSED_SECONDS, oldest first, while all together take more than MOST_BYTES.
 
-    A run that goes on for longer keeps what it has mapped; to be resumed it has its text prepared anew.
+    A run that takes longer than that keeps the files that it has mapped; when it is resumed, its text is prepared
+    again.
     """
     found = sorted(kept_in(datasets))
     total = sum(kept.size for kept in found)
@@ -42,16 +43,16 @@ def remove_unused(datasets: Path) -> None:
         try:
             discard(kept.folder)
         except OSError:
-            continue  # another user's, or mapped by a process on a system that then keeps it
+            continue  # another user's, or mapped by a process on a system that then locks the file
         total -= kept.size
 
 
 def kept_in(datasets: Path) -> Iterator[Kept]:
     for meta in datasets.glob("*/meta.json"):
         if meta.parent.suffix == ".draft":
-            continue  # is being written
+            continue  # still being written
         try:
             size = sum(path.stat().st_size for path in meta.parent.iterdir())
             yield Kept(meta.stat().st_mtime, size, meta.parent)
         except OSError:
-            continue  # another process took it away meanwhile
+            continue  # another process has removed it meanwhile

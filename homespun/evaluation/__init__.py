@@ -1,1 +1,1 @@
-"""Evaluation: the loss on a whole text, bits per character and byte; calibration, and what is known by heart."""
+"""Evaluation: the loss on a whole text, bits per character and byte; calibration; and memorisation."""

@@ -1,8 +1,8 @@
-"""Whether a model knows how sure it may be: of the tokens that it gave 70%, do 70% come?
+"""Calibration: of the tokens that the model predicts with a probability of 70%, do 70% occur?
 
 Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural Networks" (arXiv:1706.04599). At every
-position the token that the model finds likeliest is taken, and how likely it finds it; positions with about the
-same share are put together, and it is counted how often that token came.
+position the most likely token and its probability are recorded; positions with similar probabilities are grouped
+into bins, and for each bin it is counted how often that token is the correct one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Bin:
-    """Positions whose likeliest token was given a share between `low` and `high`.
+    """Positions whose most likely token has a probability between `low` and `high`.
 
-    tokens: how many they are. said: the share that it was given, on average. came: how often it came.
-    Both are 0 where there are no such positions.
+    tokens: the number of positions. said: the mean predicted probability. came: how often the token was correct,
+    0 to 1. Both are 0 if there are no such positions.
     """
 
     low: float
@@ -40,9 +40,11 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """bins: from the least sure to the surest.
+    """The calibration of a model on a text.
+
+    bins: from the lowest probability to the highest.
     error: the expected calibration error, the mean of |said - came| over all positions.
-    said, came: over all positions; came is how often the likeliest token was the right one.
+    said, came: over all positions; came is how often the most likely token was correct.
     """
 
     bins: tuple[Bin, ...]
@@ -59,7 +61,7 @@ def calibrate(
     batch_size: int | None = None,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Calibration:
-    """How sure the model is of the tokens of the split, and how often it is right. Arguments as of `evaluate`."""
+    """Return the calibration of the model on the split. The arguments are those of `evaluate`."""
     config: Any = model.config
     size = batch_size or batch_size_for(config.context_length, config.vocab_size)
     said, right = [], []
@@ -72,7 +74,9 @@ def calibrate(
 
 
 def calibration_of(said: Tensor, right: Tensor) -> Calibration:
-    """said: the share that each position's likeliest token was given, (N,). right: whether it came, (N,).
+    """Return the calibration from the predictions at N positions.
+
+    said: the probability of the most likely token, (N,). right: whether that token was the correct one, (N,).
 
     >>> found = calibration_of(torch.tensor([0.75] * 4 + [1.0]), torch.tensor([True, True, True, False, True]))
     >>> (found.error, found.bins[7].tokens, found.bins[7].came)

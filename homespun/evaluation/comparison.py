@@ -1,4 +1,4 @@
-"""One text for two models with different tokenizers."""
+"""The same text for two models with different tokenizers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def same_text(split: Split, tokenizer: Tokenizer, other: Tokenizer) -> Split:
-    """The text of a split as the ids of another tokenizer; where one has an end of text, so has the other.
+    """Return the text of a split as ids of another tokenizer, with end-of-text tokens only if both have one.
 
-    Raises UnknownCharacter where the other has no id for a character.
+    Raises UnknownCharacter if the other tokenizer has no id for a character.
     """
     if tokenizer.key == other.key:
         return split

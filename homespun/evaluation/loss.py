@@ -1,8 +1,8 @@
-"""The loss of a model on a text: every position counted, the same for every batch size.
+"""The loss of a model on a text: every position is counted, and the result is the same for every batch size.
 
-Mean cross-entropy in nats per token over the whole split, in windows of context_length that
-do not overlap. Beside it bits per character and bits per byte: they compare across tokenizers,
-where the loss itself does not (longer tokens are harder to guess, and there are fewer of them).
+It is the mean cross-entropy in nats per token over the whole split, in non-overlapping windows of context_length.
+Bits per character and bits per byte are reported with it: they are comparable across tokenizers, and the loss is
+not (longer tokens are harder to predict, and there are fewer of them).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Evaluation:
     """How well a model predicts a split.
 
     loss: nats per token, the mean over `tokens` predictions.
-    tokens: how many were predicted; of a whole split, all but the first.
+    tokens: the number of predictions; for a whole split, all tokens but the first.
     characters, bytes: of the whole split, in characters and UTF-8 bytes.
     bits_per_char, bits_per_byte: the loss in bits, times the split's tokens per character or byte.
-    perplexity: e**loss, among how many equally likely tokens the model is in doubt, so to speak.
-    whole: every position was counted; otherwise windows spread evenly over the split.
-    stride: how far each window is from the one before; context_length where they do not overlap.
+    perplexity: e**loss; as uncertain as a choice among this many equally likely tokens.
+    whole: every position was counted; otherwise only windows spread evenly over the split.
+    stride: the distance between the starts of consecutive windows; context_length if they do not overlap.
     context_length: the length of a window.
     """
 
@@ -55,7 +55,7 @@ class Evaluation:
 
     @property
     def sliding(self) -> bool:
-        """Whether windows overlap, so that this is not what is called the loss elsewhere, but lower."""
+        """Whether windows overlap; the loss is then lower than, and not comparable with, the usual loss."""
         return self.stride < self.context_length
 
 
@@ -69,19 +69,19 @@ def evaluate(
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Measures `model` on `split`.
+    """Measure the loss of `model` on `split`.
 
     model: `model(ids, targets) -> (logits, loss)` for ids and targets (B, T), and
-        `model.config.context_length`. It is put into evaluation mode, and back as it was.
-    batch_size: windows at once; None takes as many as memory is well used for. The result does
-        not depend on it, but for float rounding.
-    windows: for a quick look at a huge split, so many windows spread evenly over it; then the
-        result says `whole=False`. None, or as many as there are, is the whole split.
-    stride: windows overlap, each is that many tokens further on than the one before it, and only what is new
-        in it is counted: see positions.py. None, or context_length, is the loss as everywhere else.
+        `model.config.context_length`. It is put into evaluation mode, and restored afterwards.
+    batch_size: windows at once; None takes as many as use memory well. Apart from float rounding, the
+        result does not depend on it.
+    windows: for a fast estimate on a huge split, this many windows spread evenly over it; the result
+        then says `whole=False`. None, or as many as there are, is the whole split.
+    stride: overlapping windows: each starts that many tokens after the previous one, and only its new
+        tokens are counted (see positions.py). None, or context_length, is the loss as everywhere else.
     autocast: makes the context to run the model in: `lambda: torch.autocast("cpu", torch.bfloat16)`.
-    on_progress: called with the tokens predicted so far, and those there are to predict.
-    Raises NotEnoughText where the split has no token to predict, and UsageError for an impossible stride.
+    on_progress: called with the tokens predicted so far, and the total.
+    Raises NotEnoughText if the split has no token to predict, and UsageError for an invalid stride.
     """
     assert windows is None or stride is None, "a quick look has no windows that overlap"
     if split.tokens < 2:
@@ -95,7 +95,7 @@ def evaluate(
     if batch_size is None:
         batch_size = batch_size_for(config.context_length, config.vocab_size)
     step = check_stride(stride, config.context_length)
-    positions = split.tokens - 1  # tokens that have a next one
+    positions = split.tokens - 1  # positions that have a next token
     starts = window_starts(positions, config.context_length, windows)
     to_predict = int(np.minimum(config.context_length, positions - starts).sum())
     if step < config.context_length:
@@ -105,8 +105,9 @@ def evaluate(
             model, evaluation_batches(split.ids, starts, config.context_length, batch_size), autocast
         )
 
-    # On a GPU they stay there until the end, so that it is not waited for. On a CPU they must not: a tensor that
-    # stays would lie where the next batch of logits wants to, which then takes new memory, batch for batch.
+    # Losses on a GPU stay there until the end, so that the loop does not wait for the GPU. Losses on a CPU must
+    # not stay tensors: each would occupy memory where the next batch of logits fits, which would then allocate
+    # new memory for every batch.
     losses: list[Tensor | float] = []
     counts: list[int] = []
     done = 0
@@ -139,7 +140,7 @@ def plain_losses(
     batches: Iterator[tuple[Tensor, Tensor]],
     autocast: Callable[[], AbstractContextManager[Any]],
 ) -> Iterator[tuple[Tensor, int]]:
-    """The mean loss of each batch, and of how many tokens."""
+    """Yield the mean loss of each batch, and its number of tokens."""
     device = device_of(model)
     for x, y in batches:
         check_contention()
@@ -155,15 +156,15 @@ def sliding_losses(
     batch_size: int,
     autocast: Callable[[], AbstractContextManager[Any]],
 ) -> Iterator[tuple[Tensor, int]]:
-    """The same in windows that overlap."""
+    """Yield the mean loss of each batch of overlapping windows, and the number of tokens counted in it."""
     for logits, targets in predictions(model, ids, stride=stride, batch_size=batch_size, autocast=autocast):
         yield F.cross_entropy(logits, targets), len(targets)
 
 
 def window_starts(positions: int, context_length: int, windows: int | None = None) -> np.ndarray:
-    """Where the windows start, int64; the last one may have to be shorter. With `windows`, so many spread evenly.
+    """Return where the windows start, int64; the last window may be shorter.
 
-    positions: tokens that have a next one.
+    positions: the number of tokens that have a next one. windows: only this many, spread evenly.
 
     >>> window_starts(10, 4), window_starts(100, 10, windows=3)
     (array([0, 4, 8]), array([10, 50, 80]))
@@ -172,14 +173,14 @@ def window_starts(positions: int, context_length: int, windows: int | None = Non
     if windows is None or windows >= len(starts):
         return starts
     assert windows >= 1
-    # Of as many stretches of equal length, the window in the middle of each.
+    # Divide the windows into `windows` groups of equal size, and take the middle one of each.
     return starts[(2 * np.arange(windows) + 1) * len(starts) // (2 * windows)]
 
 
 def evaluation_batches(
     ids: np.ndarray, starts: np.ndarray, context_length: int, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """x, y, both int64 (B, T), for every window; a shorter one at the end is a batch of its own."""
+    """Yield x, y, both int64 (B, T), for every window; a shorter window at the end is a batch of its own."""
     assert batch_size >= 1
     positions = len(ids) - 1
     full = starts[starts + context_length <= positions]
@@ -190,9 +191,9 @@ def evaluation_batches(
 
 
 def batch_size_for(context_length: int, vocab_size: int) -> int:
-    """How many windows to run at once: tokens enough to keep the machine busy, and logits below 32 MiB.
+    """Return how many windows to run at once: enough tokens to keep the machine busy, with logits below 32 MiB.
 
-    Of the logits there are several copies on the way to a loss; twice as many of either are no quicker on a CPU.
+    Several copies of the logits exist while the loss is computed; doubling either limit makes a CPU no faster.
 
     >>> batch_size_for(64, 65), batch_size_for(1024, 50257)
     (64, 1)

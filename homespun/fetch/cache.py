@@ -1,4 +1,4 @@
-"""The user's cache: where it is, and how a file gets into it whole."""
+"""The user's cache: where it is, and how files are written to it completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from homespun.errors import DownloadFailed, WriteFailed
 
 
 def cache_folder(*parts: str) -> Path:
-    """The user's cache, or a folder in it, made on demand.
+    """Return the user's cache, or a folder in it, created on demand.
 
-    It is $HOMESPUN_CACHE where that is set, else the place where this system keeps caches. What killed
-    processes left half-done is taken out of it, and old datasets where they take much room
-    (dataset/unused.py); whoever wants the room back may delete all of it at any time, and it is made anew.
+    It is $HOMESPUN_CACHE if that is set, else the system's place for caches. Unfinished files of killed processes
+    are removed from it, and old datasets if they take much space (dataset/unused.py). The user may delete all of
+    it at any time; it is created again when needed.
     Raises WriteFailed.
     """
     import platformdirs
@@ -38,9 +38,9 @@ def cache_folder(*parts: str) -> Path:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name only when the block ends well; otherwise nothing is left of it.
+    """Yield a file that appears under its name only if the block succeeds; otherwise nothing of it is left.
 
-    Raises WriteFailed where the disk does not take it.
+    Raises WriteFailed if the disk is full or not writable.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
@@ -59,17 +59,17 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_abandoned(folder: Path, pattern: str = "*", after_seconds: float = 86400.0) -> None:
-    """Takes away files that nobody has written to for a day: what a killed process had not finished with."""
+    """Remove files that were not written to for a day: the unfinished files of killed processes."""
     for path in folder.glob(pattern):
         try:
             if path.is_file() and time.time() - path.stat().st_mtime > after_seconds:
                 path.unlink()
         except OSError:
-            continue  # gone already, or another user's: a little less room, no more
+            continue  # already gone, or another user's: it only takes some space
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
+    """Return the sha256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
@@ -78,9 +78,9 @@ def sha256_of(path: Path) -> str:
 
 
 def check_size(said: str, name: str, max_bytes: int) -> int:
-    """The length that the sender says, before anything is taken; 0 where it says none. It may lie.
+    """Return the length that the sender announces, before the download; 0 if it announces none. It may be wrong.
 
-    Raises DownloadFailed where that is too large.
+    Raises DownloadFailed if it is too large.
     """
     size = int(said[:30]) if said.isdecimal() else 0
     if size > max_bytes:
@@ -97,9 +97,9 @@ def too_large(name: str, max_bytes: int) -> DownloadFailed:
 def copy_checked(
     blocks: Iterable[bytes], file: BinaryIO, name: str, max_bytes: int, sha256: str | None = None
 ) -> None:
-    """Copy what arrives into the file. `name` is what a person calls it.
+    """Copy the blocks into the file. `name` is used in messages.
 
-    Raises DownloadFailed for more than `max_bytes`, or another sha256 than the one wanted.
+    Raises DownloadFailed for more than `max_bytes`, or if the sha256 is not the expected one.
     """
     digest, size = hashlib.sha256(), 0
     for block in blocks:

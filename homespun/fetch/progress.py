@@ -1,7 +1,7 @@
-"""Who wants to know how far a download is.
+"""Report the progress of downloads.
 
-What needs a file from the network is often far below what shows a person how it goes: a tokenizer, a named
-text. So whoever shows it listens for as long as a block runs, and every download inside is told to it.
+Code that needs a file from the network (a tokenizer, a named text) is often far below the code that shows
+progress. So the code that shows it sets a listener for a block, and every download inside reports to it.
 
 >>> from homespun.fetch.progress import told
 >>> heard = []
@@ -17,18 +17,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# What a person calls the file; the bytes that came; those there are, 0 where the sender does not say.
-# When all have come, both numbers are the same.
+# The file's name in messages; the bytes received; the total, 0 if the server does not announce it. When the
+# download is complete, both numbers are equal.
 Listener = Callable[[str, int, int], None]
 
-LONGEST_NAME = 40  # characters: with the numbers it has to fit on a line
+LONGEST_NAME = 40  # characters; together with the numbers it must fit on a line
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
 def downloads_reported(listener: Listener) -> Iterator[None]:
-    """Tells the listener of every block of every download that this thread makes in here."""
+    """While the block runs, report every chunk of every download of this thread to the listener."""
     before = _listener.set(listener)
     try:
         yield
@@ -37,7 +37,7 @@ def downloads_reported(listener: Listener) -> Iterator[None]:
 
 
 def told(blocks: Iterable[bytes], name: str, size: int) -> Iterator[bytes]:
-    """The same blocks, each told to whoever listens. size: 0 where it is not known."""
+    """Yield the chunks of a download unchanged, and report each to the listener. size: 0 if it is not known."""
     listener = _listener.get()
     done = 0
     for block in blocks:
@@ -50,7 +50,7 @@ def told(blocks: Iterable[bytes], name: str, size: int) -> Iterator[bytes]:
 
 
 def each_once(say: Callable[[str], None]) -> Listener:
-    """For where lines cannot change once they are written: one for each file, when its first bytes have come.
+    """Return a listener for output that cannot be updated: it prints one line per file, at its first bytes.
 
     >>> listener = each_once(print)
     >>> listener("book.txt", 1_000_000, 5_400_000), listener("book.txt", 2_000_000, 5_400_000)
@@ -68,7 +68,7 @@ def each_once(say: Callable[[str], None]) -> Listener:
 
 
 def how_far(name: str, done: int, size: int) -> str:
-    """A download while it goes on, on a line that changes.
+    """Describe a download in progress, for a line that is updated.
 
     >>> how_far("https://example.org/texts/of/all/kinds/collected/book.txt", 640_000, 5_400_000)
     'downloading …g/texts/of/all/kinds/collected/book.txt, 640 KB of 5.4 MB'

@@ -1,4 +1,4 @@
-"""The bytes of an answer, from a server that may mean harm: unpacked in bounded memory, and not for ever."""
+"""The bytes of a response from an untrusted server: unpacked in bounded memory and bounded time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 from homespun.errors import DownloadFailed
 
-BLOCK = 2**20  # bytes that are unpacked at a time
-ANSWER_SECONDS = 60.0  # for the head of an answer; a server can send that byte by byte, too
-WATCHED_SECONDS = 30.0  # over so long the speed is measured
-SLOWEST = 1024  # bytes a second; at this speed a short book takes ten minutes
+BLOCK = 2**20  # bytes that are decompressed at a time
+ANSWER_SECONDS = 60.0  # for the response headers, which a server could send byte by byte
+WATCHED_SECONDS = 30.0  # the speed is averaged over this time
+SLOWEST = 1024  # bytes per second; at this speed a short book takes ten minutes
 _WAY_OUT = "Try again later, or download it yourself and give the path of the file."
 
 
 def content_of(raw: Iterable[bytes], encoding: str, name: str) -> Iterator[bytes]:
-    """What was sent, unpacked. `encoding` is the answer's Content-Encoding. Raises DownloadFailed."""
+    """Return the decompressed response. `encoding` is its Content-Encoding. Raises DownloadFailed."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return iter(raw)
@@ -33,14 +33,14 @@ def content_of(raw: Iterable[bytes], encoding: str, name: str) -> Iterator[bytes
 
 
 def _unpacked(raw: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """gzip, a block at a time: a thousand zeros are one byte in it, and a few of those fill any memory."""
+    """Decompress gzip in blocks: a thousand zeros are one byte in it, so a small file could fill any memory."""
     unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
         for sent in raw:
             while sent:
                 if unpack.eof:
                     if not sent.startswith(b"\x1f\x8b"):
-                        return  # padding behind the end
+                        return  # padding after the end
                     unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
                 yield unpack.decompress(sent, BLOCK)
                 sent = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
@@ -53,7 +53,7 @@ def _unpacked(raw: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 
 def steady(raw: Iterable[bytes], name: str, now: Callable[[], float] = time.monotonic) -> Iterator[bytes]:
-    """The same blocks, as long as they come at a speed that has an end. Raises DownloadFailed."""
+    """Yield the blocks, as long as they arrive fast enough. Raises DownloadFailed."""
     since, size = now(), 0
     for block in raw:
         size += len(block)
@@ -68,7 +68,7 @@ def steady(raw: Iterable[bytes], name: str, now: Callable[[], float] = time.mono
 
 @contextmanager
 def answering_soon(seconds: float | None = None) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-    """Cuts the connection where the block takes longer. What it gives is for httpx's `trace` extension."""
+    """Close the connection if the block takes too long. It yields the callback for httpx's `trace` extension."""
     connections: list[socket.socket] = []
 
     def trace(event: str, facts: dict[str, Any]) -> None:
@@ -78,9 +78,9 @@ def answering_soon(seconds: float | None = None) -> Iterator[Callable[[str, dict
     def cut() -> None:
         for connection in connections:
             try:
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # under TLS too, whatever state that is in
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # also under TLS, in any state
             except OSError:
-                continue  # closed already
+                continue  # already closed
 
     timer = threading.Timer(ANSWER_SECONDS if seconds is None else seconds, cut)
     timer.daemon = True

@@ -1,7 +1,6 @@
-"""One file from a web address, with the care that an address from anywhere needs.
+"""Download one file from a web address safely, whatever the address.
 
-https only, few redirects, a limit on the size, no way into the user's own
-network, and never half a file.
+https only, few redirects, a limit on the size, no access to the user's own network, and never an incomplete file.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from homespun.fetch.stream import answering_soon, content_of, steady
 if TYPE_CHECKING:
     import httpx
 
-MAX_BYTES = 4 * 2**30  # more than fits the training of a small model on one computer
+MAX_BYTES = 4 * 2**30  # more text than a small model on one computer can be trained on
 MAX_REDIRECTS = 5
-CONNECT_SECONDS = 5.0  # short: without a network the next source should have its turn at once
+CONNECT_SECONDS = 5.0  # short: without a network the next source is tried at once
 READ_SECONDS = 30.0  # the longest silence in the middle of a download
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file that came from the network: where it is kept, its address after redirects, its content type.
+    """A downloaded file: where it is stored, its address after redirects, its content type.
 
-    `trouble` is not empty where the server could not be reached and an earlier copy stands in: it says why.
+    `trouble` is not empty if the server could not be reached and an earlier copy is used: it says why.
     """
 
     path: Path
@@ -44,7 +43,7 @@ class Download:
 
 
 def download(url: str, *, sha256: str | None = None, max_bytes: int = MAX_BYTES, name: str | None = None) -> Path:
-    """Fetch `url` into the cache and give the file's path. See `retrieve`."""
+    """Download `url` into the cache and return the file's path. See `retrieve`."""
     return retrieve(url, sha256=sha256, max_bytes=max_bytes, name=name).path
 
 
@@ -55,13 +54,12 @@ def retrieve(
     max_bytes: int = MAX_BYTES,
     name: str | None = None,
 ) -> Download:
-    """Fetch `url` into the cache, under `name` there, and say what came.
+    """Download `url` into the cache, as `name` there, and return what was downloaded.
 
-    https only; plain http is allowed to this very computer. Addresses of private networks are refused
-    unless `url` itself names that host. With `sha256`, what arrives is checked against it, and a copy
-    that is there already is used without asking the network. Without, the server is asked whether an
-    earlier copy is still current, and that copy stands in where the server cannot be reached.
-    How far it is can be heard with `downloads_reported`. Raises DownloadFailed.
+    https only; plain http is allowed to this computer. Addresses of private networks are refused unless `url`
+    itself names that host. With `sha256`, the download is checked against it, and an existing copy is used
+    without a request. Without it, the server is asked whether an earlier copy is still current, and that copy is
+    used if the server cannot be reached. `downloads_reported` reports the progress. Raises DownloadFailed.
     """
     parsed(url)
     folder = cache_folder("downloads")
@@ -83,7 +81,7 @@ def retrieve(
 
 
 def without_password(url: str) -> str:
-    """The address as it may be printed.
+    """Return the address in printable form, without user name and password.
 
     >>> without_password("https://me:secret@host/book.txt")
     'https://host/book.txt'
@@ -92,7 +90,7 @@ def without_password(url: str) -> str:
 
 
 def cache_name(url: str) -> str:
-    """A file name for an address: a hash of the whole, and its last part made harmless.
+    """Return a file name for an address: a hash of the whole, and its last part with only safe characters.
 
     >>> cache_name("https://host/books/Emma%20(1815).txt")[17:]
     'Emma_1815_.txt'
@@ -103,17 +101,17 @@ def cache_name(url: str) -> str:
 
 
 def _hash_of(url: str) -> str:
-    """What is kept of an address: it can have a password in it."""
+    """Return the hash that is stored instead of an address, because an address may contain a password."""
     return hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _read_note(note: Path, path: Path, url: str) -> dict[str, str] | None:
-    """What is known of the copy in the cache, if there is one and it came from this very address."""
+    """Return what is recorded about the copy in the cache, if there is one and it came from this very address."""
     try:
         facts = json.loads(note.read_bytes())
         kept = {key: str(facts[key]) for key in ("asked", "url", "content_type", "etag", "modified")}
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # never downloaded, or the note is damaged: fetched anew either way
+        return None  # never downloaded, or the note is damaged: it is downloaded again either way
     return kept if kept["asked"] == _hash_of(url) and path.is_file() else None
 
 
@@ -124,7 +122,7 @@ def _stream_to(
     max_bytes: int,
     earlier: dict[str, str] | None,
 ) -> dict[str, str]:
-    """Write what is at `url` to `path`, whole and checked, unless the earlier copy is still current."""
+    """Write the content at `url` to `path`, complete and checked, unless the earlier copy is still current."""
     import httpx
 
     shown = without_password(url)
@@ -169,7 +167,7 @@ def _way_out(reason: str) -> str:
 
 
 def _follow(client: httpx.Client, asked: str) -> httpx.Response:
-    """The open response at the end of the redirects, every hop of them held to the rules."""
+    """Return the open response at the end of the redirects; every hop is checked against the rules."""
     url = asked
     for _ in range(MAX_REDIRECTS + 1):
         named_by_user = parsed(url).hostname == parsed(asked).hostname
@@ -178,7 +176,7 @@ def _follow(client: httpx.Client, asked: str) -> httpx.Response:
         with answering_soon() as trace:
             request = client.build_request("GET", url, extensions={"trace": trace})
             response = client.send(request, stream=True)
-        if not named_by_user:  # a name can change its address between two look-ups
+        if not named_by_user:  # a name may resolve to another address in a second look-up
             _refuse_private(url, _peer(response, url))
         if not response.has_redirect_location:
             return response
@@ -194,11 +192,11 @@ def _next_address(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError:
-        return location  # which is no address: that is told next
+        return location  # not a valid address; the next check reports that
 
 
 def parsed(url: str) -> SplitResult:
-    """The parts of an address that may be asked at all. Raises DownloadFailed for any other."""
+    """Return the parts of an address that may be requested. Raises DownloadFailed for any other address."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -224,29 +222,29 @@ def _is_this_computer(host: str) -> bool:
 
 
 def _addresses(url: str) -> list[str]:
-    """The addresses behind the host of `url`, as far as this computer is the one that looks them up."""
+    """Return the addresses of the host of `url`, as far as this computer resolves it."""
     host = parsed(url).hostname or ""
     try:
         return [str(ipaddress.ip_address(host))]
     except ValueError:
-        pass  # a name, as most are
+        pass  # it is a name, as usual
     if _goes_through_proxy(url):
         return []
     try:
         return [str(info[4][0]) for info in socket.getaddrinfo(host, None)]
     except OSError:
-        return []  # an unknown host: connecting will fail, and say so better
+        return []  # an unknown host: connecting fails with a better message
 
 
 def _peer(response: httpx.Response, url: str) -> list[str]:
-    """The address that answered."""
+    """Return the address that responded."""
     stream = response.extensions.get("network_stream")
     peer = stream.get_extra_info("server_addr") if stream else None
     return [peer[0]] if peer and not _goes_through_proxy(url) else []
 
 
 def _refuse_private(url: str, addresses: list[str]) -> None:
-    """A redirect may not lead into the user's own network, where a stranger's page has no business."""
+    """Refuse a redirect into the user's own network, which an untrusted page must not reach."""
     for address in addresses:
         found = ipaddress.ip_address(address.partition("%")[0])
         if not found.is_global or found.is_multicast:

@@ -1,11 +1,10 @@
 """Byte-pair encoding trained on the user's own text.
 
-It starts from the 256 bytes and makes the commonest pair of neighbours a token of its own, again and
-again, until there are N (Sennrich et al. 2016, arXiv:1508.07909; on bytes: Radford et al. 2019).
-Knows every character there is.
+It starts from the 256 bytes and repeatedly makes the most frequent pair of neighbours a new token, until there
+are N (Sennrich et al. 2016, arXiv:1508.07909; on bytes: Radford et al. 2019). It can encode every character.
 
-The text is first cut into words as GPT-2 does it, each digit on its own, so that numbers are spelled
-in one way only. llama.cpp knows this cutting under the name `smollm`.
+The text is first split into words as in GPT-2, with each digit on its own, so that a number has only one
+encoding. llama.cpp supports this pre-tokenizer under the name `smollm`.
 """
 
 from __future__ import annotations
@@ -23,23 +22,24 @@ from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
 SMALLEST = 257  # the bytes and <|endoftext|>
 LARGEST = 2**18
 
-# Training keeps every different word in memory, at about 40 times its size. So the text is sampled: little of it
-# where nearly every word is new (Chinese, base64), more where the same words come back.
+# Training keeps every distinct word in memory, at about 40 times its size. So the text is sampled: less of it if
+# nearly every word is new (Chinese, base64), more if the same words recur.
 MOST_CHARACTERS = 128 * 2**20
 MOST_DIFFERENT = 8 * 2**20
 SAMPLE_BLOCK = 2**14
 
-# Each merge goes through all of every word that has it. Words of a text are short; a stretch of DNA or of base 64
-# is cut to words of this many characters: all pairs but one in so many are learned, and several times as fast.
+# Each merge visits every character of every word that contains the pair. Words of a text are short; a long run of
+# DNA or base64 is cut into words of this many characters: all pairs but one in 256 are still learned, and
+# training is several times faster.
 LONGEST_WORD = 256
 STRETCH = re.compile(rf"\S{{{LONGEST_WORD}}}(?=\S)|\s{{{LONGEST_WORD}}}(?=\s)")
 
 
 def train_bpe(size: int, *, characters: int, pieces: Callable[[], Iterator[str]]) -> Tokenizer:
-    """A tokenizer of `size` ids, the last of which is `<|endoftext|>`; fewer where the text has too few pairs.
+    """Return a tokenizer of `size` ids, the last one `<|endoftext|>`; fewer if the text has too few pairs.
 
-    characters: how many `pieces()` has in all. Texts that are larger than the limits above are sampled,
-    evenly over their whole length. The same text gives the same tokenizer.
+    characters: the total length of `pieces()`. Texts larger than the limits above are sampled evenly over their
+    whole length. The same text gives the same tokenizer.
     Raises UsageError, NotEnoughText.
     """
     if not SMALLEST <= size <= LARGEST:
@@ -64,14 +64,14 @@ def train_bpe(size: int, *, characters: int, pieces: Callable[[], Iterator[str]]
 
 
 def sample_size(pieces: Iterable[str]) -> int:
-    """How many characters to train on, judged by how many different words the first piece has."""
+    """Return how many characters to train on, estimated from the distinct words in the first text chunk."""
     first = next(iter(pieces), "")[: 4 * 2**20]
     different = sum(len(word.encode("utf-8", "replace")) for word in set(first.split()))
     return min(MOST_CHARACTERS, MOST_DIFFERENT * len(first) // max(different, 1))
 
 
 def sample(pieces: Iterable[str], characters: int, wanted: int) -> Iterator[str]:
-    """Blocks that are spread evenly over the text and have about `wanted` characters together.
+    """Yield blocks spread evenly over the text, with about `wanted` characters in total.
 
     >>> list(sample(["abcdefgh"], characters=8, wanted=100))
     ['abcdefgh']
@@ -81,14 +81,14 @@ def sample(pieces: Iterable[str], characters: int, wanted: int) -> Iterator[str]
         for start in range(0, len(piece), SAMPLE_BLOCK):
             block = piece[start : start + SAMPLE_BLOCK]
             seen += len(block)
-            # One block too many is nothing; an empty sample would be.
+            # One block too many does no harm; an empty sample would.
             if taken * characters <= wanted * seen:
                 taken += len(block)
                 yield block
 
 
 def without_stretches(text: str) -> Iterator[str]:
-    """The text, cut where it goes on for LONGEST_WORD characters without a break.
+    """Yield the text, cut where LONGEST_WORD characters follow each other without a break.
 
     >>> [len(part) for part in without_stretches("a word " + 600 * "x")]
     [263, 256, 88]

@@ -1,6 +1,6 @@
-"""Every byte of the text's UTF-8 is a token, and its id is its value. Knows every character there is.
+"""The byte tokenizer: each byte of the UTF-8 text is a token, and its value is the id.
 
-In tokenizer.json it is a byte-pair model on bytes without a single merge.
+It encodes every character. In tokenizer.json it is a byte-pair model on bytes without any merges.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BYTES = 256
 
 
 class ByteTokenizer(Tokenizer):
-    """Ids 0 to 255 are the bytes; from 256 on there are special tokens, where it has any."""
+    """Ids 0 to 255 are the bytes; special tokens, if any, have the ids from 256 on."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class ByteTokenizer(Tokenizer):
 
 
 def special_tokens_of(content: dict[str, Any]) -> list[str] | None:
-    """The special tokens of this tokenizer.json if it gives each byte its own value as id; else None."""
+    """Return the special tokens of this tokenizer.json if the id of each byte is its value; else None."""
     model, pre_tokenizer = content["model"], content.get("pre_tokenizer") or {}
     vocabulary = {character: byte for byte, character in enumerate(byte_characters())}
     plain = (

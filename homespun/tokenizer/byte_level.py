@@ -1,7 +1,7 @@
-"""GPT-2's way to write bytes as characters, which tokenizer.json files of this kind are written in.
+"""GPT-2's mapping of bytes to characters, which byte-level tokenizer.json files use.
 
-Each of the 256 bytes has one printable character: itself where Latin-1 has a printable one, else the
-next free one from U+0100 on. So a space is Ġ and a newline is Ċ.
+Each of the 256 bytes has one printable character: itself if it is printable in Latin-1, else the next free one
+from U+0100 on. So a space is Ġ and a newline is Ċ.
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def byte_characters() -> list[str]:
-    """The character of each byte, 0 to 255.
+    """Return the character of each byte, 0 to 255.
 
     >>> byte_characters()[ord("A")], byte_characters()[ord(" ")], byte_characters()[ord("\\n")]
     ('A', 'Ġ', 'Ċ')
@@ -25,9 +25,9 @@ _BYTE_OF = {character: byte for byte, character in enumerate(byte_characters())}
 
 
 def token_bytes(token: str) -> bytes:
-    """The bytes that a token stands for.
+    """Return the bytes of a token.
 
-    A token with a character outside the 256 (an added token can have one) stands for its own text.
+    A token with a character outside the 256 (possible for an added token) is encoded as UTF-8.
 
     >>> token_bytes("Ġboy"), token_bytes("ÃŃ"), token_bytes("a b")
     (b' boy', b'\\xc3\\xad', b'a b')
@@ -39,5 +39,5 @@ def token_bytes(token: str) -> bytes:
 
 
 def has_affixes(model: dict[str, Any]) -> bool:
-    """Whether this model of a tokenizer.json knows characters inside or at the end of a word by another name."""
+    """Return whether this model of a tokenizer.json marks characters inside or at the end of a word."""
     return bool(model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"))

@@ -1,7 +1,7 @@
 """The lecture's tokenizer: every character of the text is a token; the ids are the sorted alphabet, from 0.
 
-In tokenizer.json it is a byte-pair model without a single merge. Encoding and decoding do not go through that
-here, but through a table indexed by code point: the text as UTF-32 is already an array of code points.
+In tokenizer.json it is a byte-pair model without any merges. Here, encoding and decoding use a table indexed by
+code point instead: the text as UTF-32 is already an array of code points.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from homespun.tokenizer.unknown import UNKNOWN, lone_surrogate, unknown_characte
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A block of code points and its ids stay in the processor's cache.
+# The block size at which code points and ids fit the CPU cache.
 BLOCK = 2**16
 
 
 class CharTokenizer(Tokenizer):
-    """One id for each character of an alphabet, in the order given; special tokens, if it has any, after them."""
+    """One id for each character of an alphabet, in the order given; special tokens, if any, after them."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class CharTokenizer(Tokenizer):
 
     @cached_property
     def _id_of(self) -> NDArray[np.int32]:
-        """Code point -> id, or -1. The last place stands for every code point above the highest known one."""
+        """Code point -> id, or -1. The last entry is for all code points above the highest one in the alphabet."""
         table = np.full(int(self._code_points.max()) + 2, -1, dtype=np.int32)
         table[self._code_points] = np.arange(len(self.alphabet))
         return table
@@ -102,7 +102,10 @@ class CharTokenizer(Tokenizer):
 
 
 def char_tokenizer(alphabet: Iterable[str], *, documents: int) -> CharTokenizer:
-    """The tokenizer of a text with this alphabet. Raises NotEnoughText, UnknownCharacter (half a pair)."""
+    """Return the tokenizer of a text with this alphabet.
+
+    Raises NotEnoughText, UnknownCharacter (a lone surrogate).
+    """
     characters = sorted(set(alphabet))
     if not characters:
         raise NotEnoughText(
@@ -116,9 +119,9 @@ def char_tokenizer(alphabet: Iterable[str], *, documents: int) -> CharTokenizer:
 
 
 def alphabet_of(content: dict[str, Any]) -> tuple[list[str], list[str]] | None:
-    """(alphabet, special tokens) if this tokenizer.json is a character tokenizer of ours.
+    """Return (alphabet, special tokens) of a tokenizer.json of homespun's character tokenizers, else None.
 
-    Recognised by what it does, not by a label, so that it is also known after another program saved it again.
+    It is recognised by its behaviour, not by a label, so also after another program saved it again.
     """
     model = content["model"]
     plain = not any(content.get(part) for part in ("normalizer", "pre_tokenizer"))

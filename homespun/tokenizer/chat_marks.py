@@ -1,8 +1,9 @@
-"""A chat template for a tokenizer that has none, so that a model which only completed text can learn to answer.
+"""A chat template for a tokenizer without one, so that a base model can learn to answer.
 
-ChatML, as many models of today have it: `<|im_start|>user`, a new line, what was said, `<|im_end|>`, a new line.
-The two marks become special tokens: one id each, which no text can bring in. A model of single characters may lack
-the letters of "user", or a new line: there every role has a mark of its own, and no letter is needed.
+It is ChatML, as in many current models: `<|im_start|>user`, a new line, the message, `<|im_end|>`, a new line.
+The two separators become special tokens: one id each, which text cannot produce. The alphabet of a character
+model may lack the letters of "user", or the new line: then every role has a special token of its own, and no
+letter is needed.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ MARK_A_ROLE = (
 
 
 def with_chat_template(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with a chat template and the special tokens that it writes; itself where it has a template.
+    """Return the tokenizer with a chat template and its special tokens; unchanged if it has a template.
 
-    New tokens get the ids from its `vocab_size` on. An answer ends with `<|im_end|>`, and so does a text from then
-    on. Raises TokenizerError where it says that it has a template, and that is none.
+    New tokens get the ids from its `vocab_size` on. `<|im_end|>` ends an answer, and becomes the end-of-text
+    token. Raises TokenizerError if the settings have a chat template that is not valid.
     """
     if template_of(tokenizer.settings.get("chat_template")) is not None:
         return tokenizer
@@ -45,14 +46,14 @@ def with_chat_template(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def needs_tokens(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """The special tokens that `with_chat_template` adds; none where it has a template, or has them already."""
+    """Return the special tokens that `with_chat_template` adds; none if it has a template, or has them already."""
     if template_of(tokenizer.settings.get("chat_template")) is not None:
         return ()
     return tuple(mark for mark in manner(tokenizer)[0] if mark not in tokenizer.special_tokens)
 
 
 def manner(tokenizer: Tokenizer) -> tuple[tuple[str, ...], str]:
-    """The marks of a conversation, and the template that writes it with them."""
+    """Return the special tokens of a conversation, and the template that uses them."""
     alphabet = getattr(tokenizer, "alphabet", None)
     if alphabet is None or set("systemuserassistant\n") <= set(alphabet):
         return (START, END), CHATML

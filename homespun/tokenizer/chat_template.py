@@ -1,9 +1,9 @@
-"""A conversation as the ids that a chat model was trained to read.
+"""Render a conversation to the ids that a chat model was trained on.
 
-How a conversation is written down, each model says for itself, by a Jinja template in tokenizer_config.json
-or chat_template.jinja. It is rendered here as `transformers` renders it: the same settings of Jinja, the same
-helpers. It comes from strangers, like every file of a model: it runs in Jinja's sandbox, and neither it nor
-what it makes may be of any size. Needs `pip install "homespun[chat]"`.
+Each model defines its own format, by a Jinja template in tokenizer_config.json or chat_template.jinja. It is
+rendered here as in `transformers`: with the same settings of Jinja and the same helper functions. Like every file
+of a model it is untrusted: it runs in Jinja's sandbox, and the sizes of the template and its output are limited.
+Needs `pip install "homespun[chat]"`.
 
 >>> from homespun.tokenizer.chat_template import ChatTemplate
 >>> template = ChatTemplate("{% for m in messages %}[{{ m.role }}] {{ m.content }}\\n{% endfor %}")
@@ -30,27 +30,28 @@ if TYPE_CHECKING:
 
     from homespun.tokenizer.tokenizer import Tokenizer
 
-Message = Mapping[str, Any]  # role and content, and what else a template may ask for
+Message = Mapping[str, Any]  # role and content, and other fields that a template may use
 
-LONGEST_TEMPLATE = 2**17  # characters; the long ones of today have 20,000
+LONGEST_TEMPLATE = 2**17  # characters; long templates in use have 20,000
 LONGEST_TEXT = 2**24
-LARGEST_NUMBER = 10**6  # that a template may pass to a function: a text can be made that wide
+# the largest number that a template may pass to a function, since text can be padded to that width
+LARGEST_NUMBER = 10**6
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
-# Not a character, and never one: put between the characters of what only looks like a special token.
+# A Unicode noncharacter, inserted between the characters of text that looks like a special token.
 APART = "\ufdd0"
-# The same kind of non-characters, around what {% generation %} marks, where that is asked for.
+# Noncharacters around what {% generation %} marks, if that is requested.
 ANSWER, ANSWERED = "\ufdd1", "\ufdd2"
-PROBE = "homespun"  # an answer to find the end of
+PROBE = "homespun"  # an answer used to find what the template puts after one
 
 
 _NOT_CHARACTERS = re.compile(f"[{APART}{ANSWER}{ANSWERED}]")
 
 
 class ChatTemplate:
-    """A template, and the names that it knows besides the conversation (bos_token, eos_token, …).
+    """A template, and its variables other than the conversation (bos_token, eos_token, …).
 
-    Raises TokenizerError where it is no template, MissingExtra where Jinja is not installed.
+    Raises TokenizerError if it is not a valid template, MissingExtra if Jinja is not installed.
     """
 
     def __init__(self, source: str, names: Mapping[str, str] | None = None) -> None:
@@ -65,18 +66,18 @@ class ChatTemplate:
         self.marks_answers = "endgeneration" in source
 
     def render(self, messages: Sequence[Message], *, answer: bool = False, **names: Any) -> str:
-        """The conversation as text, special tokens written out. answer: with the beginning of an answer behind it.
+        """Return the conversation as text, with special tokens as text. answer: add the generation prompt.
 
         messages: {"role": "user", "content": "…"}, one after the other; roles are "system", "user" and
-        "assistant". names: what the template knows besides (tools, documents, enable_thinking, …).
-        Raises TokenizerError where the template does not want this conversation, or makes too much of it.
+        "assistant". names: further variables for the template (tools, documents, enable_thinking, …).
+        Raises TokenizerError if the template rejects this conversation, or its output is too long.
         """
         given = {"tools": None, "documents": None, **self.names, **names}
         return self._rendered(each_string(aliased(messages), str), answer, each_string(given, str))
 
     @cached_property
     def marking(self) -> Any:
-        """The template, writing ANSWER and ANSWERED around what it marks with {% generation %}."""
+        """The template, which also writes ANSWER and ANSWERED around what it marks with {% generation %}."""
         return compiled(self.source, mark_answers=True)
 
     def _rendered(self, messages: Any, answer: bool, names: Mapping[str, Any], *, marked: bool = False) -> str:
@@ -94,7 +95,7 @@ class ChatTemplate:
 class ChatTokenizer:
     """A tokenizer with its chat template: conversations to ids.
 
-    Special tokens that the template writes become special; what looks like one in a message stays text.
+    Special tokens from the template become special; text in a message that looks like one stays text.
     """
 
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
@@ -102,37 +103,41 @@ class ChatTokenizer:
         self.template = template
 
     def encode(self, messages: Sequence[Message], *, answer: bool = False, **names: Any) -> list[int]:
-        """The ids of the conversation, as `apply_chat_template` gives them. Raises TokenizerError."""
+        """Return the ids of the conversation, equal to those of `apply_chat_template`. Raises TokenizerError."""
         text = self.written(self.kept_apart(aliased(messages)), answer=answer, **self.kept_apart(names))
         ids: list[int] = []
         for part in text.split(APART):
-            # A character alone is what is left of something kept apart, and may itself be the name of a token.
+            # A part of one character was separated by APART, and may itself be the name of a token.
             ids += self.tokenizer.encode(part) if len(part) == 1 and APART in text else self._with_special(part)
         return ids
 
     def kept_apart(self, plain: Any) -> Any:
-        """Messages, or what else a template is told, as it may be written: what looks like a special token has
-        APART between its characters. Raises UsageError where it is not plain data."""
+        """Return messages or other template variables, with APART inside text that looks like a special token.
+
+        It stands between the characters of that text. Raises UsageError for anything but plain data.
+        """
         return each_string(plain, self._as_text)
 
     def written(self, messages: Any, *, answer: bool = False, marked: bool = False, **names: Any) -> str:
-        """The conversation as text. messages, names: as `kept_apart` gives them.
+        """Return the conversation as text. messages, names: as returned by `kept_apart`.
 
-        marked: ANSWER and ANSWERED stand around what the template marks with {% generation %}.
+        marked: put ANSWER and ANSWERED around what the template marks with {% generation %}.
         """
         given = {"tools": None, "documents": None, **self.template.names, **names}
         return self.template._rendered(messages, answer, given, marked=marked)
 
     def encode_parts(self, parts: Sequence[str]) -> list[Encoding]:
-        """What the library makes of each part of a `written` text, between one APART and the next: ids, and where
-        each character went. Many at once, in parallel. Raises TokenizerError, UnknownCharacter."""
+        """Return the library's encoding of each part of a `written` text, divided at APART: ids and positions.
+
+        Many parts at once, in parallel. Raises TokenizerError, UnknownCharacter.
+        """
         with self._failures_told(parts):
             found: list[Encoding] = self._backend.encode_batch(list(parts), add_special_tokens=False)
         return found
 
     @cached_property
     def ends(self) -> frozenset[int]:
-        """Ids that end an answer: the end of the text, and the special token that the template puts behind one."""
+        """Ids that end an answer: end of text, and the special token that the template puts after an answer."""
         found = set() if self.tokenizer.end_of_text is None else {self.tokenizer.end_of_text}
         asked: list[Message] = [{"role": "user", "content": PROBE}]
         answered = self.template.render([*asked, {"role": "assistant", "content": PROBE}])
@@ -152,13 +157,13 @@ class ChatTokenizer:
 
     def _with_special(self, text: str) -> list[int]:
         if not self._special.search(text):
-            return self.tokenizer.encode(text)  # which knows how to tell what is wrong with a text
+            return self.tokenizer.encode(text)  # its errors explain what is wrong with the text
         with self._failures_told([text]):
             ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
     def _failures_told(self, texts: Sequence[str]) -> AbstractContextManager[None]:
-        """A character that the tokenizer has no id for is told like in any text."""
+        """Report a character without an id with the same error as in any other text."""
         from homespun.tokenizer.failure import failures_explained
 
         return failures_explained(
@@ -167,7 +172,7 @@ class ChatTokenizer:
 
     @cached_property
     def _backend(self) -> Backend:
-        """A copy that finds special tokens in text. The tokenizer itself never does, by its first rule."""
+        """A copy that parses special tokens in text. The tokenizer itself never does, by its first rule."""
         from tokenizers import Tokenizer as Backend
 
         copy = Backend.from_str(self.tokenizer.files()["tokenizer.json"])
@@ -176,9 +181,9 @@ class ChatTokenizer:
 
 
 def chat_tokenizer(tokenizer: Tokenizer) -> ChatTokenizer | None:
-    """The tokenizer with the chat template that came with it; None where none did: such a model only completes.
+    """Return the tokenizer with its chat template; None if it has none, as a base model.
 
-    Where there are several templates, the one called "default". Raises TokenizerError, MissingExtra.
+    If there are several templates, the one called "default" is used. Raises TokenizerError, MissingExtra.
     """
     source = template_of(getattr(tokenizer, "settings", {}).get("chat_template"))
     if source is None:
@@ -211,7 +216,7 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
 def aliased(messages: Sequence[Message]) -> list[Message]:
-    """What a model thought before an answer, under both names by which templates ask for it."""
+    """Return the messages with the reasoning before an answer under both names that templates use for it."""
     told = []
     for message in messages:
         thought = next((message[name] for name in REASONING if message.get(name) is not None), None)
@@ -220,7 +225,7 @@ def aliased(messages: Sequence[Message]) -> list[Message]:
 
 
 def each_string(value: Any, change: Callable[[str], str]) -> Any:
-    """A copy of plain data with its strings changed: a template sees nothing that has methods of its own.
+    """Return a copy of plain data with its strings changed: a template gets no objects with methods of their own.
 
     >>> each_string({"role": "user", "content": ["a", 1]}, str.upper)
     {'role': 'USER', 'content': ['A', 1]}
@@ -241,7 +246,7 @@ def each_string(value: Any, change: Callable[[str], str]) -> Any:
 
 @contextmanager
 def failures_explained() -> Iterator[None]:
-    """What goes wrong with a stranger's template is a TokenizerError."""
+    """Convert any failure of an untrusted template into TokenizerError."""
     try:
         yield
     except (TokenizerError, UsageError):
@@ -255,11 +260,12 @@ def failures_explained() -> Iterator[None]:
 
 
 def compiled(source: str, *, mark_answers: bool = False) -> Any:
-    """The template, ready to be rendered. Raises TokenizerError, MissingExtra."""
+    """Return the template, ready to be rendered. Raises TokenizerError, MissingExtra."""
     environment = sandbox(*((ANSWER, ANSWERED) if mark_answers else ("", "")))
     try:
         return environment.from_string(source)
-    except Exception as error:  # Jinja's own, RecursionError, what constants come to: all of it is the file's
+    # Jinja's errors, RecursionError, errors in constant expressions: all are errors of the file
+    except Exception as error:
         raise TokenizerError(
             f"The model's chat template is none: {str(error)[:300] or type(error).__name__}",
             "Take chat_template from where the model comes from.",
@@ -267,7 +273,7 @@ def compiled(source: str, *, mark_answers: bool = False) -> Any:
 
 
 def sandbox(before_answer: str = "", behind_answer: str = "") -> ImmutableSandboxedEnvironment:
-    """Jinja as transformers sets it up, and with a limit to what a template can make.
+    """Return Jinja as transformers configures it, with limits on the output of a template.
 
     before_answer, behind_answer: written around what is marked with {% generation %}.
     """
@@ -279,7 +285,7 @@ def sandbox(before_answer: str = "", behind_answer: str = "") -> ImmutableSandbo
         raise MissingExtra("A conversation with this model", "chat") from None
 
     class Answer(ext.Extension):
-        """{% generation %} … {% endgeneration %} marks an answer, for those who train on answers alone."""
+        """{% generation %} … {% endgeneration %} marks an answer, for training on answers alone."""
 
         tags = {"generation"}  # noqa: RUF012  what Jinja asks for
 
@@ -299,7 +305,8 @@ def sandbox(before_answer: str = "", behind_answer: str = "") -> ImmutableSandbo
                 raise jinja2.exceptions.SecurityError(f"{sizes[0]:,} {operator} {sizes[1]:,} is too much")
             return super().call_binop(context, operator, left, right)
 
-        def call(*arguments: Any, **named: Any) -> Any:  # Jinja's own signature: a template may name one self
+        # Jinja's own signature: a template may name an argument self
+        def call(*arguments: Any, **named: Any) -> Any:
             for value in (*arguments[3:], *named.values()):
                 if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
                     raise jinja2.exceptions.SecurityError(f"{value:,} is too much")
@@ -319,7 +326,7 @@ def tojson(
     separators: Any = None,
     sort_keys: bool = False,
 ) -> str:
-    """Jinja's own would write < as \\u003c, for web pages."""
+    """Return JSON; unlike Jinja's own filter, < is not written as \\u003c, which is for web pages."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 

@@ -1,23 +1,24 @@
-"""`--tokenizer auto`: which tokenizer suits a text, from its size and its alphabet alone."""
+"""`--tokenizer auto`: choose a tokenizer for a text, from the text's size and alphabet alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-# Up to here a character model learns the text within minutes, and learns to spell from so little.
-# Above, sub-words show the model several times more text with the same number of tokens.
+# Up to this size a character model trains within minutes, and learns to spell. Above it, sub-words show the model
+# several times more text with the same number of tokens.
 MOST_CHARACTERS_FOR_CHAR = 3_000_000
-# An alphabet of letters; above, it is a script of words or syllables, most of which the text has seldom.
+# The limit for an alphabet of letters; above it, the script has words or syllables, and most of its characters
+# are rare.
 LARGEST_ALPHABET_FOR_CHAR = 256
-# Below, there are too few pairs of bytes to learn sub-words from.
+# With fewer characters, there are too few pairs of bytes to learn sub-words from.
 FEWEST_CHARACTERS_FOR_BPE = 50_000
 
 SMALLEST_BPE, LARGEST_BPE = 512, 32_768
 
 
 def choose(*, characters: int, alphabet: Mapping[str, int], documents: int) -> tuple[str, str]:
-    """(what to build, why in one sentence). `documents` does not change the choice so far.
+    """Return (what to build, why in one sentence). `documents` does not affect the choice so far.
 
     >>> choose(characters=1_115_394, alphabet=dict.fromkeys(map(chr, range(65)), 1), documents=1)[0]
     'char'
@@ -42,10 +43,10 @@ def choose(*, characters: int, alphabet: Mapping[str, int], documents: int) -> t
 
 
 def bpe_size(characters: int) -> int:
-    """How many ids a byte-pair tokenizer should have for a text of that many characters.
+    """Return the vocabulary size of a byte-pair tokenizer for a text of that many characters.
 
-    The number of different words grows with about the square root of a text's length (Heaps' law), and
-    so does this: the power of two that is nearest to 1.5 times the root, between 512 and 32,768.
+    The number of distinct words grows with about the square root of a text's length (Heaps' law), and so does the
+    vocabulary size: the power of two nearest to 1.5 times the root, between 512 and 32,768.
 
     >>> [bpe_size(characters) for characters in (10_000, 1_115_394, 5_400_000, 100_000_000, 2_000_000_000)]
     [512, 2048, 4096, 16384, 32768]

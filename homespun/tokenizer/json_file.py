@@ -1,6 +1,6 @@
-"""A tokenizer.json from anywhere: read with care, checked before it is used.
+"""Read a tokenizer.json from elsewhere, and check it before it is used.
 
-What can be wrong with it is found here, in plain words, before the `tokenizers` library or a model meets it.
+Whatever is wrong with it is reported here, in plain words, before the `tokenizers` library or a model uses it.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from homespun.tokenizer.steps import PARTS, is_known
 from homespun.tokenizer.trial import trial
 from homespun.tokenizer.unknown import UNKNOWN
 
-LARGEST_FILE = 40 * 2**20  # the largest in use (262,144 ids) has 33 MB
-LARGEST_VOCABULARY = 300_000  # Gemma's; opening so many takes about as long as reading them in transformers
-# A hostile file of this size could become twenty times as much in memory: what takes room is counted before.
+LARGEST_FILE = 40 * 2**20  # bytes; the largest in use (262,144 ids) has 33 MB
+# enough for Gemma's; opening so many takes about as long as reading them in transformers
+LARGEST_VOCABULARY = 300_000
+# In memory, a hostile file of this size could take twenty times as much: its values are counted before parsing.
 MOST_VALUES = 3_000_000  # Gemma's has half as many
 MOST_LISTS = 1_500_000  # and a third of these
-MOST_UNIGRAM_CHARACTERS = 4_000_000  # of all pieces together; the library takes some 300 bytes for each
+MOST_UNIGRAM_CHARACTERS = 4_000_000  # of all pieces together; the library takes about 300 bytes for each
 LONGEST_PIECE = 1024  # characters
 MOST_ADDED = 2**16  # tokens; Gemma's has 6,415
-LONGEST_WORDPIECE = 500  # characters: finding its pieces takes the cube of that in the worst case
+LONGEST_WORDPIECE = 500  # characters; the worst-case time to split a word is cubic in this
 
-LONGEST_REASON = 500  # characters: the library quotes what it does not accept, and that may be megabytes
+LONGEST_REASON = 500  # characters; the library quotes what it does not accept, which may be megabytes
 
 TODO = "Get it anew from where it came from, or let homespun make one: --tokenizer bpe"
 
 
 def read_json_object(path: Path, largest: int) -> dict[str, Any]:
-    """The JSON object in a file. Raises TokenizerError where it is absent, too large, damaged or no object."""
+    """Return the JSON object in a file. Raises TokenizerError if it is absent, too large, damaged or no object."""
     try:
         size = path.stat().st_size
         if size > largest:
@@ -53,7 +54,7 @@ def read_json_object(path: Path, largest: int) -> dict[str, Any]:
 
 
 def read_tokenizer_json(path: Path) -> dict[str, Any]:
-    """The content of a tokenizer.json whose ids are as they should be.
+    """Return the content of a tokenizer.json after checking its ids.
 
     Settings that would change the text (truncation, padding) or make ids random (dropout) are switched off.
     Raises TokenizerError.
@@ -66,7 +67,7 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
         if not isinstance(content.get(part), (dict, type(None))):
             raise wrong(path, f'its "{part}" is not an object')
     if model.get("type") is None:
-        model["type"] = _type_of_old_file(model)  # older files do not say
+        model["type"] = _type_of_old_file(model)  # older files have no type
     if (model["type"] == "Unigram") != isinstance(model["vocab"], list):
         raise wrong(path, f'its "vocab" is not what a model of type {model["type"]} has')
     ids = [*_vocabulary_ids(path, model["vocab"]), *_added_ids(path, content.get("added_tokens") or [])]
@@ -85,9 +86,9 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
 
 
 def backend_from(content: dict[str, Any], path: Path) -> Backend:
-    """The `tokenizers` object that this content describes; what is not known to be safe is tried out elsewhere.
+    """Return the `tokenizers` object for this content.
 
-    Raises TokenizerError.
+    Content that is not known to be safe is first tried in a separate process. Raises TokenizerError.
     """
     serialized = json.dumps(content)
     if not is_known(content) and (reason := trial(content, serialized, str(path))):
@@ -97,7 +98,7 @@ def backend_from(content: dict[str, Any], path: Path) -> Backend:
 
 
 def cuts_safely(content: dict[str, Any]) -> bool:
-    """Whether a text may be cut between a word and the space after it with no change to its ids."""
+    """Return whether a text can be cut between a word and the space after it without changing its ids."""
     if content.get("normalizer") or not all(token.get("special") for token in content.get("added_tokens") or []):
         return False
     pre_tokenizer = content.get("pre_tokenizer") or {}
@@ -108,14 +109,14 @@ def cuts_safely(content: dict[str, Any]) -> bool:
 
 
 def wrong(path: Path, reason: str) -> TokenizerError:
-    """The error for a file that is not what it should be."""
+    """Return the error for a file that is not a valid tokenizer."""
     reason = reason.rstrip(".")
     short = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
     return TokenizerError(f"{path} is not a tokenizer that can be used: {short}.", TODO)
 
 
 def _vocabulary_ids(path: Path, vocabulary: Any) -> list[Any]:
-    """The ids of a model's vocabulary: an object token -> id, or (Unigram) a list of [token, score]."""
+    """Return the ids of a model's vocabulary: an object token -> id, or (Unigram) a list of [token, score]."""
     if isinstance(vocabulary, dict):
         _check_doubles(path, vocabulary)
         return list(vocabulary.values())
@@ -129,7 +130,7 @@ def _vocabulary_ids(path: Path, vocabulary: Any) -> list[Any]:
 
 
 def check_pieces(path: Path, pieces: list[str]) -> None:
-    """The pieces of a unigram model become a tree of characters: how large may it grow?"""
+    """Limit the pieces of a unigram model, which the library stores in a trie of characters."""
     longest, together = max(map(len, pieces), default=0), sum(map(len, pieces))
     if longest > LONGEST_PIECE:
         raise wrong(
@@ -142,7 +143,7 @@ def check_pieces(path: Path, pieces: list[str]) -> None:
 
 
 def _check_doubles(path: Path, vocabulary: dict[str, Any]) -> None:
-    """Two tokens with one id: the second could be encoded and never be decoded."""
+    """Reject two tokens with the same id: the second could be encoded but never decoded."""
     owner: dict[Any, str] = {}
     for token, id in vocabulary.items():
         if type(id) is int and owner.setdefault(id, token) != token:
@@ -161,7 +162,7 @@ def _added_ids(path: Path, added: Any) -> list[Any]:
 
 
 def _check_ids(path: Path, ids: list[Any]) -> None:
-    """Ids must be whole numbers from 0 on, not too many, and more of them present than missing."""
+    """Check that ids are integers from 0 on, not too many, and that at most half of them are missing."""
     if not ids:
         raise wrong(path, "its vocabulary is empty")
     for id in ids:

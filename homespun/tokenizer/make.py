@@ -1,4 +1,4 @@
-"""The tokenizer of a new model, from what the user asked for."""
+"""Make the tokenizer of a new model, from the user's choice."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from homespun.tokenizer.tokenizer import Tokenizer
 def build(
     spec: str, *, alphabet: Mapping[str, int], documents: int, pieces: Callable[[], Iterator[str]]
 ) -> Tokenizer:
-    """Make the tokenizer that `spec` names: auto, char, byte, bpe, bpe:N, gpt2, or the path of one.
+    """Return the tokenizer that `spec` names: auto, char, byte, bpe, bpe:N, gpt2, or the path of one.
 
-    alphabet: character -> how often the text has it.
-    documents: how many; where there are several, the tokenizer has an end of text.
-    pieces: the text, for those that learn from it.
+    alphabet: character -> how often it occurs in the text.
+    documents: the number of documents; if there are several, the tokenizer has an end-of-text token.
+    pieces: the text in chunks, for tokenizers that are trained on it.
     Raises UsageError, TokenizerError, NotEnoughText, DownloadFailed, MissingExtra.
     """
     characters = sum(alphabet.values())

@@ -1,4 +1,4 @@
-"""A tokenizer from a path: a model folder, a tokenizer.json, a SentencePiece `.model`."""
+"""Open a tokenizer from a path: a model folder, a tokenizer.json, a SentencePiece `.model`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from homespun.tokenizer.unknown import lone_surrogate
 
 LARGEST_SETTINGS = 8 * 2**20
 
-# What is kept of a tokenizer_config.json. The rest would make transformers build something else, or run code.
+# The settings kept from a tokenizer_config.json. Others would make transformers build a different tokenizer, or
+# run code.
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 KEPT_SETTINGS = ("add_bos_token", "add_eos_token", "chat_template", "model_max_length", "padding_side")
-KINDS_BY_LABEL = ("bpe", "gpt2", "sentencepiece")  # char and byte are recognised by what they do
+KINDS_BY_LABEL = ("bpe", "gpt2", "sentencepiece")  # char and byte are recognised by their behaviour
 KNOWN_ENDS = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "<|eos|>", "[EOS]")
 
 
 def load(path: Path | str) -> Tokenizer:
-    """The tokenizer in a model folder, a tokenizer.json or a SentencePiece `.model`. Raises TokenizerError."""
+    """Return the tokenizer in a model folder, a tokenizer.json or a SentencePiece `.model`.
+
+    Raises TokenizerError.
+    """
     path = Path(path).expanduser()
     if path.is_dir():
         for name in ("tokenizer.json", "tokenizer.model"):
@@ -70,7 +74,7 @@ def _load_json(path: Path) -> Tokenizer:
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:
-    """What stands in tokenizer_config.json, and the chat template where that is a file of its own."""
+    """Return the content of tokenizer_config.json, with the chat template if that is a separate file."""
     path, template = folder / "tokenizer_config.json", folder / "chat_template.jinja"
     settings = read_json_object(path, LARGEST_SETTINGS) if path.is_file() else {}
     if template.is_file() and template.stat().st_size <= LARGEST_SETTINGS:
@@ -83,7 +87,7 @@ def _kept(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named_tokens(said: dict[str, Any], backend: Backend) -> dict[str, str]:
-    """The tokens with a role, as far as they have an id: transformers would give the others a new one.
+    """Return the tokens with a role that have an id; transformers would assign a new id to the others.
 
     They become special in `backend`, as they do in transformers, whether or not the tokenizer.json says so.
     """
@@ -91,7 +95,7 @@ def _named_tokens(said: dict[str, Any], backend: Backend) -> dict[str, str]:
     named = {}
     for role in NAMED_TOKENS:
         token = said.get(role)
-        if isinstance(token, dict):  # an older way to write it
+        if isinstance(token, dict):  # an older format
             token = token.get("content")
         if isinstance(token, str) and not lone_surrogate(token) and backend.token_to_id(token) is not None:
             named[role] = token
@@ -101,7 +105,7 @@ def _named_tokens(said: dict[str, Any], backend: Backend) -> dict[str, str]:
 
 
 def _end_among(special_tokens: list[str], said: dict[str, Any]) -> str | None:
-    """The one that ends a text: the one that the settings name, else `<|endoftext|>` where it is there."""
+    """Return the end-of-text token: the one that the settings name, else `<|endoftext|>` if it exists."""
     named = said.get("eos_token")
     return named if named in special_tokens else END_OF_TEXT if END_OF_TEXT in special_tokens else None
 

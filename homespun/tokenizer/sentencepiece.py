@@ -1,12 +1,12 @@
-"""A SentencePiece `.model` becomes a tokenizer.json, and is not believed before both give the same ids.
+"""Convert a SentencePiece `.model` to a tokenizer.json, and accept it only if both give the same ids.
 
-SentencePiece (Kudo and Richardson 2018, arXiv:1808.06226) sees a text as one string in which `▁` stands
-for a space, and cuts it either into the likeliest pieces (unigram) or by merging pairs (bpe). Both are
-models that `tokenizers` has. What differs is around them: how spaces are put in order, which pieces may
-come from text, and the order of the merges, which the `.model` does not hold but its scores tell.
+SentencePiece (Kudo and Richardson 2018, arXiv:1808.06226) treats a text as one string in which `▁` stands for a
+space, and splits it either into the most likely pieces (unigram) or by merging pairs (bpe). `tokenizers` has both
+models. The differences are around them: how spaces are normalised, which pieces may come from text, and the order
+of the merges, which the `.model` does not contain and which follows from its scores.
 
-Known to differ: half-width katakana with a voice mark (ｶﾞ) where the model applies NFKC; and the order
-of the pieces of a run (`000`) where a unigram model finds two orders equally likely.
+Known differences: half-width katakana with a voice mark (ｶﾞ) if the model applies NFKC; and the order of the
+pieces of a run (`000`) if two orders are equally likely in a unigram model.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from homespun.tokenizer.json_file import LARGEST_FILE, LARGEST_VOCABULARY, check
 from homespun.tokenizer.steps import OUTER_SPACES, SPACE, SPACES, WORDS
 from homespun.tokenizer.tokenizer import Tokenizer, special
 
-LONGEST_ADDITION = 1000  # bytes that a table puts in the place of a character
-MOST_SPLITS = 5 * 10**7  # squares of the pieces' lengths together: Gemma's have half as much
-UNIGRAM, BPE = 1, 2  # model types, as the file has them
+LONGEST_ADDITION = 1000  # bytes that a normalisation table may substitute for a character
+MOST_SPLITS = 5 * 10**7  # sum of the squared lengths of all pieces; Gemma's have half as much
+UNIGRAM, BPE = 1, 2  # model types, as numbered in the file
 
-# What the two are compared on. Each line is a place where conversions go wrong.
+# Texts for the comparison. Each line tests something that conversions often get wrong.
 TRIALS = (
     "Hello, world!",
     "  two  spaces   everywhere  ",
@@ -47,7 +47,7 @@ TRIALS = (
 
 
 def load_sentencepiece(path: Path) -> Tokenizer:
-    """The tokenizer of a SentencePiece model file. Raises TokenizerError, MissingExtra."""
+    """Return the tokenizer of a SentencePiece model file. Raises TokenizerError, MissingExtra."""
     proto, processor = _read(path)
     backend = _converted(proto, processor, path)
     _compare(backend, processor, _names(proto, "USER_DEFINED"), path)
@@ -63,7 +63,7 @@ def load_sentencepiece(path: Path) -> Tokenizer:
 
 
 def _read(path: Path) -> tuple[Any, Any]:
-    """(the model's content, SentencePiece's own tokenizer of it)."""
+    """Return (the model's content, SentencePiece's own tokenizer for it)."""
     try:
         from google.protobuf.message import DecodeError
         from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
@@ -76,7 +76,7 @@ def _read(path: Path) -> tuple[Any, Any]:
     try:
         proto.ParseFromString(content)
         processor = SentencePieceProcessor(model_proto=content)
-    except (DecodeError, RuntimeError, ValueError) as error:  # ValueError: no UTF-8
+    except (DecodeError, RuntimeError, ValueError) as error:  # ValueError: not UTF-8
         raise wrong(path, f"it is no SentencePiece model ({error})") from error
     if not proto.pieces:
         raise wrong(path, "it is no SentencePiece model (it has no pieces)")
@@ -100,7 +100,7 @@ def _converted(proto: Any, processor: Any, path: Path) -> Backend:
     try:
         backend = Backend(kinds[proto.trainer_spec.model_type](proto))
         backend.normalizer = normalizers.Sequence(list(_normalizers(proto.normalizer_spec, processor)))
-    except Exception as error:  # the library knows no narrower class
+    except Exception as error:  # the library raises no narrower class
         raise wrong(path, f"the tokenizers library does not accept it ({error})") from error
     backend.pre_tokenizer = pre_tokenizers.Sequence(list(_pre_tokenizers(proto)))
     backend.decoder = decoders.Sequence(list(_decoders(proto)))
@@ -110,9 +110,10 @@ def _converted(proto: Any, processor: Any, path: Path) -> Backend:
 
 
 def table_problem(table: bytes) -> str:
-    """A precompiled table: four bytes with the length of a tree, the tree, and texts that end with a zero each.
+    """Return what is wrong with a precompiled normalisation table, or "".
 
-    For that length the library takes memory without looking at what follows.
+    It is four bytes with the length of a trie, the trie, and texts that each end with a zero byte. The library
+    allocates memory for that length without checking the data that follows.
     """
     size = int.from_bytes(table[:4], "little")
     if not 0 < size <= len(table) - 4:
@@ -122,10 +123,10 @@ def table_problem(table: bytes) -> str:
 
 
 def _unigram(proto: Any) -> models.Unigram:
-    """The pieces with their scores. Those that may not come from text get one that never wins.
+    """Return the pieces with their scores. Pieces that may not come from text get a score that never wins.
 
-    That score is below the sum of the scores of the single characters of any such piece's name, and not lower,
-    because the library takes what an unknown character costs from the lowest score there is.
+    That score is below the sum of the scores of the single characters of any such piece's name, and no lower than
+    needed, because the library derives the cost of an unknown character from the lowest score.
     """
     kind = type(proto.pieces[0])
     normal = [piece.score for piece in _pieces_of(proto, "NORMAL")] or [0.0]
@@ -134,17 +135,17 @@ def _unigram(proto: Any) -> models.Unigram:
 
     def score(piece: Any) -> float:
         if piece.type == kind.USER_DEFINED:
-            return len(piece.piece.encode()) * max(normal) - 0.1  # as SentencePiece itself has it
+            return len(piece.piece.encode()) * max(normal) - 0.1  # as in SentencePiece itself
         return float(piece.score if piece.type == kind.NORMAL else never)
 
-    # The file has 32 bits of a score. Nine digits say all of them, and survive being written and read again.
+    # Scores in the file are 32-bit floats. Nine digits represent them exactly, also after writing and reading.
     scores = [(piece.piece, float(f"{score(piece):.9g}")) for piece in proto.pieces]
     unknown = next(id for id, piece in enumerate(proto.pieces) if piece.type == kind.UNKNOWN)
     return models.Unigram(scores, unknown, proto.trainer_spec.byte_fallback)
 
 
 def _bpe(proto: Any) -> models.BPE:
-    """The merges: every way to put a piece together from two others, the pieces with the best scores first."""
+    """Return the merges: every division of a piece into two other pieces, ordered by score, best first."""
     score = {piece.piece: piece.score for piece in _pieces_of(proto, "NORMAL")}
     merges = []
     for whole in sorted(score, key=lambda piece: -score[piece]):
@@ -164,7 +165,7 @@ def _bpe(proto: Any) -> models.BPE:
 def _normalizers(spec: Any, processor: Any) -> Iterator[normalizers.Normalizer]:
     if spec.precompiled_charsmap:
         if processor.normalize("\r\n") == processor.normalize("\n\n"):
-            yield normalizers.Replace("\r\n", "\n\n")  # Precompiled would take the pair for one character
+            yield normalizers.Replace("\r\n", "\n\n")  # Precompiled would treat the pair as one character
         yield normalizers.Precompiled(spec.precompiled_charsmap)
     if spec.remove_extra_whitespaces:
         yield normalizers.Replace(Regex(OUTER_SPACES), "")
@@ -184,17 +185,17 @@ def _decoders(proto: Any) -> Iterator[decoders.Decoder]:
 
 
 def _pre_tokenizers(proto: Any) -> Iterator[pre_tokenizers.PreTokenizer]:
-    """Places where no piece of SentencePiece's reaches over, so that cutting there changes nothing."""
+    """Yield splits at places that no piece of SentencePiece crosses, so that splitting there changes no ids."""
     user_defined, normal = _names(proto, "USER_DEFINED"), _names(proto, "NORMAL")
     reserved = "".join(_names(proto, "CONTROL") + _names(proto, "UNKNOWN") + _names(proto, "BYTE"))
     known = {name for name in normal if len(name) == 1}
     cuts, elsewhere = [], ""
     if user_defined:
-        # No merges lead to these. Cut out, they are whole words, and whole words may skip the merges.
+        # No merges produce these. Split off, they are whole words, which may skip the merges (ignore_merges).
         symbols = "|".join(_escaped(name) for name in sorted(user_defined, key=len, reverse=True))
         cuts, elsewhere = [symbols], f"(?!{symbols})"
     if set(reserved) - known and all(known.issuperset(name) for name in normal):
-        # A reserved name with an unknown character in it could win over that: keep such characters apart.
+        # A reserved name with an unknown character in it could win over that character: split these off.
         cuts.append(f"(?:{elsewhere}[^{_escaped(''.join(sorted(known)))}])+")
     if cuts:
         yield pre_tokenizers.Split(Regex("|".join(cuts)), "isolated")
@@ -203,7 +204,7 @@ def _pre_tokenizers(proto: Any) -> Iterator[pre_tokenizers.PreTokenizer]:
 
 
 def _escaped(text: str) -> str:
-    r"""Each character as the regular expressions of `tokenizers` write any code point: `\x{61}`."""
+    r"""Return each character as the code-point escape of the regular expressions in `tokenizers`: `\x{61}`."""
     return "".join(f"\\x{{{ord(character):x}}}" for character in text)
 
 
@@ -216,9 +217,9 @@ def _names(proto: Any, kind: str) -> list[str]:
 
 
 def _compare(backend: Backend, processor: Any, user_defined: list[str], path: Path) -> None:
-    """Raises TokenizerError for the first trial where the pieces are not SentencePiece's own.
+    """Raise TokenizerError for the first text whose pieces differ from SentencePiece's own.
 
-    Their order may differ: `000` is as likely 0, 00 as 00, 0, and there the rounding of 32-bit sums decides.
+    Their order may differ: for `000`, 0, 00 is as likely as 00, 0, and the rounding of 32-bit sums decides.
     """
     backend.encode_special_tokens = True
     own_pieces = tuple(f"a {piece} b{piece}c" for piece in user_defined[:100])

@@ -1,4 +1,4 @@
-"""Special tokens of the tokenizers whose other ids are characters or bytes: they stand behind those, in order."""
+"""Special tokens of the char and byte tokenizers: their ids follow those of the characters or bytes, in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def special_tokens_from(first: int, added: list[dict[str, Any]]) -> list[str] | None:
-    """The added tokens of a tokenizer.json, if they are special and have the ids from `first` on; else None.
+    """Return the added tokens of a tokenizer.json if all are special, with ids from `first` on; else None.
 
     >>> special_tokens_from(65, [{"id": 65, "content": "<|endoftext|>", "special": True}])
     ['<|endoftext|>']
@@ -23,7 +23,7 @@ def special_tokens_from(first: int, added: list[dict[str, Any]]) -> list[str] | 
 
 
 def is_plain(token: dict[str, Any]) -> bool:
-    """Whether a token is special and takes nothing of the text around it."""
+    """Return whether a token is special and takes no characters from the text around it."""
     takes = ("lstrip", "rstrip", "single_word", "normalized")
     return len(token["content"]) > 1 and bool(token.get("special")) and not any(token.get(name) for name in takes)
 
@@ -31,7 +31,7 @@ def is_plain(token: dict[str, Any]) -> bool:
 def in_parts(
     ids: NDArray[Any], first: int, text_of: Callable[[NDArray[Any]], str], token_of: Callable[[int], str]
 ) -> str:
-    """The text of ids (n,): `text_of` what lies below `first`, stretch by stretch, and the names of the others."""
+    """Return the text of ids (n,): `text_of` each run of ids below `first`, and the names of the other ids."""
     parts = []
     start = 0
     for place in np.flatnonzero(ids >= first).tolist():

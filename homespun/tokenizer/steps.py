@@ -1,10 +1,11 @@
-r"""What a tokenizer.json does with a text before and after its model, and which of it is known to be safe.
+r"""Decide which processing steps of a tokenizer.json, before and after its model, are known to be safe.
 
-Its steps (normalizer, pre-tokenizer, post-processor, decoder) are a small program, and a stranger's may never end.
-The steps that homespun writes are recognised here by their content, with those of GPT-2, Llama 3 and Qwen 2. Every
-other tokenizer.json is opened in a process of its own first (trial.py).
+Its steps (normalizer, pre-tokenizer, post-processor, decoder) are a small program, and one from an unknown source
+may never end. The steps that homespun writes are recognised here by their content, and so are those of GPT-2,
+Llama 3 and Qwen 2. Every other tokenizer.json is first opened in a separate process (trial.py).
 
-A step is recognised by all of its fields: not by its "type", for the library takes it for whatever they fit.
+A step is recognised by all of its fields, not by its "type" alone, because the library accepts it as whatever
+type the fields fit.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LLAMA_3 = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN_2 = LLAMA_3.replace(r"\p{N}{1,3}", r"\p{N}")
 
-# Of SentencePiece models (sentencepiece.py).
+# The steps of SentencePiece models (sentencepiece.py).
 SPACE = "▁"
 OUTER_SPACES = rf"\A +|[ {SPACE}]+\z"
 SPACES = " {2,}"
@@ -35,9 +36,9 @@ _SYMBOLS = rf"{_CHARACTERS}(?:\|{_CHARACTERS})*"
 SYMBOLS = re.compile(
     rf"{_SYMBOLS}(?:\|\(\?:\(\?!{_SYMBOLS}\)\[\^{_CHARACTERS}\]\)\+)?|\(\?:\[\^{_CHARACTERS}\]\)\+"
 )
-MOST_SYMBOLS = 2**14  # characters of such an expression: each character of a text is held against all of it
+MOST_SYMBOLS = 2**14  # characters of such an expression; each character of a text is compared with all of it
 
-SETTINGS = ("add_prefix_space", "trim_offsets", "use_regex", "individual_digits")  # true or false
+SETTINGS = ("add_prefix_space", "trim_offsets", "use_regex", "individual_digits")  # booleans
 WITH_SETTINGS = ("ByteLevel", "Digits", "NFC", "ByteFallback", "Fuse")
 MODEL_FIELDS = {
     *("type", "vocab", "merges", "unk_token", "unk_id", "dropout", "fuse_unk", "byte_fallback", "ignore_merges"),
@@ -46,7 +47,7 @@ MODEL_FIELDS = {
 
 
 def split(expression: str) -> dict[str, Any]:
-    """The pre-tokenizer that cuts a text into the matches of a regular expression and what is between them."""
+    """Return the pre-tokenizer that splits a text into the matches of a regular expression and the rest."""
     return {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
 
 
@@ -67,7 +68,7 @@ KNOWN_STEPS = (
 
 
 def is_known(content: dict[str, Any]) -> bool:
-    """Whether all that this tokenizer.json does is known to be safe, so that it needs no trial."""
+    """Return whether all steps of this tokenizer.json are known to be safe, so that it needs no trial."""
     model = content["model"]
     return (
         set(model) <= MODEL_FIELDS
@@ -101,7 +102,7 @@ def is_known_step(step: Any) -> bool:
 
 
 def opening_template(token: str, id: int) -> dict[str, Any]:
-    """The post-processor that puts one token before every text."""
+    """Return the post-processor that adds one token before every text."""
     special, text = {"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
     return {
         "type": "TemplateProcessing",
@@ -121,7 +122,7 @@ def is_known_template(step: dict[str, Any]) -> bool:
 
 
 def merges_are_tokens(model: dict[str, Any]) -> bool:
-    """Whether both halves of each merge, and what it makes, are tokens: of another the library crashes."""
+    """Return whether both parts and the result of each merge are tokens; for any other the library crashes."""
     merges, vocabulary = model.get("merges") or [], model["vocab"]
     return isinstance(merges, list) and all(
         first in vocabulary and second in vocabulary and first + second in vocabulary
@@ -130,7 +131,7 @@ def merges_are_tokens(model: dict[str, Any]) -> bool:
 
 
 def steps_of(step: Any) -> Iterator[Any]:
-    """A step, and the steps that it is a sequence of, whatever they are; nothing where there is none."""
+    """Yield a step and, if it is a sequence, its steps at all levels, without checking them; nothing for None."""
     waiting = [] if step is None else [step]
     while waiting:
         step = waiting.pop()
@@ -141,7 +142,9 @@ def steps_of(step: Any) -> Iterator[Any]:
 
 
 def pairs_of(merges: list[Any]) -> Iterator[tuple[str, str]]:
-    """Both ways to write them. What is no pair is the library's to refuse; `#version` it takes for a heading.
+    """Yield merges in either notation as pairs.
+
+    The library itself rejects what is not a pair; it takes `#version` for a heading.
 
     >>> list(pairs_of(["#version: 0.2", "t h", ["th", "e"]]))
     [('t', 'h'), ('th', 'e')]

@@ -1,7 +1,7 @@
-"""Ids to text as they come, never half a character.
+"""Decode ids to text one at a time, always in whole characters.
 
-Pushed one by one and flushed, a stream gives exactly what `decode` gives for all ids at once,
-and the work for one id does not grow with the number of ids before it.
+The texts from pushing all ids and flushing, joined, equal what `decode` returns for all ids at once, and the work
+for one id does not grow with the number of ids before it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ class TokenStream(Protocol):
     """Push ids, get text."""
 
     def push(self, id: int) -> str:
-        """The text that this id completes; "" while a character is incomplete. Raises TokenizerError."""
+        """Return the text that this id completes; "" while a character is incomplete. Raises TokenizerError."""
 
     def flush(self) -> str:
-        """What is left at the end: an incomplete character comes out as U+FFFD."""
+        """Return the remaining text at the end: an incomplete character becomes U+FFFD."""
 
 
 class CharacterStream:
-    """For tokenizers whose every id is text of its own: char."""
+    """For tokenizers in which every id is a text of its own: char."""
 
     def __init__(self, text_of: Callable[[int], str]) -> None:
         self._text_of = text_of
@@ -51,10 +51,11 @@ class ByteStream:
 
 
 class PieceStream:
-    """For SentencePiece: `▁` is a space, the text's first one is dropped, and `<0xE2>` is a byte.
+    """For SentencePiece: `▁` is a space, the first space of the text is dropped, and `<0xE2>` is a byte.
 
-    A run of byte pieces counts as a whole: it is text if all of it is UTF-8, and otherwise one U+FFFD for
-    each byte. So it is known only when the run ends. That is how `tokenizers` decodes, and so transformers.
+    A run of byte pieces is decoded as a whole: it is text if all of it is UTF-8, and otherwise one U+FFFD for
+    each byte. So its text is known only when the run ends. `tokenizers` decodes in the same way, and so does
+    transformers.
     """
 
     def __init__(self, token_of: Callable[[int], str], *, byte_fallback: bool, strip: bool) -> None:
@@ -92,17 +93,17 @@ class PieceStream:
 
 
 class WindowStream:
-    """For a tokenizer.json with a decoder of another kind: decode the last few ids again and compare.
+    """For a tokenizer.json with any other decoder: decode the last few ids again and compare.
 
-    The text of a window is known when one id more does not end in half a character. Decoders that look further
-    back than the last whole piece may differ from `decode` in a space.
+    The text of a window is final once it does not end in an incomplete character. Decoders that depend on ids
+    before the last whole piece may differ from `decode` by a space.
     """
 
-    LONGEST_WAIT = 8  # ids; no UTF-8 character has more bytes than 4
+    LONGEST_WAIT = 8  # ids; a UTF-8 character has at most 4 bytes
 
     def __init__(self, decode: Callable[[Iterable[int]], str]) -> None:
         self._decode = decode
-        self._known: list[int] = []  # ids whose text is out, kept as context
+        self._known: list[int] = []  # ids whose text was returned, kept as context
         self._pending: list[int] = []
 
     def push(self, id: int) -> str:

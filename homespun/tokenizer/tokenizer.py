@@ -1,11 +1,11 @@
-"""What all tokenizers share. Char and byte override the inner part with something faster.
+"""The common part of all tokenizers. Char and byte override encoding and decoding with faster methods.
 
 Three rules hold for every kind:
 
-* Text never turns into a special token. `<|endoftext|>` typed by a person is thirteen
-  ordinary characters; only we put its id between documents.
-* No text vanishes silently. What has no id is an `UnknownCharacter`, unless the tokenizer is somebody
-  else's and has an id for the unknown.
+* Text never produces a special token. `<|endoftext|>` typed by a user is thirteen
+  ordinary characters; only homespun puts its id between documents.
+* No text is dropped silently. A character without an id raises `UnknownCharacter`,
+  unless the tokenizer comes from elsewhere and has an unknown token.
 * `transformers` gives the same ids and the same text for the folder that `save` writes.
 """
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 END_OF_TEXT = "<|endoftext|>"
 
-# So many characters are encoded at a time: what the library gives for a token takes about 150 bytes, an id 2 or 4.
+# The number of characters encoded at a time: the library's result takes about 150 bytes per token, an id 2 or 4.
 BATCH_CHARACTERS = 2**22
 BLOCK_CHARACTERS = 2**18
 
-MOST_OPENING = 100  # ids before a text: those in use have one or two
+MOST_OPENING = 100  # ids before a text; tokenizers in use have one or two
 
 
 class Tokenizer:
@@ -47,9 +47,9 @@ class Tokenizer:
 
     kind: "char", "byte", "bpe", "gpt2", "sentencepiece" or "file" (a tokenizer.json from elsewhere).
     vocab_size: ids are 0 .. vocab_size - 1.
-    end_of_text: the id that stands between documents, or None where there is none.
-    settings: what tokenizer_config.json says besides; kept from a user's own file (a chat template, say).
-    may_be_cut: cutting a text where WORDS does changes no id (see words.py).
+    end_of_text: the id that separates documents, or None if there is none.
+    settings: the other content of tokenizer_config.json; kept from a user's own file (a chat template, say).
+    may_be_cut: cutting a text between WORDS changes no id (see words.py).
     """
 
     def __init__(
@@ -80,20 +80,22 @@ class Tokenizer:
 
     @property
     def dtype(self) -> np.dtype:
-        """The smallest of uint16 and uint32 that holds every id."""
+        """The smaller of uint16 and uint32 that holds every id."""
         return np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.uint32)
 
     @cached_property
     def special_tokens(self) -> dict[str, int]:
-        """Tokens that stand for themselves and never come from text: `<|endoftext|>`, a chat's turn marks."""
+        """Tokens that never come from text, such as `<|endoftext|>` and the separators of a chat: token -> id."""
         added = self._backend.get_added_tokens_decoder()
         return {token.content: id for id, token in sorted(added.items()) if token.special}
 
     @cached_property
     def opening(self) -> list[int]:
-        """Ids that a tokenizer from elsewhere puts before every text (Llama's `<s>`). Ours have none.
+        """Ids that a tokenizer from elsewhere puts before every text (Llama's `<s>`).
 
-        Raises TokenizerError where they are none of its ids.
+        homespun's tokenizers have none.
+
+        Raises TokenizerError if they are not ids of the vocabulary.
         """
         if self._backend.post_processor is None:
             return []
@@ -112,10 +114,10 @@ class Tokenizer:
         return opening
 
     def for_a_new_model(self, *, documents: int) -> Tokenizer:
-        """The same tokenizer, as a model wants it that has yet to be trained.
+        """Return a copy of the tokenizer for a model that is yet to be trained.
 
-        Such a model never sees the marks that another model expects around a text, so they are taken off. And it
-        needs an end of text where there are several documents: `<|endoftext|>` is added if there is none.
+        Such a model never sees the tokens that another model expects around a text, so they are removed. If there
+        are several documents, it needs an end-of-text token: `<|endoftext|>` is added if there is none.
         """
         with failures_explained(damaged("be copied")):
             backend = Backend.from_str(self._backend.to_str())
@@ -136,9 +138,9 @@ class Tokenizer:
     def with_special_tokens(
         self, tokens: Iterable[str], *, end_of_text: str | None, settings: Mapping[str, Any] | None = None
     ) -> Tokenizer:
-        """The same tokenizer with more special tokens, behind the last id; those that it has keep theirs.
+        """Return a copy with more special tokens after the last id; existing ones keep their ids.
 
-        end_of_text: one of its tokens, or None. settings: instead of its own.
+        end_of_text: one of its tokens, or None. settings: replace its own.
         """
         with failures_explained(damaged("be copied")):
             backend = Backend.from_str(self._backend.to_str())
@@ -153,11 +155,11 @@ class Tokenizer:
 
     @cached_property
     def key(self) -> str:
-        """A hash of everything that decides which ids a text gets; the same before `save` and after `load`."""
+        """A hash of everything that determines the ids of a text; equal before `save` and after `load`."""
         content = json.loads(self._backend.to_str())
         decisive = {part: content[part] for part in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
         decisive["end_of_text"] = self.end_of_text
-        if content["model"]["type"] == "Unigram":  # the last digit of a score may change in being written
+        if content["model"]["type"] == "Unigram":  # writing a score may change its last digit
             decisive["model"]["vocab"] = [[token, f"{score:.9g}"] for token, score in content["model"]["vocab"]]
         canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
@@ -165,16 +167,16 @@ class Tokenizer:
     # text -> ids
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text. Raises UnknownCharacter, TokenizerError."""
+        """Return the ids of a text. Raises UnknownCharacter, TokenizerError."""
         ids: list[int] = self.encode_array(text).tolist()
         return ids
 
     def encode_array(self, text: str) -> NDArray[Any]:
-        """The ids as a 1-D array of `dtype`. Raises UnknownCharacter, TokenizerError."""
+        """Return the ids as a 1-D array of `dtype`. Raises UnknownCharacter, TokenizerError."""
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[Any]]:
-        """An array for each text. What can be encoded in parallel is, and in bounded memory."""
+        """Return an array for each text. Encoding is parallel where possible, and uses bounded memory."""
         if self._words is not None:
             words = self._words
             return [self._by_words(text, words) for text in texts]
@@ -193,7 +195,7 @@ class Tokenizer:
 
     @cached_property
     def _byte_sizes(self) -> NDArray[Any] | None:
-        """Of each id, how many bytes it stands for; None where the tokens of a text may not be its bytes."""
+        """The number of bytes of each id; None if the tokens of a text may differ from its bytes."""
         model = self._backend.model
         if not isinstance(model, models.BPE) or model.unk_token or model.dropout:
             return None
@@ -210,7 +212,7 @@ class Tokenizer:
         return damaged("encode the text")(error)
 
     def _knows(self, character: str) -> bool:
-        """Whether the library gives it an id; what else it may fail at says nothing of the character."""
+        """Return whether the library has an id for the character; its other failures have other causes."""
         if lone_surrogate(character):
             return False
         try:
@@ -218,19 +220,19 @@ class Tokenizer:
         except BaseException as error:
             if not is_the_librarys(error):
                 raise
-            return "unk" not in str(error).lower()  # what the library says of every kind of model
+            return "unk" not in str(error).lower()  # in the library's message for every kind of model
         return True
 
     # ids -> text
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of some ids; bytes that are no character come out as U+FFFD. Raises TokenizerError."""
+        """Return the text of ids; bytes that are no character become U+FFFD. Raises TokenizerError."""
         checked = self._checked(ids).tolist()
         with failures_explained(damaged("decode these ids")):
             return self._backend.decode(checked, skip_special_tokens=False)
 
     def token(self, id: int) -> str:
-        r"""One id as a person may read it: `' boy'`, `'\n'`, and `'\xc3'` for half a character."""
+        r"""Return one id in readable form: `' boy'`, `'\n'`, and `'\xc3'` for an incomplete character."""
         self._checked([id])
         token = self._backend.id_to_token(id) or ""
         if isinstance(self._backend.decoder, decoders.ByteLevel):
@@ -238,7 +240,7 @@ class Tokenizer:
         return readable(token.replace("▁", " ").encode("utf-8", "surrogatepass"))
 
     def stream(self) -> TokenStream:
-        """A new TokenStream: push ids one by one, get text in whole characters."""
+        """Return a new TokenStream: push ids one at a time, get text in whole characters."""
         if isinstance(self._backend.decoder, decoders.ByteLevel):
             return ByteStream(lambda id: token_bytes(self._token(id)))
         steps = _decoder_steps(self._backend.decoder)
@@ -263,9 +265,9 @@ class Tokenizer:
     # the folder
 
     def files(self) -> dict[str, str]:
-        """File name to content: what `save` writes."""
+        """Return the files that `save` writes: file name -> content."""
         config: dict[str, Any] = {
-            "tokenizer_class": "PreTrainedTokenizerFast",  # else transformers would make another of it
+            "tokenizer_class": "PreTrainedTokenizerFast",  # otherwise transformers would build a different class
             "clean_up_tokenization_spaces": False,
             "split_special_tokens": True,
             "homespun_kind": self.kind,
@@ -273,7 +275,7 @@ class Tokenizer:
         if self.end_of_text_token:
             config["eos_token"] = self.end_of_text_token
         if "chat_template" in self.settings:
-            # transformers renders a conversation to text and encodes that: there the marks must be parsed.
+            # transformers renders a conversation to text and encodes that, so it must parse the separators in it.
             config["split_special_tokens"] = False
         return {
             "tokenizer.json": self._backend.to_str(pretty=True),
@@ -281,7 +283,7 @@ class Tokenizer:
         }
 
     def save(self, folder: Path | str) -> None:
-        """Write tokenizer.json and tokenizer_config.json. Each is whole or absent. Raises WriteFailed."""
+        """Write tokenizer.json and tokenizer_config.json. Each is complete or absent. Raises WriteFailed."""
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -303,12 +305,12 @@ class Tokenizer:
 
 
 def special(token: str) -> AddedToken:
-    """A token that stands for itself: no spaces are taken away around it, and it is not normalised."""
+    """Return a special token that strips no spaces around it and is not normalised."""
     return AddedToken(token, special=True, normalized=False)
 
 
 def readable(content: bytes) -> str:
-    r"""Bytes as a person may read them.
+    r"""Return bytes in readable form.
 
     >>> readable(" né\n".encode()), readable(b"\xc3")
     (' né\\n', '\\xc3')
@@ -335,7 +337,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _decoder_steps(decoder: Any) -> dict[str, bool] | None:
-    """Whether this decoder is SentencePiece's, as Llama has it, and which of its optional steps it has."""
+    """Return which optional steps this decoder has, if it is SentencePiece's as in Llama; else None."""
     if decoder is None:
         return None
     content = json.loads(decoder.__getstate__())

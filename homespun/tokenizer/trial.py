@@ -1,9 +1,9 @@
-"""`python -m homespun.tokenizer.trial`: uses a tokenizer from elsewhere before the user's process does.
+"""`python -m homespun.tokenizer.trial`: try a tokenizer from elsewhere in a process of its own.
 
-A tokenizer.json can hold a regular expression that never ends, ask for all memory there is, and crash the
-`tokenizers` library. Here that happens to a process of its own, with limits on memory and on the processor's work
-that no sound tokenizer comes near. Within these no time decides, only how the work grows with the text. What has
-passed is remembered in the user's cache by its hash.
+A tokenizer.json can contain a regular expression that never ends, allocate all memory, or crash the `tokenizers`
+library. Here that happens in a separate process, with limits on memory and CPU time that no sound tokenizer comes
+near. Below these limits the result does not depend on elapsed time, only on how the work grows with the length of
+the text. Tokenizers that passed are recorded in the user's cache by their hash.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ import tokenizers
 from homespun.errors import TokenizerError, WriteFailed
 from homespun.fetch.cache import cache_folder
 
-MOST_WORK = 60  # seconds of the processor; the largest tokenizer in use (262,144 ids) takes 3
-MOST_MEMORY = 3 * 2**29  # bytes; it takes a fifth of that
-MOST_WAITING = 900  # seconds, for a process that the computer leaves no time to work
+MOST_WORK = 60  # seconds of CPU time; the largest tokenizer in use (262,144 ids) takes 3
+MOST_MEMORY = 3 * 2**29  # bytes; the same tokenizer takes a fifth of that
+MOST_WAITING = 900  # seconds of elapsed time, for a process that gets no CPU time
 
-# Texts of one character or word over and over, where sound expressions may take the square of the length, as
-# `\d{1,3}(?=(?:\d{3})*\b)` does; and prose, where none does. Lengths in characters; growth for twice the text.
+# Texts that repeat one character or word, for which sound expressions may take quadratic time, as
+# `\d{1,3}(?=(?:\d{3})*\b)` does; and prose, for which none does. Lengths in characters; growth of the work when
+# the length doubles.
 RUNS = ("a", " ", "7", "-", "\n", "漢", "\ufffd")
 LONGEST_RUN, MOST_GROWTH_OF_RUNS = 2**12, 2**2.5
 PROSE = (
@@ -44,17 +45,18 @@ PROSE = (
     "人之初，性本善。性相近，习相远。苟不教，性乃迁。 def f(x):\n    return x ** 2  # 😀\n"
 )
 LONGEST_PROSE, MOST_GROWTH_OF_PROSE = 2**16, 2**1.5
-WORTH_COMPARING = 0.25  # seconds of the processor: growth is no matter below it. Most take a tenth for all texts
+# seconds of CPU time; growth does not matter below it. Most tokenizers take a tenth for all texts
+WORTH_COMPARING = 0.25
 
-MOST_KINDS = 64  # characters and words of its own expressions that are tried as well
-MOST_TIMES, MOST_ADDED = 64, 1000  # as long may a text become, and so many characters longer
+MOST_KINDS = 64  # characters and words from its own expressions that are also tried
+MOST_TIMES, MOST_ADDED = 64, 1000  # a text may become this many times as long, plus this many characters
 
 
 def trial(content: dict[str, Any], serialized: str, name: str) -> str:
-    """Why this tokenizer.json cannot be used; empty where it can.
+    """Return why this tokenizer.json cannot be used; "" if it can.
 
-    serialized: the content as the library is to read it. name: what the user calls the file.
-    Raises TokenizerError where the trial could not be held.
+    serialized: the content as the library will read it. name: the user's name for the file.
+    Raises TokenizerError if the trial could not be run.
     """
     passed = _place(serialized)
     if passed is not None and passed.exists():
@@ -79,14 +81,15 @@ def trial(content: dict[str, Any], serialized: str, name: str) -> str:
 
 
 def outcome(code: int, answer: bytes, trace: str, name: str) -> str:
-    """What the end of the other process says of the tokenizer."""
+    """Return what the exit of the other process means for the tokenizer."""
     if code == 0:
         return str(json.loads(answer))
     if "memory allocation of" in trace:
         return TOO_MUCH_MEMORY
     if code == -getattr(signal, "SIGXCPU", 0):
         return f"it had not come to an end after {MOST_WORK} seconds of work on a page of text"
-    if code < 0 and code != -getattr(signal, "SIGKILL", 0):  # with which a system short of memory ends a process
+    # SIGKILL does not count: a system that is short of memory ends processes with it
+    if code < 0 and code != -getattr(signal, "SIGKILL", 0):
         return f"the tokenizers library crashes with it ({signal.Signals(-code).name})"
     raise not_held(name, trace.strip().rpartition("\n")[2][:200] or f"the process for it ended with {code}")
 
@@ -99,7 +102,7 @@ def not_held(name: str, why: str) -> TokenizerError:
 
 
 def expressions(part: Any) -> Iterator[str]:
-    """The regular expressions in the steps of a tokenizer.json.
+    """Yield the regular expressions in the steps of a tokenizer.json.
 
     >>> list(expressions({"model": {}, "normalizer": {"pattern": {"Regex": "a+"}, "content": "a"}}))
     ['a+']
@@ -112,7 +115,7 @@ def expressions(part: Any) -> Iterator[str]:
 
 
 def _place(serialized: str) -> Path | None:
-    """The file that is there when this tokenizer has passed; None where nothing can be remembered."""
+    """Return the file that records that this tokenizer has passed; None if there is no writable cache."""
     judge = tokenizers.__version__.encode() + Path(__file__).read_bytes()
     try:
         return cache_folder("tokenizers") / hashlib.sha256(judge + serialized.encode()).hexdigest()
@@ -120,7 +123,7 @@ def _place(serialized: str) -> Path | None:
         return None
 
 
-# What follows runs in the process of its own.
+# The rest runs in the separate process.
 
 TOO_MUCH_MEMORY = f"it takes more than {MOST_MEMORY / 1e9:.0f} GB of memory"
 
@@ -136,7 +139,7 @@ def limit_this_process(most_work: int) -> None:
     try:
         import resource
     except ImportError:
-        return  # Windows has none of this; there only MOST_WAITING holds
+        return  # Windows has no such limits; there only MOST_WAITING applies
     for kind, most in (
         (resource.RLIMIT_AS, MOST_MEMORY),
         (resource.RLIMIT_CPU, most_work),
@@ -146,11 +149,11 @@ def limit_this_process(most_work: int) -> None:
         try:
             resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
         except (OSError, ValueError):
-            continue  # macOS knows no limit on memory
+            continue  # macOS has no limit on memory
 
 
 def judged(serialized: str, found: list[str]) -> str:
-    """Why the tokenizer is refused, or nothing. found: the regular expressions in it."""
+    """Return why the tokenizer is refused, or "". found: the regular expressions in it."""
     doing = "does not accept it"
     try:
         backend = tokenizers.Tokenizer.from_str(serialized)
@@ -158,25 +161,26 @@ def judged(serialized: str, found: list[str]) -> str:
         return used(backend, found)
     except MemoryError:
         return TOO_MUCH_MEMORY
-    except BaseException as error:  # the library raises Exception and, where it panics, no Exception
+    # the library raises Exception or, if it panics, PanicException, which is not an Exception
+    except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         return f"the tokenizers library {doing} ({error})"
 
 
 def used(backend: tokenizers.Tokenizer, found: list[str]) -> str:
-    """Decodes every token, then encodes and decodes texts that become longer and longer."""
+    """Decode every token, then encode and decode texts of increasing length."""
     backend.encode_special_tokens = True
-    vocabulary = dict(sorted(backend.get_vocab().items()))  # the library gives them in an order by chance
+    vocabulary = dict(sorted(backend.get_vocab().items()))  # the library returns them in random order
     for ids in ([], *([id] for id in vocabulary.values())):
         backend.decode(ids, skip_special_tokens=False)
     words = [re.sub(r"\W", "", expression) for expression in found]
     letters = list(dict.fromkeys("".join(found).encode(errors="ignore").decode()))
-    # Behind it stands what an expression might look for; without it, Oniguruma would not even begin.
+    # This suffix contains what an expression may search for; without it, Oniguruma would skip the search.
     behind = "".join([*map(chr, range(127)), *letters])
 
     def work(kind: str, length: int) -> tuple[float, int]:
-        """(seconds of the processor, how many times as long as before a text became)."""
+        """Return (seconds of CPU time, how many times longer a text became)."""
         text = (kind * length)[:length] + behind
         tokens = [*islice(cycle([kind] if kind in vocabulary else vocabulary), length), *islice(vocabulary, 100)]
         start, times = time.process_time(), 0
@@ -185,7 +189,7 @@ def used(backend: tokenizers.Tokenizer, found: list[str]) -> str:
         decoded = backend.decode([vocabulary[token] for token in tokens], skip_special_tokens=False)
         with suppress(
             Exception
-        ):  # no panic: it has no id for some character, which shows after all steps are done
+        ):  # not a panic: a character has no id, which is only detected after all steps have run
             backend.encode(text)
         return time.process_time() - start, max(times, excess(len(decoded), sum(map(len, tokens))))
 
@@ -196,7 +200,7 @@ def used(backend: tokenizers.Tokenizer, found: list[str]) -> str:
 
 
 def grown(work: Callable[[int], tuple[float, int]], longest: int, most: float) -> str:
-    """Why it is refused: it works too much on texts of some kind, or makes too much of them."""
+    """Return why it is refused: its work or its output grows too much with texts of some kind; else ""."""
     length, before = 16, 0.0
     while length <= longest:
         seconds, times = work(length)

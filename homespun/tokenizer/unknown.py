@@ -1,4 +1,4 @@
-"""The error for a character that a tokenizer has no id for: which one, where, and the way out."""
+"""The error for a character that a tokenizer has no id for: which one, where, and what to do."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Set
 
 from homespun.errors import UnknownCharacter
 
-# `tokenizers` drops what a byte-pair model has no id for, without a word. Given the name of an unknown-token
-# that is not in the vocabulary, it raises instead, in transformers too, and quotes the name: so the name explains.
+# `tokenizers` silently drops characters that a byte-pair model has no id for. If the unknown token's name is not
+# in the vocabulary, it raises an error instead, in transformers too, and quotes the name: so the name is the
+# explanation.
 UNKNOWN = "a character that is not in this model's alphabet"
 
 WAY_OUT = "Leave it out, or train with --tokenizer byte or --tokenizer bpe: those know every character."
@@ -19,9 +20,9 @@ WAY_OUT_OF_A_SURROGATE = (
 
 
 def unknown_character(text: str, unknown: Set[str], *, known: int | None) -> UnknownCharacter:
-    """The error for the first of the unknown characters in `text`; the others are named too.
+    """Return the error for the first of the unknown characters in `text`; it names the others too.
 
-    known: how many characters the tokenizer knows, where that is a number worth saying.
+    known: the number of characters that the tokenizer knows, if that is worth stating.
     """
     first = next(place for place, character in enumerate(text) if character in unknown)
     character = text[first]
@@ -49,7 +50,7 @@ def name(character: str) -> str:
 
 
 def excerpt(text: str, place: int, width: int = 20) -> str:
-    """What stands around a place, on one line.
+    """Return the text around a place, on one line.
 
     >>> excerpt("one two three four five", 8, width=4)
     '"…two three…"'
@@ -60,7 +61,7 @@ def excerpt(text: str, place: int, width: int = 20) -> str:
 
 
 def lone_surrogate(text: str) -> bool:
-    """Whether it has half of a surrogate pair, which is no character and cannot be written as UTF-8."""
+    """Return whether it has half of a surrogate pair, which is no character and cannot be encoded as UTF-8."""
     return re.search("[\ud800-\udfff]", text) is not None
 
 

@@ -1,12 +1,12 @@
-r"""Sub-word ids of long texts, many times faster: each different word is encoded once.
+r"""Fast sub-word encoding of long texts: each distinct word is encoded once.
 
-Tokenizers of GPT-2's kind always split between a character and the space or newline after it, between a letter
-and a sign, in either order, unless that is an apostrophe, and before the last of several spaces if a letter is
-next. So a text is the words between such places, and its ids are the words' ids one after another. A text
-of two hundred thousand words has some thirty thousand different ones.
+Tokenizers like GPT-2's always split between a character and the space or newline after it; between a letter and a
+sign, in either order, unless the sign is an apostrophe; and before the last of several spaces if a letter is
+next. So a text is a sequence of words between such places, and its ids are the words' ids one after another. A
+text of two hundred thousand words has about thirty thousand distinct ones, so this is many times faster.
 
-Nothing here goes through a text in Python. NumPy finds where words begin, all at once, and looks all of them
-up at once (known_words.py); it lets other threads work meanwhile.
+No Python loop goes through the text. NumPy finds where words begin, all at once, and looks all of them up at once
+(known_words.py); other threads can work meanwhile.
 """
 
 from __future__ import annotations
@@ -27,23 +27,26 @@ if TYPE_CHECKING:
 
 WORD_END = re.compile(r"\S(?=[ \n])")
 
-# Where a text has no such place for so many characters (DNA, a file in base 64 on one line), it is cut all the
-# same. There its ids can be others than those that transformers makes of the whole text, by a token or two; what
-# they decode to is the same text. A document is cut so in any case, after 1 Mi characters (text/document.py);
-# without this, text that comes in one piece takes some 80 bytes of memory a character to encode.
+# If a text has no such place for so many characters (DNA, a file in base64 on one line), it is cut anyway. There
+# its ids can differ by a token or two from those that transformers gives for the whole text; they decode to the
+# same text. A document is cut like that in any case, after 1 Mi characters (text/document.py); without this, text
+# in a single chunk takes about 80 bytes of memory per character to encode.
 LONGEST_STRETCH = 2**18
 
-# A word takes about 100 bytes of memory here, and a text of 1 GB has some millions of different ones.
+# A word takes about 100 bytes of memory here, and a text of 1 GB has several million distinct ones.
 MOST_WORDS = 2**20
-MOST_BYTES = 2**24  # of those that are too long for the tables of numbers
+MOST_BYTES = 2**24  # of the words that are too long for the tables of integers
 
-# What a byte may be the end of, and what it may begin: a word begins between two bytes that have one of these in
-# common. White space other than space and newline stays inside, because libraries disagree on what it is.
+# Bit flags for what a byte may end, and what it may begin: a word begins between two bytes that share a flag.
+# White space other than space and newline stays inside words, because libraries disagree on what it is.
 SOLID_SPACE, LETTER_SIGN, SIGN_LETTER, SPACE_SPACE = 1, 2, 4, 8
 
 
 def _marks(*sets: tuple[int, str]) -> bytes:
-    """For each byte, the marks of the sets of characters that it is in; beyond ASCII it is in the last one."""
+    """Return, for each byte, the flags of the character sets that contain it.
+
+    Bytes beyond ASCII are in the last set.
+    """
     marks = [sum(mark for mark, characters in sets if chr(byte) in characters) for byte in range(128)]
     return bytes([*marks, *[sets[-1][0]] * 128])
 
@@ -54,16 +57,16 @@ SOLID = "".join(chr(byte) for byte in range(128) if not chr(byte).isspace())
 BEFORE = _marks((LETTER_SIGN, LETTERS), (SIGN_LETTER, SIGNS), (SPACE_SPACE, " \n"), (SOLID_SPACE, SOLID))
 AFTER = _marks((SOLID_SPACE, " \n"), (LETTER_SIGN, SIGNS), (SIGN_LETTER, LETTERS), (SPACE_SPACE, " "), (0, ""))
 
-# White space beyond ASCII, as the last bytes of its UTF-8 make a number.
+# White space beyond ASCII: the last bytes of its UTF-8 as an integer.
 WIDE_SPACES = np.array(
     [int.from_bytes(chr(code).encode(), "big") for code in range(128, 0x3001) if chr(code).isspace()], np.uint32
 )
 
 
 def cut(text: str, size: int) -> Iterator[str]:
-    """Blocks of about `size` characters that end where a word ends; joined they are the text.
+    """Yield blocks of about `size` characters that end where a word ends; joined they are the text.
 
-    Where no word ends for LONGEST_STRETCH more characters, a block ends there.
+    If no word ends within LONGEST_STRETCH more characters, the block ends there.
 
     >>> list(cut("to be or not to be", 4))
     ['to be', ' or not', ' to be']
@@ -71,7 +74,7 @@ def cut(text: str, size: int) -> Iterator[str]:
     start = 0
     while len(text) - start > size:
         farthest = start + size + LONGEST_STRETCH
-        place = WORD_END.search(text, start + size - 1, farthest + 1)  # it looks at the character behind, too
+        place = WORD_END.search(text, start + size - 1, farthest + 1)  # the pattern also needs the next character
         end = place.end() if place else farthest
         if end >= len(text):
             break
@@ -81,7 +84,7 @@ def cut(text: str, size: int) -> Iterator[str]:
 
 
 def word_starts(content: bytes) -> NDArray[np.int64]:
-    r"""Where the words of a text in UTF-8 begin; the first one at 0.
+    r"""Return where the words of a text in UTF-8 begin; the first one at 0.
 
     >>> text = b"To be,  or\n\tnot: it isn't f(x)"
     >>> starts = word_starts(text).tolist()
@@ -100,7 +103,7 @@ def word_starts(content: bytes) -> NDArray[np.int64]:
 
 
 def behind_wide_space(codes: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """At which places the character before is white space beyond ASCII."""
+    """Return at which places the previous character is white space beyond ASCII."""
     found = np.zeros(len(places), bool)
     wide = np.flatnonzero((places > 0) & (codes[places - 1] > 127))
     last, second, third = (codes[places[wide] - back].astype(np.uint32) for back in (1, 2, 3))
@@ -110,11 +113,12 @@ def behind_wide_space(codes: NDArray[np.uint8], places: NDArray[np.int64]) -> ND
 
 
 class WordTable:
-    """The ids of the words met so far. It starts afresh when it has grown too large.
+    """A cache of the ids of words. It is cleared when it has grown too large.
 
-    encode: texts to ids, one array each. byte_sizes: see `encode_words`, and asked for when it is needed.
+    encode: texts to ids, one array each. byte_sizes: see `encode_words`; called only when needed.
 
-    Threads that share a tokenizer take turns: rows are numbers of places, and another one's learning moves them.
+    Threads that share a tokenizer use a lock: rows are indices into arrays, which change when another thread adds
+    words.
     """
 
     def __init__(self, encode: Encode, byte_sizes: Callable[[], NDArray[Any] | None], dtype: np.dtype) -> None:
@@ -126,17 +130,17 @@ class WordTable:
 
     def _forget(self) -> None:
         self._known = KnownWords()
-        self._starts = Grown(np.dtype(np.int32))  # of each row, in _ids
-        self._lengths = Grown(np.dtype(np.int32))  # of each row, in ids
+        self._starts = Grown(np.dtype(np.int32))  # for each row, its offset in _ids
+        self._lengths = Grown(np.dtype(np.int32))  # for each row, its number of ids
         self._ids = Grown(self._dtype)
 
     def encode(self, text: str) -> NDArray[Any]:
-        """The ids of a text, a 1-D array. Raises UnicodeEncodeError for half a surrogate pair."""
+        """Return the ids of a text, a 1-D array. Raises UnicodeEncodeError for a lone surrogate."""
         content = text.encode()
         starts = word_starts(content)
         if len(starts) < 3:
             return self._encode([text])[0]
-        # The first and the last word need not begin and end where words do, so they are not for the table.
+        # The first and last word may be incomplete words, so they do not go into the table.
         first, last = self._encode([content[: starts[1]].decode(), content[starts[-1] :].decode()])
         return np.concatenate([first, self._looked_up(Words(content, starts[1:-1], starts[2:])), last])
 
@@ -155,7 +159,7 @@ class WordTable:
         try:
             ids, lengths = encode_words(words, self._encode, self._byte_sizes())
         except BaseException:
-            self._forget()  # these words have rows already, and would have no ids
+            self._forget()  # these words have rows already, but no ids
             raise
         self._starts.append(len(self._ids) + np.cumsum(lengths) - lengths)
         self._lengths.append(lengths)
