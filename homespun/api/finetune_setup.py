@@ -284,7 +284,7 @@ def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) ->
 
     from homespun.kernels.select import worth_compiling
     from homespun.kernels.trusted_dtype import trusted_dtype
-    from homespun.machine.device import choose_device, choose_dtype, memory_free
+    from homespun.machine.device import choose_device, choose_dtype, memory_free, memory_of
     from homespun.planning.planner import longest_wait
     from homespun.planning.tuning_facts import TuningFacts
 
@@ -300,6 +300,7 @@ def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) ->
         device=str(device),
         dtype=dtype,
         quick=worth_compiling(config, str(device), dtype, longest_wait(given.get("minutes"))),
+        memory=memory_of(device),
         memory_free=memory_free(device),
         memory_used=psutil.Process().memory_info().rss,
     )

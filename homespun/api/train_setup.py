@@ -293,7 +293,7 @@ def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher:
 
     from homespun.dataset.ngrams import ngram_baselines
     from homespun.kernels.trusted_dtype import trusted_dtype
-    from homespun.machine.device import choose_device, choose_dtype, compiler, memory_free
+    from homespun.machine.device import choose_device, choose_dtype, compiler, memory_free, memory_of
     from homespun.planning.facts import Facts
 
     chosen = choose_device(device)
@@ -315,7 +315,12 @@ def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher:
     if not MODELS[wishes.model].is_table:
         facts = timed(facts, wishes)
     # Looked at last: what was loaded for the timing stays loaded.
-    return replace(facts, memory_free=memory_free(chosen), memory_used=psutil.Process().memory_info().rss)
+    return replace(
+        facts,
+        memory=memory_of(chosen),
+        memory_free=memory_free(chosen),
+        memory_used=psutil.Process().memory_info().rss,
+    )
 
 
 def timed(facts: Facts, wishes: Wishes) -> Facts:

@@ -134,19 +134,24 @@ def read_tensors(path: str | Path, *, device: torch.device | str = "cpu") -> dic
 
 
 def check_memory(path: Path, wanted: int) -> None:
-    """Raises CheckpointError where so many bytes do not fit: a file of terabytes may take no room on the disk."""
+    """Raises CheckpointError where so many bytes never fit: a file of terabytes may take no room on the disk.
+
+    What is free at the moment does not count: other programs give way, and where they do not, taking the memory
+    fails by itself.
+    """
     import psutil
 
-    if wanted > psutil.virtual_memory().available:
+    if wanted > psutil.virtual_memory().total + psutil.swap_memory().total:
         raise too_large(path, wanted)
 
 
 def too_large(path: Path, wanted: int) -> CheckpointError:
     import psutil
 
-    free = psutil.virtual_memory().available
+    memory = psutil.virtual_memory()
     return CheckpointError(
-        f"{path} needs {wanted / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are free.",
+        f"{path} needs {wanted / 2**30:,.1f} GiB of memory; this computer has {memory.total / 2**30:,.1f} GiB, "
+        f"and {memory.available / 2**30:,.1f} GiB are free.",
         "Close other programs, or take a smaller model.",
     )
 

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from homespun.errors import WriteFailed
+from homespun.fetch.cache import is_abandoned
 
 FORMAT = 1  # of the folder. Raise it when ids or splits change: every text is then prepared again
 
@@ -155,13 +155,18 @@ def draft_of(folder: Path) -> Iterator[Path]:
     """
     with telling_why(folder):
         remove_abandoned_drafts(folder.parent)
-        draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".draft", dir=folder.parent))
+        draft = new_draft(folder)
     try:
         yield draft
         with telling_why(folder):
             publish(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def new_draft(folder: Path) -> Path:
+    prefix = f"{folder.name}.{os.getpid()}-"  # by which `is_abandoned` knows whose it is
+    return Path(tempfile.mkdtemp(prefix=prefix, suffix=".draft", dir=folder.parent))
 
 
 def publish(draft: Path, folder: Path) -> None:
@@ -184,7 +189,7 @@ def discard(folder: Path) -> None:
     if not folder.is_dir():
         folder.unlink(missing_ok=True)
         return
-    beside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".draft", dir=folder.parent))
+    beside = new_draft(folder)
     try:
         folder.rename(beside / "damaged")
     except FileNotFoundError:
@@ -207,9 +212,10 @@ def remove_abandoned_drafts(parent: Path, after_seconds: float = 3600.0) -> None
     for draft in parent.glob("*.draft"):
         try:
             newest = max(path.stat().st_mtime for path in [draft, *draft.iterdir()])
+            abandoned = is_abandoned(draft, after_seconds, newest)
         except FileNotFoundError:
             continue  # another process has finished it meanwhile
-        if time.time() - newest > after_seconds:
+        if abandoned:
             shutil.rmtree(draft, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,13 +37,16 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
+ANOTHER = 60.0  # seconds: a process that began so much later has only the number of the writer
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that appears under its name only if the block succeeds; otherwise nothing of it is left.
 
     Raises WriteFailed if the disk is full or not writable.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    beside = path.with_name(f".{path.name}.{unfinished_name()}.part")
     try:
         with beside.open("wb") as file:
             yield file
@@ -58,11 +62,34 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
+def unfinished_name() -> str:
+    """What the name of a file or folder that is being written ends with: `is_abandoned` finds its writer by it."""
+    return f"{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def is_abandoned(path: Path, after_seconds: float, written: float | None = None) -> bool:
+    """Whether nobody has written to it for so long, and the process that its name speaks of is gone.
+
+    A process may be slow, or stopped together with the whole computer, for any time.
+    written: when it was written to last, where its own time does not say. Raises OSError where it is gone.
+    """
+    import psutil
+
+    written = path.stat().st_mtime if written is None else written
+    if time.time() - written <= after_seconds:
+        return False
+    writers = re.findall(r"(?:^|[.-])(\d{1,9})-\w{8}(?=\.|$)", path.name)
+    try:
+        return not writers or psutil.Process(int(writers[-1])).create_time() > written + ANOTHER
+    except psutil.Error:
+        return True
+
+
 def remove_abandoned(folder: Path, pattern: str = "*", after_seconds: float = 86400.0) -> None:
     """Remove files that were not written to for a day: the unfinished files of killed processes."""
     for path in folder.glob(pattern):
         try:
-            if path.is_file() and time.time() - path.stat().st_mtime > after_seconds:
+            if path.is_file() and is_abandoned(path, after_seconds):
                 path.unlink()
         except OSError:
             continue  # already gone, or another user's: it only takes some space

@@ -13,9 +13,10 @@ from typing import Any
 from homespun.errors import DownloadFailed
 
 BLOCK = 2**20  # bytes that are decompressed at a time
-ANSWER_SECONDS = 60.0  # for the response headers, which a server could send byte by byte
+ANSWER_SECONDS = 300.0  # for the response headers, which a server could send byte by byte
 WATCHED_SECONDS = 30.0  # the speed is averaged over this time
 SLOWEST = 1024  # bytes per second; at this speed a short book takes ten minutes
+PATIENCE = 10  # times in a row that it is slower: a computer that slept or was busy is slow once
 _WAY_OUT = "Try again later, or download it yourself and give the path of the file."
 
 
@@ -54,13 +55,16 @@ def _unpacked(raw: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 def steady(raw: Iterable[bytes], name: str, now: Callable[[], float] = time.monotonic) -> Iterator[bytes]:
     """Yield the blocks, as long as they arrive fast enough. Raises DownloadFailed."""
-    since, size = now(), 0
+    since, size, slow = now(), 0, 0
     for block in raw:
         size += len(block)
         if now() - since > WATCHED_SECONDS:
-            if size < SLOWEST * WATCHED_SECONDS:
+            slow = slow + 1 if size < SLOWEST * WATCHED_SECONDS else 0
+            if slow == PATIENCE:
                 raise DownloadFailed(
-                    f"{name} comes too slowly: {size:,} bytes in the last {now() - since:.0f} seconds.", _WAY_OUT
+                    f"{name} comes too slowly: {size:,} bytes in the last {now() - since:.0f} seconds, "
+                    f"and no faster before.",
+                    _WAY_OUT,
                 )
             since, size = now(), 0
         yield block

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4 * 2**30  # more text than a small model on one computer can be trained on
 MAX_REDIRECTS = 5
-CONNECT_SECONDS = 5.0  # short: without a network the next source is tried at once
-READ_SECONDS = 30.0  # the longest silence in the middle of a download
+CONNECT_SECONDS = 20.0  # a busy computer takes seconds; without a network the next source is tried after it
+READ_SECONDS = 120.0  # the longest silence in the middle of a download
 
 
 @dataclass(frozen=True)

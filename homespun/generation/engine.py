@@ -217,10 +217,11 @@ class Engine:
     def number_of_blocks(self) -> int:
         from homespun.machine.device import memory_free
 
-        wanted = self.streams * blocks_for(self.model.config.context_length)
+        one = blocks_for(self.model.config.context_length)
         if self.memory is not None:
-            return min(wanted, self.memory // self.bytes_per_block())
-        return min(wanted, max(memory_free(self.model.device) // 4 // self.bytes_per_block(), 1))
+            return min(self.streams * one, self.memory // self.bytes_per_block())
+        # However little is free at the moment: there is room for one sequence.
+        return min(self.streams * one, max(memory_free(self.model.device) // 4 // self.bytes_per_block(), one))
 
     def bytes_per_block(self) -> int:
         """Of the KV cache, in all layers."""

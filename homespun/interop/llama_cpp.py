@@ -23,7 +23,7 @@ from typing import Any
 from homespun.errors import CheckpointError
 
 PACKAGE = "xllamacpp"
-MOST_SECONDS = 300.0
+MOST_SECONDS = 7200.0  # a minute is usual; beyond it nothing is known of the file, and that is what is said
 MOST_CANDIDATES = 200  # tokens whose log-probabilities are asked for at a position
 NOT_TO_BE_USED = 77  # exit code: the package is there and cannot be imported
 
@@ -71,32 +71,33 @@ def ask(
                 timeout=MOST_SECONDS,
                 check=False,
             )
-            code, out = done.returncode, done.stdout
         except subprocess.TimeoutExpired as error:
-            code, out = None, error.stdout or b""
+            raise CheckpointError(
+                f"llama.cpp did not answer within {MOST_SECONDS / 3600:.0f} hours: this computer is busy.",
+                "Export again when it has less. With --no-llama-cpp the file is written without asking llama.cpp.",
+            ) from error
         said.seek(0)
         log = said.read().decode("utf-8", "replace")
-    if code == NOT_TO_BE_USED:
+    if done.returncode == NOT_TO_BE_USED:
         return None
     found: dict[str, Any] = {}
-    for line in out.decode("utf-8", "replace").splitlines():
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
         if line.startswith("{"):  # what llama.cpp itself prints does not
             found |= json.loads(line)
-    if code != 0 or "candidates" not in found:
+    if done.returncode != 0 or "candidates" not in found:
         raise CheckpointError(
-            f"llama.cpp does not run this file: {why(code, log)}.",
+            f"llama.cpp does not run this file: {why(done.returncode, log)}.",
             "That is a bug of the export. With --no-llama-cpp the file is written without asking llama.cpp.",
         )
     candidates = [[{int(id): value for id, value in one.items()} for one in ids] for ids in found["candidates"]]
     return Answer(found["version"], found["tokens"], candidates)
 
 
-def why(code: int | None, log: str) -> str:
+def why(code: int, log: str) -> str:
     """The last line of its log that speaks of an error."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     spoken = next((line for line in reversed(lines) if "rror" in line or "failed" in line or "ASSERT" in line), "")
-    ended = "it took too long" if code is None else f"it ended with {code}"
-    return f"{ended}, and said: {spoken[:300]}" if spoken else ended
+    return f"it ended with {code}, and said: {spoken[:300]}" if spoken else f"it ended with {code}"
 
 
 # ---- the other process ----

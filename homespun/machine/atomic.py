@@ -9,18 +9,17 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from homespun.errors import WriteFailed
+from homespun.fetch.cache import is_abandoned, unfinished_name
 
 STAGE = ".saving-"
-ABANDONED = 3600.0  # seconds: a half-written file older than that belongs to a process that was killed
+ABANDONED = 3600.0  # seconds: a half-written file older than that, whose process is gone, is taken away
 
 
 def write_atomically(path: str | Path, data: bytes | str) -> None:
@@ -46,7 +45,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     Raises WriteFailed where the disk or the folder does not let us.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    beside = path.with_name(f".{path.name[:100]}.{unfinished_name()}.tmp")
     with failures_explained(path):
         try:
             with beside.open("xb") as file:
@@ -72,7 +71,7 @@ def replacing_files(folder: str | Path, *, seal: str) -> Iterator[Path]:
     with failures_explained(folder):
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        stage = folder / f"{STAGE}{secrets.token_hex(4)}"
+        stage = folder / f"{STAGE}{unfinished_name()}"
         try:
             stage.mkdir()
             yield stage
@@ -120,7 +119,7 @@ def sweep(folder: Path, pattern: str) -> None:
     """Removes what a killed process left half-written. Tidying up: where it fails, nothing is lost."""
     for left in folder.glob(pattern):
         try:
-            if time.time() - left.stat().st_mtime > ABANDONED:
+            if is_abandoned(left, ABANDONED):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
         except OSError:
             continue  # another process has just swept it

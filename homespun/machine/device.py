@@ -164,6 +164,16 @@ def autocast(
     return lambda: torch.autocast(kind, dtype=dtype)
 
 
+def memory_of(device: torch.device | str) -> int:
+    """Bytes that the device has, whoever has taken them."""
+    import psutil
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return psutil.virtual_memory().total
+
+
 def memory_free(device: torch.device | str) -> int:
     """Bytes that can still be taken on that device."""
     import psutil

@@ -22,7 +22,8 @@ class Facts:
     compiled_speed  of a compiled step; None where nothing compiles here, or where nobody has measured
     compiling       seconds of training that are lost where a step has to be compiled first
     compiled        shapes whose step is compiled already: n_layer, n_head, n_embd, context_length, sequences
-    memory_free     bytes on the device; 0 where nobody has looked
+    memory          bytes that the device has, and
+    memory_free     that are free; 0 where nobody has looked
     memory_used     bytes of this program before it trains
     """
 
@@ -39,6 +40,7 @@ class Facts:
     compiled_speed: Speed | None = None
     compiling: float = COMPILED_ANEW
     compiled: frozenset[tuple[float, ...]] = frozenset()
+    memory: int = 0
     memory_free: int = 0
     memory_used: int = 0
 

@@ -46,11 +46,16 @@ def bytes_of_an_evaluation(config: ModelConfig) -> int:
     return 4 * tokens * (42 * config.n_embd + 5 * config.vocab_size)
 
 
-def micro_batches_that_fit(config: ModelConfig, batch_size: int, free: int) -> int:
-    """The fewest equal parts of a batch that are each small enough. TrainingError where one sequence is not."""
+def micro_batches_that_fit(config: ModelConfig, batch_size: int, free: int, memory: int = 0) -> int:
+    """The fewest equal micro-batches that each fit into `free` bytes; one sequence at a time where none does.
+
+    memory: bytes that the device has. Raises TrainingError where one sequence is more than all of it.
+    """
     for parts in range(1, batch_size + 1):
         if batch_size % parts == 0 and config.memory(batch_size // parts) <= SHARE * free:
             return parts
+    if config.memory(1) <= SHARE * memory:
+        return batch_size  # other programs have it at the moment
     raise TrainingError(
         f"Training this model takes about {config.memory(1) / 1e9:,.1f} GB of memory even with "
         f"one sequence at a time, and {free / 1e9:,.1f} GB are free.",

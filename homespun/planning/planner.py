@@ -228,9 +228,8 @@ def parts(plan: Plan, facts: Facts) -> dict[str, Any]:
     """In how many parts a step is computed, so that memory suffices."""
     if not facts.memory_free:
         return {}
-    return {
-        "micro_batches": micro_batches_that_fit(plan.config(facts.vocab_size), plan.batch_size, facts.memory_free)
-    }
+    config = plan.config(facts.vocab_size)
+    return {"micro_batches": micro_batches_that_fit(config, plan.batch_size, facts.memory_free, facts.memory)}
 
 
 def end(plan: Plan, facts: Facts) -> dict[str, Any]:

@@ -18,7 +18,8 @@ class TuningFacts:
     config          of the model
     seconds         for a token of training in rows of `context_length`, where it was measured; 0 elsewhere
     quick           whether there are compiled operations for it here
-    memory_free     bytes on the device; 0 where nobody has looked
+    memory          bytes that the device has, and
+    memory_free     that are free; 0 where nobody has looked
     memory_used     bytes of this program before it trains
     """
 
@@ -31,5 +32,6 @@ class TuningFacts:
     dtype: str = "float32"
     seconds: float = 0.0
     quick: bool = False
+    memory: int = 0
     memory_free: int = 0
     memory_used: int = 0

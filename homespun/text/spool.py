@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import BinaryIO
 
 from homespun.errors import TextUnreadable
-from homespun.fetch.cache import cache_folder, remove_abandoned, written_whole
+from homespun.fetch.cache import cache_folder, remove_abandoned, unfinished_name, written_whole
 from homespun.text.blob import BLOCK, told
 
 MAX_SPOOLED = 2**34  # bytes: 16 GiB; what gives more most likely never ends
@@ -20,7 +19,7 @@ def spooled(stream: BinaryIO, shown: str) -> Path:
     """
     folder = cache_folder("pipes")
     remove_abandoned(folder)
-    path = folder / f"{os.getpid()}-{os.urandom(4).hex()}"
+    path = folder / unfinished_name()
     size = 0
     with written_whole(path) as file:
         while block := _next_block(stream, shown):

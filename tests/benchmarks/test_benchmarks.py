@@ -13,6 +13,7 @@ import pytest
 from benchmarks import page
 from benchmarks.pairs import Benchmark
 from homespun.interop import llama_cpp
+from tests.patience import LONG_PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SPREAD = {"median", "low", "high", "values"}
@@ -32,13 +33,13 @@ QUICK = {"throughput", "memory"}
 ALL = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in page.NAMES]
 
 
-@pytest.mark.timeout(900)  # seconds of work, in several processes: on a busy machine it takes its time
+@pytest.mark.timeout(LONG_PATIENCE)
 @pytest.mark.parametrize("name", ALL)
 def test_its_smallest_form_runs_and_leaves_a_whole_result(name: str, results: Path) -> None:
     if name == "generation_llama" and not llama_cpp.is_installed():
         pytest.skip("xllamacpp is not installed")
     command = [sys.executable, "-m", f"benchmarks.{name}", "--smoke", "--results", str(results)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=850)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LONG_PATIENCE)
     assert done.returncode == 0, done.stderr
     text = (results / f"{name}.json").read_text(encoding="utf-8")
     assert str(ROOT) not in text and str(results) not in text, "a result is for others: no path of this machine"

@@ -165,16 +165,27 @@ def test_weights_beyond_the_memory_are_refused_though_their_file_takes_no_room(f
     head = json.dumps(header).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
     os.truncate(folder / "model.safetensors", 8 + len(head) + end)
-    assert re.search(r"needs 256\.\d GiB of memory, and [\d,.]+ GiB are free\.", told(folder))
+    assert re.search(
+        r"needs 256\.\d GiB of memory; this computer has [\d,.]+ GiB, and [\d,.]+ GiB are free\.", told(folder)
+    )
 
 
 def test_a_model_that_memory_has_no_room_for_is_refused_before_it_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=50_000))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=50_000, available=40_000))
+    monkeypatch.setattr("psutil.swap_memory", lambda: SimpleNamespace(total=0))
     assert told(folder) == (
-        f"{folder} needs 0.0 GiB of memory, and 0.0 GiB are free.\nClose other programs, or take a smaller model."
+        f"{folder} needs 0.0 GiB of memory; this computer has 0.0 GiB, and 0.0 GiB are free.\n"
+        "Close other programs, or take a smaller model."
     )
+
+
+def test_memory_that_other_programs_have_at_the_moment_is_no_reason_to_refuse(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=2**40, available=0))
+    load_model(folder)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from homespun.cli import main
 from homespun.machine import builds as native
 from tests.generation.fakes import ByteTokenizer, Parrot
+from tests.patience import PATIENCE
 
 
 @dataclass
@@ -67,7 +68,7 @@ def spawn(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
             [sys.executable, "-c", code, *arguments],
             cwd=tmp_path,
             env={**os.environ, **(env or {})},
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
             **options,
         )

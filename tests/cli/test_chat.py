@@ -19,6 +19,7 @@ from homespun.cli import chat
 from tests.cli.conftest import Run
 from tests.generation.fakes import Parrot
 from tests.generation.test_chat import END, ByteChat
+from tests.patience import PATIENCE
 
 MakeParrot = Callable[..., Parrot]
 
@@ -219,7 +220,7 @@ def terminal() -> Callable[..., tuple[str, int]]:
             environment = {**os.environ, "TERM": "xterm-256color" if colour else "dumb", "INPUTRC": "/dev/null"}
             environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
             os.execve(sys.executable, [sys.executable, "-c", program], environment)
-        shown, mark, rest, end = b"", 0, list(script), time.monotonic() + 240
+        shown, mark, rest, end = b"", 0, list(script), time.monotonic() + PATIENCE
         typed, quiet_since = b"", time.monotonic()
         while time.monotonic() < end:
             if select.select([fd], [], [], 0.1)[0]:

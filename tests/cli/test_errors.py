@@ -21,6 +21,7 @@ from homespun.cli.screens import plain
 from homespun.cli.screens import terminal as screen
 from homespun.errors import CheckpointError, HomespunError, NotEnoughText, UsageError
 from tests.cli.conftest import Run
+from tests.patience import PATIENCE
 
 Spawn = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -223,5 +224,5 @@ def test_ctrl_c_ends_it_with_130(tmp_path: Path) -> None:
     assert process.stdout is not None and process.stdout.readline() == b"up\n"
     time.sleep(0.5)  # it waits for its prompt by then, or is on the way there: both end the same
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and b"Traceback" not in err

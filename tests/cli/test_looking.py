@@ -276,7 +276,7 @@ def test_matmul_rate_is_measured() -> None:
 
     from homespun.kernels import selfcheck as selftest
 
-    assert selftest.matmul_rate(torch.device("cpu"), torch.float32, seconds=0.01) > 1e8
+    assert selftest.matmul_rate(torch.device("cpu"), torch.float32, seconds=0.01) > 0
 
 
 def test_doctor_of_a_device_that_is_not_there(run: Run) -> None:

@@ -16,6 +16,7 @@ from homespun.kernels.training.source import TRAINING
 from homespun.machine.builds import Source
 from homespun.machine.threads import sleep_soon
 from tests.cli.conftest import Run
+from tests.patience import PATIENCE
 
 SLOW = ("torch", "rich", "numpy", "httpx", "tokenizers", "matplotlib")
 
@@ -145,5 +146,7 @@ def test_what_is_begun_before_pytorch_is_loaded_does_not_load_it() -> None:
         "app.matrix_units = lambda: ('amx_bf16',); app.before_anything_is_loaded(['train', 'book.txt']); "
         "print('torch' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     assert told.stdout.split() == ["False"]

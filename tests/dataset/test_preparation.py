@@ -22,6 +22,7 @@ from homespun.dataset.shards import ShardWriter, id_type
 from homespun.errors import NotEnoughText, TextUnreadable, UnknownCharacter, WriteFailed
 from homespun.fetch.cache import cache_folder
 from tests.dataset.fakes import FakeCorpus, FakeTokenizer, prepare_together
+from tests.patience import PATIENCE
 
 TEXT = "To be, or not to be, that is the question.\n" * 50
 
@@ -324,7 +325,7 @@ def test_processes_at_once_do_not_harm_each_other(damaged):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(PATIENCE)
     assert [worker.exitcode for worker in workers] == [0] * 3
     found = {results.get() for _ in range(3)}
     assert len(found) == 1

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from homespun.machine.allocator import tunables
+from tests.patience import PATIENCE
 
 READ = """
 import re, sys
@@ -28,7 +29,7 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 def megabytes(tokens: int) -> int:
     command = [sys.executable, "-c", READ, str(tokens)]
     environment = {**os.environ, "GLIBC_TUNABLES": tunables()}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE)
     return int(done.stdout) // 1000
 
 

@@ -8,17 +8,21 @@ import hashlib
 import io
 import itertools
 import os
+import subprocess
+import sys
 import tarfile
+import time
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from homespun.errors import DownloadFailed, WriteFailed
 from homespun.fetch import progress
-from homespun.fetch.cache import cache_folder, written_whole
+from homespun.fetch.cache import cache_folder, is_abandoned, unfinished_name, written_whole
 from homespun.fetch.index import pip_settings
 from homespun.fetch.package import archive_member, archive_members, package_archive, package_file
 from homespun.fetch.progress import downloads_reported
@@ -126,6 +130,12 @@ def test_what_never_comes_to_an_end_is_given_up() -> None:
     assert len(list(steady([bytes(100_000)] * 50, "it", lambda: next(clock)))) == 50
 
 
+def test_a_computer_that_slept_or_was_busy_meanwhile_gets_its_file() -> None:
+    """Between two blocks hours may pass, again and again, as long as it is quick in between."""
+    clock = iter(count * 20 + 36_000 * (count // 6) for count in range(10_000))
+    assert len(list(steady([b"x" * 20_000] * 500, "it", lambda: next(clock)))) == 500
+
+
 def test_a_head_that_never_ends_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homespun.fetch.stream.ANSWER_SECONDS", 0.5)
     with pytest.raises(DownloadFailed, match="could not be downloaded"):
@@ -202,6 +212,22 @@ def test_what_a_killed_download_left_goes_after_a_day(server: str, own_cache: Pa
         os.utime(folder / name, (0, 0))
     path = download(f"{server}/text")
     assert cached_files(own_cache) == sorted([".new.part", "kept", path.name, f"{path.name}.json"])
+
+
+def test_what_a_process_that_is_alive_writes_is_not_abandoned_however_long_that_takes(tmp_path: Path) -> None:
+    """It may have been stopped together with the whole computer."""
+    here = tmp_path / f".book.1-of-2.{unfinished_name()}.part"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    gone = tmp_path / f".book.{ended.pid}-0a1b2c3d.part"
+    hours_ago = time.time() - 7200
+    for path in (here, gone):
+        path.write_text("half")
+        os.utime(path, (hours_ago, hours_ago))
+    with mock.patch("psutil.Process.create_time", lambda process: hours_ago - 60):
+        assert not is_abandoned(here, 3600)
+    assert is_abandoned(here, 3600)  # a later process of the same number has not written it
+    assert is_abandoned(gone, 3600) and not is_abandoned(gone, 9000)
 
 
 def test_processes_that_download_the_same_at_once_do_not_harm_each_other(server: str, own_cache: Path) -> None:

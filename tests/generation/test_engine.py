@@ -185,6 +185,15 @@ def test_what_does_not_fit_into_memory_waits_and_what_never_will_is_refused() ->
     assert "memory=BYTES" in caught.value.todo
 
 
+def test_where_little_memory_is_free_there_is_room_for_one_text_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("homespun.machine.device.memory_free", lambda device: 0)
+    engine = Engine(sure_model("modern"), streams=4)
+    streams = [engine.submit(Request([number], max_tokens=2 * CONTEXT, sampling=LIKELIEST)) for number in (1, 2)]
+    assert [len(ids_of(stream)) for stream in streams] == [2 * CONTEXT] * 2
+
+
 def test_texts_that_shared_a_beginning_and_move_on_wait_for_room_and_lose_nothing(way: str) -> None:
     model = sure_model("modern")
     size = Engine(model).bytes_per_block()

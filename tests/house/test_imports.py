@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "homespun"
 
@@ -95,5 +97,7 @@ def test_the_table_knows_every_room_and_no_other() -> None:
 @pytest.mark.parametrize("command", [["-c", "import homespun"], ["-c", "import homespun.cli"]])
 def test_nothing_slow_is_imported_before_it_is_used(command: list[str]) -> None:
     script = f"{command[1]}; import sys; print([name for name in {SLOW!r} if name in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     assert answer.stdout.strip() == "[]"

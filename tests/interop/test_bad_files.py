@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import struct
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,9 +97,7 @@ def test_a_header_that_lies_is_told(lie: str, tmp_path: Path) -> None:
     content, words = LIES[lie]
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
-    start = time.process_time()
-    assert words in told(path)
-    assert time.process_time() - start < 30  # no judgement of speed: it must not go through all that is promised
+    assert words in told(path)  # whoever goes through all that is promised never gets here
 
 
 @pytest.fixture(scope="module")
@@ -192,9 +189,10 @@ def test_angles_for_millions_of_tokens_are_not_computed(tmp_path: Path) -> None:
 def test_what_does_not_fit_into_memory_is_refused_before_any_number_is_read(
     sound: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=100_000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=100_000, available=50_000))
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(total=0))
     monkeypatch.setattr(gguf_weights, "read_tensor", lambda *_: pytest.fail("it was read"))
-    assert "GiB of memory, and 0.0 GiB are free" in told(sound)
+    assert "this computer has 0.0 GiB, and 0.0 GiB are free" in told(sound)
 
 
 def test_a_file_of_terabytes_that_takes_no_room_is_told(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from homespun.model.gpt import build
 from homespun.training.loop import Loop
 from homespun.training.pace import Pace
 from homespun.training.watcher import Watcher
+from tests.patience import PATIENCE
 from tests.training.conftest import small_plan
 
 
@@ -118,7 +119,7 @@ def test_a_compile_cache_that_cannot_be_made_is_told_and_another_taken(compile: 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert "TORCHINDUCTOR_CACHE_DIR cannot be used (Not a directory)" in done.stdout

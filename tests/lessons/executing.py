@@ -19,11 +19,12 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from tests.lessons.form import read
+from tests.patience import PATIENCE
 
-SECONDS = 240  # the most that a lesson may take, by its own promise; a busy machine has longer: see `patience`
+SECONDS = 240  # the most that a lesson may take, by its own promise; a busy machine has longer
 
 
-def execute(notebook: NotebookNode, patience: int = 4 * SECONDS) -> NotebookNode:
+def execute(notebook: NotebookNode, patience: float = PATIENCE) -> NotebookNode:
     """Runs it in place, in an empty folder. Raises nbclient's CellExecutionError where a cell fails.
 
     patience: seconds that one cell may take before it counts as stuck.

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.lessons.executing import execute, pictures, printed
 from tests.lessons.form import Exercise, exercises, lessons, read
+from tests.patience import LONG_PATIENCE
 
 ALWAYS_RUN = 4  # the first so many lessons; `make test-slow` runs the others
 TELLING = {  # an asserted number of each lesson, so that none of them is lost
@@ -28,7 +29,9 @@ OWN_CACHE = Path(os.environ.get("HOMESPUN_CACHE") or platformdirs.user_cache_pat
 
 def marked(path: Path) -> object:
     slow = int(path.name[:2]) > ALWAYS_RUN
-    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow, pytest.mark.timeout(1200)] if slow else [])
+    return pytest.param(
+        path, id=path.stem, marks=[pytest.mark.slow, pytest.mark.timeout(LONG_PATIENCE)] if slow else []
+    )
 
 
 def without_a_network(patch: pytest.MonkeyPatch, cache: Path) -> None:

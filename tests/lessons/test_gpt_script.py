@@ -17,6 +17,7 @@ import torch
 
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import build
+from tests.patience import LONG_PATIENCE
 
 SCRIPT = Path(__file__).parents[2] / "lessons" / "scripts" / "gpt.py"
 STEP = re.compile(r"step +(\d+): train loss (\d+\.\d+), val loss (\d+\.\d+)")
@@ -119,7 +120,7 @@ def test_a_file_that_is_not_there_and_one_that_is_too_short_are_told(tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(LONG_PATIENCE)
 def test_it_reaches_the_lectures_losses(shakespeare_path: Path) -> None:
     """About 1.66 and 1.82 after 5,000 steps are reported; other dice give a few hundredths more or less."""
     result = run("--tokens", "1", HOMESPUN_DATA=str(shakespeare_path.parent))

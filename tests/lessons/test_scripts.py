@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.lessons.form import LESSONS
+from tests.patience import LONG_PATIENCE
 
 SCRIPTS = LESSONS / "scripts"
 
@@ -23,7 +24,7 @@ def run(script: str, *arguments: object, **env: str) -> subprocess.CompletedProc
         env={**surroundings, "PYTHONIOENCODING": "utf-8", **env},
         capture_output=True,
         encoding="utf-8",
-        timeout=900,
+        timeout=LONG_PATIENCE,
         check=False,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from homespun.machine import allocator
+from tests.patience import PATIENCE
 
 glibc_only = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 SHOW = (
@@ -23,14 +24,18 @@ SHOW = (
 def test_the_same_command_goes_on_with_the_settings() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     command = [sys.executable, "-c", SHOW, "a text.txt", "--steps", "1"]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+    told = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+    ).stdout
     assert told.startswith("['a text.txt', '--steps', '1'] glibc.malloc.hugetlb=1:")
 
 
 def test_what_the_user_has_set_is_left_as_it_is() -> None:
     environment = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.perturb=0"}
     command = [sys.executable, "-c", SHOW]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+    told = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+    ).stdout
     assert told.split() == ["[]", "glibc.malloc.perturb=0"]
 
 

@@ -10,6 +10,7 @@ from homespun.model.config import BigramConfig, GPTConfig
 from homespun.planning.facts import Facts
 from homespun.planning.memory import SHARE, bytes_of_a_run, micro_batches_that_fit
 from homespun.planning.planner import Wishes, decide
+from tests.patience import PATIENCE
 
 MEASURE = """
 import re, sys, torch
@@ -52,7 +53,7 @@ def test_what_is_foretold_is_what_it_takes(shape: tuple[int, ...]) -> None:
 
 def measured(shape: tuple[int, ...]) -> int:
     command = [sys.executable, "-c", MEASURE, *map(str, shape)]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout)
 
 
 def test_a_batch_is_computed_in_as_few_parts_as_fit() -> None:
@@ -68,6 +69,13 @@ def test_a_model_that_does_not_fit_is_refused_with_both_numbers() -> None:
     with pytest.raises(TrainingError, match=r"takes about \d\d\.\d GB .* and 8\.0 GB are free") as error:
         micro_batches_that_fit(config, 8, 8 * 10**9)
     assert "--size" in error.value.todo and "micro_batches=N" in error.value.todo
+
+
+def test_memory_that_other_programs_have_at_the_moment_is_no_reason_to_refuse() -> None:
+    config = GPTConfig.of("modern", vocab_size=65, context_length=128, n_layer=5, n_head=6, n_embd=192)
+    assert micro_batches_that_fit(config, 32, 1000, 8 * 10**9) == 32
+    with pytest.raises(TrainingError):
+        micro_batches_that_fit(config, 32, 1000, 2000)
 
 
 def test_the_plan_foresees_it_and_a_setting_wins() -> None:

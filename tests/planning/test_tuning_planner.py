@@ -69,6 +69,11 @@ def test_less_memory_is_smaller_parts_then_blocks_twice_then_a_refusal() -> None
     assert "--qlora" in caught.value.todo
 
 
+def test_memory_that_other_programs_have_at_the_moment_is_no_reason_to_refuse() -> None:
+    decided = plan(replace(FACTS, memory=8 * 10**9, memory_free=3 * 10**8), minutes=30.0)
+    assert decided.recompute and decided.micro_batches == decided.batch_size
+
+
 def test_four_bits_take_less_and_full_takes_more() -> None:
     memory = [forecast(plan(minutes=5.0, method=method), FACTS).memory for method in ("qlora", "lora", "full")]
     assert memory == sorted(memory) and memory[0] < 0.9 * 10**9 and memory[2] > 2 * 10**9

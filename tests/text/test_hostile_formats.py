@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
+import signal
 import struct
+import subprocess
 import tarfile
 import zlib
 from pathlib import Path
+from unittest import mock
 
 import pyarrow
 import pyarrow.parquet
@@ -246,9 +249,20 @@ def test_a_pdf_that_fills_the_memory_takes_nothing_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.pdf").write_bytes(pdf_bytes("Once upon a time"))
-    monkeypatch.setattr(portable, "MAX_SECONDS", 0.001)
-    with pytest.raises(TextUnreadable, match="more memory or time than a book does"):
+    ended = subprocess.CalledProcessError(-signal.SIGXCPU, "python")
+    monkeypatch.setattr(subprocess, "run", mock.Mock(side_effect=ended))
+    with pytest.raises(TextUnreadable, match="more memory or work than a book does"):
         read(tmp_path / "a.pdf").survey()
+
+
+def test_a_computer_that_has_no_time_for_a_pdf_is_told_from_a_pdf_without_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf_bytes("Once upon a time"))
+    monkeypatch.setattr(portable, "MAX_SECONDS", 0.001)
+    with pytest.raises(TextUnreadable, match="was not read within") as error:
+        read(tmp_path / "a.pdf").survey()
+    assert "Try again when this computer has less to do" in error.value.todo
 
 
 def test_a_locked_pdf_says_so(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from homespun.errors import TokenizerError
 from homespun.tokenizer.open import load
 from homespun.tokenizer.unknown import UNKNOWN
+from tests.patience import PATIENCE
 
 
 def with_model(**model: Any) -> bytes:
@@ -250,7 +251,7 @@ def test_a_command_says_it_once_and_leaves_out_what_the_library_says(tmp_path: P
             env={**os.environ, "RUST_BACKTRACE": "1"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert (done.returncode, done.stdout) == (1, "")

@@ -29,7 +29,7 @@ SAME = ("model.safetensors", "plan.toml", "config.json", "tokenizer.json")
 STEPS = 600
 SHAPE = ["n_layer=2", "n_head=2", "n_embd=32", "context_length=32", "batch_size=4", "compile=no", "dropout=0.1"]
 FULL = 40 * 2**20  # bytes of the small disk
-UNDISTURBED = 600.0  # seconds after which a run hangs
+UNDISTURBED = 6000.0  # seconds after which a run hangs
 
 
 def command(text: Path, out: Path, model: str) -> list[str]:

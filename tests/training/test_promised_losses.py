@@ -9,8 +9,9 @@ import pytest
 
 import homespun
 from homespun.training.watcher import Result, Watcher
+from tests.patience import LONG_PATIENCE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_PATIENCE)]
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """PDF, page by page, read by a process of its own.
 
 The library that reads them is not ours, knows no limits, and a page of a few
-hundred bytes can unpack to gigabytes. The other process has limits on memory and
-time, and when it dies of them, that is one book less and no more.
+hundred bytes can unpack to gigabytes. The other process has limits on memory and on the
+processor's work, and when it dies of them, that is one book less and no more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from homespun.text.notes import Tally
 MAX_PDF = 2**28  # bytes of the file: most of it are pictures
 MAX_TEXT = 2**27  # characters of all pages
 MAX_MEMORY = 2**31  # bytes that the other process may have, on systems that can hold it to that
-MAX_SECONDS = 180
+MAX_WORK = 600  # seconds of the processor, on such systems: a book takes some
+MAX_SECONDS = 7200  # for a computer that has too much else to do
 
 
 def pdf(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
@@ -53,12 +54,21 @@ def pdf(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
 def _asked_elsewhere(content: bytes, origin: str) -> dict:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__], input=content, capture_output=True, timeout=MAX_SECONDS, check=True
+            [sys.executable, "-m", __name__],
+            input=content,
+            capture_output=True,
+            timeout=MAX_SECONDS,
+            check=True,
         )
         return json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise TextUnreadable(
+            f"{origin} was not read within {MAX_SECONDS / 3600:.0f} hours.",
+            "Try again when this computer has less to do, or convert it to text.",
+        ) from error
     except (subprocess.SubprocessError, OSError, ValueError) as error:
         raise TextUnreadable(
-            f"{origin} cannot be read: it takes more memory or time than a book does.",
+            f"{origin} cannot be read: it takes more memory or work than a book does.",
             "Convert it to text, or save a copy of it with another program.",
         ) from error
 
@@ -105,6 +115,7 @@ def _limit_this_process() -> None:
     except ImportError:
         return  # Windows has none of this; there the time alone is limited
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_WORK, MAX_WORK))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
