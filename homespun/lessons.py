@@ -1,4 +1,4 @@
-"""What the notebooks in `lessons/` lean on: their text, and the check of an exercise.
+"""Helpers of the notebooks in `lessons/`: their text, and the check of an exercise.
 
 >>> check(..., lambda answer: answer == 49)
 Not answered yet: put your answer in place of the three dots.
@@ -15,14 +15,14 @@ from typing import Any
 
 from homespun.errors import DownloadFailed
 
-MOST_CHARACTERS = 2_000_000  # of another text: the lessons were made for one of 1.1 million
+MOST_CHARACTERS = 2_000_000  # of another text: the lessons are made for one of 1.1 million
 
 
 def open_text() -> tuple[str, bool]:
-    """The text of the lessons, and whether it is tiny Shakespeare: only then do their exact numbers hold.
+    """The text of the lessons, and whether it is tiny Shakespeare: exact values hold only for that text.
 
-    Where that cannot be had, the first text that can, and a line that says so. Raises DownloadFailed
-    where there is none at all, TextUnreadable for a wrong copy in $HOMESPUN_DATA.
+    If tiny Shakespeare is unavailable, the first available text is used, and a line says so. Raises
+    DownloadFailed if there is no text at all, TextUnreadable for a wrong copy in $HOMESPUN_DATA.
     """
     from homespun.text.named import default_corpus
     from homespun.text.sources import read
@@ -40,10 +40,10 @@ def open_text() -> tuple[str, bool]:
 
 
 def check(answer: Any, is_right: Callable[[Any], Any], wrong: str = "Open the hint, and try again.") -> None:
-    """Says whether an exercise is solved. Nothing is ever raised.
+    """Print whether an exercise is solved. It raises nothing.
 
-    answer: `...` and None are none yet, and so is a list that has one of them in it.
-    is_right: takes the answer, gives something true where it is right. wrong: what to tell where it is not.
+    answer: `...` and None mean not answered yet, and so does a list that contains one of them.
+    is_right: takes the answer and returns a true value if it is right. wrong: the hint to print if it is not.
     """
     parts = answer if isinstance(answer, (list, tuple)) else [answer]
     if any(part is ... or part is None for part in parts):
@@ -51,7 +51,7 @@ def check(answer: Any, is_right: Callable[[Any], Any], wrong: str = "Open the hi
         return
     try:
         right = bool(is_right(answer))
-    except Exception as error:  # noqa: BLE001  an answer may be anything, and no kind of it is a failure of ours
+    except Exception as error:  # noqa: BLE001  an answer may be anything; whatever it raises is not our bug
         print(f"✗ Not yet: that cannot be checked ({type(error).__name__}: {error}). {wrong}")
         return
     print("✓ Right." if right else f"✗ Not yet. {wrong}")

@@ -1,9 +1,12 @@
-"""The verbs as functions: what the commands do, for a program or a notebook.
+"""The commands as functions, for a program or a notebook.
 
 >>> import homespun
 >>> run = homespun.train("book.txt", steps=500)       # doctest: +SKIP
 >>> print(run.generate("Once"))                       # doctest: +SKIP
 
-`language_model` is what there is to do with a model, `making` makes one, `planning` says what
-that would be, and `preparing` is the way from what was asked for to what a run needs.
+language_model                the functions of a model: generate, evaluate, load
+train, finetune, plan         train a model, fine-tune one, show the plan without training
+train_setup, finetune_setup   from the arguments to what a run needs: text, tokenizer, dataset, plan
+export                        write a model for other programs
+show, portrait, past_run      describe a model and its run without loading weights
 """

@@ -1,4 +1,4 @@
-"""From a model to what other programs open, as one function."""
+"""Exporting a model for other programs, as one function."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 EXPORTS = Path("exports")
 FORMATS = ("gguf", "merged")
 DTYPES = ("float32", "bfloat16", "float16")
-PRECISION = "f16"  # of a GGUF file, unless it is said
+PRECISION = "f16"  # default quantization of a GGUF file
 
-OWN_TEXT = 128  # tokens that the model writes itself, to be compared on
-MOST_CHARACTERS = 20_000  # of the texts given to compare on: a measurement, not an evaluation
+OWN_TEXT = 128  # tokens that the model generates as a text for the comparison
+MOST_CHARACTERS = 20_000  # of the texts given for the comparison: it is a check, not an evaluation
 
 
 def export(
@@ -34,13 +34,13 @@ def export(
     llama_cpp: bool = True,
     note: Callable[[str], None] | None = None,
 ) -> Exported:
-    """Writes a model for other programs, and compares what was written with the model before it is called done.
+    """Export a model for other programs, and compare the export with the original before calling it done.
 
-    to: "gguf" (llama.cpp, Ollama) or "merged" (a plain Hugging Face folder, an adapter worked into its model).
-    out: the file or folder; left out, it goes to exports/. quantize: of a GGUF file, f16 unless given.
-    dtype: of a folder's weights; left out, as they are stored now. check: texts to compare on besides.
-    force: write over what is there. llama_cpp: run a GGUF file there too, where xllamacpp is installed.
-    note: hears what is done. Raises UsageError, ModelError, TokenizerError, CheckpointError, WriteFailed.
+    to: "gguf" (llama.cpp, Ollama) or "merged" (a plain Hugging Face folder, with an adapter merged into its base).
+    out: the file or folder; by default in exports/. quantize: precision of a GGUF file, f16 by default.
+    dtype: of a folder's weights; by default the stored one. check: additional texts for the comparison.
+    force: replace existing files. llama_cpp: also run a GGUF file in llama.cpp, if xllamacpp is installed.
+    note: called with progress lines. Raises UsageError, ModelError, TokenizerError, CheckpointError, WriteFailed.
     """
     import torch
 
@@ -60,7 +60,7 @@ def export(
         library()
     origin = origin_of(model, place)
     target = place_for(to, origin.name, quantize, out)
-    check_free(to, target, force)  # told before anything takes time
+    check_free(to, target, force)  # before anything that takes time
     texts = [GENERAL, own_text(opened.float(), tokenizer), *given_texts(check)]
     leaving = Leaving(opened, tokenizer, origin, texts)
     tell(f"writing {target} and comparing it with the model")
@@ -71,7 +71,7 @@ def export(
 
 
 def precision_of(to: str, quantize: str | None, dtype: str | None) -> tuple[str, str | None]:
-    """The two settings, of which each format has one. Raises UsageError for the other, and for unknown words."""
+    """Check the two settings; each format has one. Raises UsageError for the other one, and for unknown values."""
     from homespun.interop.gguf.write import QUANTIZATIONS
 
     if to not in FORMATS:
@@ -91,7 +91,7 @@ def precision_of(to: str, quantize: str | None, dtype: str | None) -> tuple[str,
 
 
 def place_for(to: str, name: str, quantize: str, out: str | Path | None) -> Path:
-    """Where the export goes: what was said, else a name in exports/. A folder for a GGUF file gets one in it.
+    """Path of the export: `out`, or a name in exports/. If `out` is a folder, a GGUF file gets a name in it.
 
     >>> place_for("gguf", "book", "q8_0", None), place_for("gguf", "book", "f16", "there")
     (PosixPath('exports/book-q8_0.gguf'), PosixPath('there/book-f16.gguf'))
@@ -103,7 +103,7 @@ def place_for(to: str, name: str, quantize: str, out: str | Path | None) -> Path
 
 
 def own_text(model: CausalLM, tokenizer: Tokenizer) -> str:
-    """What the model writes when nothing is said: there is no text that it has more to say about."""
+    """A sample from the model without a prompt: the kind of text that it fits best."""
     from homespun.generation.settings import Sampling
     from homespun.generation.text import generate
 
@@ -111,7 +111,7 @@ def own_text(model: CausalLM, tokenizer: Tokenizer) -> str:
 
 
 def given_texts(check: Iterable[str | Path]) -> list[str]:
-    """The beginning of each document of the texts to compare on."""
+    """The beginning of each document of the texts for the comparison."""
     from homespun.text.sources import read
 
     given = [str(one) for one in check]

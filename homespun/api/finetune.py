@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TunedModel(LanguageModel):
-    """What `homespun.finetune` returns: the model with what it has learnt, and what came of it."""
+    """What `homespun.finetune` returns: the tuned model, and the result of the run."""
 
     result: TuningResult = field(kw_only=True)
 
@@ -32,12 +32,12 @@ class TunedModel(LanguageModel):
 
 
 def finetune(model: str | Path | None = None, *text: str | Path, **asked: Any) -> TunedModel:
-    """Tunes a model on a text or on conversations, and returns it; the folder is its `folder`.
+    """Fine-tune a model on a text or on conversations, and return it; its `folder` is the run folder.
 
-    model: what `homespun.load` opens. text: paths, addresses, or names from `homespun data list`.
-    method: "lora" (unless the model wants "full"), "qlora" or "full". minutes, steps: how long; five minutes
-    unless given. out, seed, field, plan, resume, settings, device, dtype, watcher, started: as for `train`.
-    Raises UsageError, CheckpointError, TextError, TrainingError and others, which say what to do.
+    model: anything that `homespun.load` opens. text: paths, addresses, or names from `homespun data list`.
+    method: "lora" (default, except for models that need "full"), "qlora" or "full". minutes, steps: how long; five
+    minutes by default. out, seed, field, plan, resume, settings, device, dtype, watcher, started: as for `train`.
+    Raises UsageError, CheckpointError, TextError, TrainingError and others, whose messages say what to do.
     """
     from homespun.interop.open import open_model
 
@@ -63,7 +63,7 @@ def tune(
     watcher: Watcher | None = None,
     started: float | None = None,
 ) -> TuningResult:
-    """The same, without opening what came of it."""
+    """Fine-tune as `finetune` does, and return the result without opening the model."""
     from homespun.finetuning.run import TuningResult
     from homespun.machine.device import find_compile_cache
     from homespun.planning.tuning_plan import TuningPlan, parse_settings
@@ -115,7 +115,7 @@ def tune(
 def check_agreement(
     plan: TuningPlan, model: str | Path | None, text: tuple[str | Path, ...], given: dict[str, Any], run: Path
 ) -> None:
-    """UsageError that names the difference between what was given and what the run is."""
+    """UsageError that names the differences between the arguments and the existing run."""
     wanted = dict(given)
     if model is not None:
         wanted["base"] = str(Path(model).resolve()) if Path(model).exists() else str(model).partition("@")[0]
@@ -125,7 +125,7 @@ def check_agreement(
 
 
 def replace_named(plan: TuningPlan, model: str | Path | None, text: tuple[str | Path, ...]) -> TuningPlan:
-    """The plan for another model or another text, where one was named beside it."""
+    """The plan with another base model or another text, if one is given as an argument."""
     if model is not None:
         plan = plan.with_(base=str(model), base_revision="")
     return plan.with_(text=places(text)) if text else plan

@@ -1,4 +1,4 @@
-"""From what was asked for to what a fine-tuning needs: the model, the text or the conversations, the plan."""
+"""From the arguments to what a fine-tuning needs: the model, the text or conversations, and the plan."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAMPLE_TOKENS, IN_FOUR_BITS = 40, 16  # there every token unpacks the whole mode
 
 @dataclass
 class Tuning:
-    """A fine-tuning as it was asked for, with everything that it needs."""
+    """A fine-tuning with everything that it needs."""
 
     plan: TuningPlan
     base: Base
@@ -52,7 +52,7 @@ class Tuning:
     def anew(
         cls, model: str | Path, text: tuple[str | Path, ...], given: dict[str, Any], watcher: Watcher
     ) -> Tuning:
-        """The plan is decided here."""
+        """A new fine-tuning; its plan is decided here."""
         from homespun.conversations.splits import lengths
         from homespun.planning.tuning_planner import TuningWishes, decide, first_plan, way_for
         from homespun.tokenizer.chat_marks import needs_tokens
@@ -105,7 +105,7 @@ class Tuning:
 
     @classmethod
     def by_plan(cls, plan: TuningPlan, watcher: Watcher, again: Path | None = None) -> Tuning:
-        """A plan that is replayed; again: the run that goes on with it, whose text has to be what it was."""
+        """Replay a plan. again: the run that continues with it, whose text and base must be unchanged."""
         opened = OpenedBase.of(f"{plan.base}@{plan.base_revision}" if plan.base_revision else plan.base)
         if again is not None and opened.base.fingerprint != plan.base_key:
             raise CheckpointError(
@@ -133,7 +133,7 @@ class Tuning:
             dataset = prepare_rows(found, tokenizer, plan, watcher)
         plan = plan.with_(text_key=key, base_key=opened.base.fingerprint)
         if again is None:
-            plan = plan.with_(minutes=0.0)  # what is repeated is every step that they had room for
+            plan = plan.with_(minutes=0.0)  # a replay repeats exactly the steps that fitted into the minutes
         title, name = (found.title, found.name) if found else (corpus.title, corpus.name)
         return cls(plan, opened.base, opened.place, opened.config, tokenizer, dataset, title, name)
 
@@ -159,7 +159,7 @@ class Tuning:
         )
 
     def border(self) -> int | None:
-        """What stands between the documents of the text; None where there is one, and in conversations."""
+        """The separator between documents; None for a single document, and for conversations."""
         several = not self.plan.conversations and self.dataset.train.documents + self.dataset.val.documents > 2
         return self.tokenizer.end_of_text if several else None
 
@@ -193,7 +193,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class OpenedBase:
-    """The model that is tuned, as far as that shows without its weights."""
+    """The base model, as far as it is known without loading its weights."""
 
     base: Base
     place: Path
@@ -211,7 +211,7 @@ class OpenedBase:
         return cls(base_named(model, place), place, config, tokenizer)
 
     def tokenizer_for(self, found: Found | None) -> Tokenizer:
-        """With the marks of a conversation in it, where conversations are learnt."""
+        """The model's tokenizer; for conversations, with the special tokens of the chat template."""
         from homespun.tokenizer.chat_marks import with_chat_template
 
         return with_chat_template(self.tokenizer) if found else self.tokenizer
@@ -221,7 +221,7 @@ NOT_SETTINGS = ("method", "minutes", "steps", "seed", "field", "device", "dtype"
 
 
 def read(text: tuple[str | Path, ...], field: str | None, watcher: Watcher) -> tuple[Corpus, Found | None]:
-    """The text, and the conversations that it is, where it is any."""
+    """The text, and the conversations in it; None if it contains none."""
     from homespun.conversations.recognise import recognise
 
     corpus = choose_corpus(text, field, watcher)
@@ -258,7 +258,7 @@ def prepare_rows(found: Found, tokenizer: Tokenizer, plan: TuningPlan, watcher: 
 def fitting(
     settings: tuple[tuple[str, Any], ...], facts: TuningFacts, dataset: Any, watcher: Watcher
 ) -> tuple[tuple[str, Any], ...]:
-    """The settings, with shorter rows where the text has no room for those that were asked for, or are usual."""
+    """The settings, with a smaller context_length if the text is too short for the requested or default one."""
     from homespun.dataset.splits import fit_context
     from homespun.planning.tuning_planner import length_for
 
@@ -279,7 +279,7 @@ def fitting(
 
 
 def usual_facts(config: ModelConfig, given: dict[str, Any], watcher: Watcher) -> TuningFacts:
-    """What there is to know before the text is read."""
+    """The facts that are known before the text is read."""
     import psutil
 
     from homespun.kernels.select import worth_compiling
@@ -314,7 +314,7 @@ def measured(facts: TuningFacts, plan: TuningPlan) -> TuningFacts:
 
 
 def open_base(place: Path, vocab_size: int, dtype: torch.dtype) -> CausalLM:
-    """The model as it was given, with rows for the tokens that it is to get."""
+    """The base model, with its embedding extended to `vocab_size` tokens."""
     from homespun.finetuning.growing import grow
     from homespun.interop.open import open_model
     from homespun.model.gpt import GPT
@@ -326,10 +326,10 @@ def open_base(place: Path, vocab_size: int, dtype: torch.dtype) -> CausalLM:
 
 
 def general_split(tokenizer: Tokenizer) -> Split:
-    """The general text as ids; without what the model has no characters for."""
+    """The general text as ids, without passages that the tokenizer cannot encode."""
     from homespun.dataset.shards import Split
     from homespun.finetuning.general_text import general_text
 
-    text = general_text(tokenizer) or "\n \n"  # a tokenizer of a few characters may know none of it
+    text = general_text(tokenizer) or "\n \n"  # a tokenizer of few characters may not cover any passage
     ids = tokenizer.encode_array(text)
     return Split("general", ids, len(text), len(text.encode()), 1)

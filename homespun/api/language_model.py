@@ -1,4 +1,4 @@
-"""A model with its tokenizer: what there is to do with it."""
+"""A model with its tokenizer: generate, evaluate, load."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class LanguageModel:
-    """A model with its tokenizer, ready to write. `homespun.load(path)` makes one.
+    """A model with its tokenizer, ready to generate. `homespun.load(path)` returns one.
 
     model       the torch module: ids (B, T) -> logits (B, T, V)
     tokenizer   text <-> ids
-    folder      where it was opened
-    weights     what it writes with: "float32", exactly what the model says; "bfloat16" or "int8", rounded to
-                these, which is quicker; or "auto"
+    folder      the folder it was opened from
+    weights     precision of the weights for generation: "float32", exactly the model; "bfloat16" or "int8",
+                rounded and faster; or "auto"
     """
 
     model: CausalLM
@@ -41,7 +41,7 @@ class LanguageModel:
     weights: str = "float32"
 
     def generate(self, prompt: str = "", **settings: Any) -> str:
-        """The prompt and what the model makes of it, as one string. settings: those of `stream`."""
+        """The prompt and its continuation as one string. settings: those of `stream`."""
         return prompt + "".join(self.stream(prompt, **settings))
 
     def stream(
@@ -55,14 +55,14 @@ class LanguageModel:
         logit_bias: Mapping[int, float] | None = None,
         **sampling: Any,
     ) -> Pieces:
-        """The continuation as it comes: an iterator of pieces in whole characters, without the prompt.
+        """The continuation while it is generated: an iterator of strings of whole characters, without the prompt.
 
-        max_tokens: the most tokens that are written. stop: strings that end the text before them.
-        pattern, schema: what is written has to match a regular expression, or be JSON that a JSON schema allows.
-        logit_bias: what is added to the logits of some ids; minus infinity forbids one.
-        sampling: temperature (0 = always the likeliest, 0.8 unless given), top_k, top_p, min_p,
+        max_tokens: the most tokens to generate. stop: strings that end the text; they are not included.
+        pattern, schema: the output must match a regular expression, or be JSON that conforms to a JSON schema.
+        logit_bias: values added to the logits of some ids; minus infinity excludes an id.
+        sampling: temperature (0 = always the most likely token; 0.8 by default), top_k, top_p, min_p,
         repetition_penalty, seed.
-        Raises UnknownCharacter for a prompt with characters that the model never met, and UsageError.
+        Raises UnknownCharacter for a prompt with characters outside the model's vocabulary, and UsageError.
         """
         from homespun.generation.settings import Sampling
         from homespun.generation.text import generate_pieces
@@ -79,7 +79,7 @@ class LanguageModel:
         )
 
     def constraint(self, pattern: str | None, schema: dict[str, Any] | str | None) -> Constraint | None:
-        """What a text has to be, for this tokenizer. Raises UsageError for both at once, MissingExtra."""
+        """The constraint on the output, for this tokenizer. Raises UsageError if both are given, MissingExtra."""
         from homespun.generation import constraint
 
         if pattern is not None and schema is not None:
@@ -98,21 +98,21 @@ class LanguageModel:
         from homespun.generation.engine import Engine
 
         weights = worthwhile_weights(self.model) if self.weights == "auto" else self.weights
-        # Who wants other weights wants speed, which only the compiled step has.
+        # A user who chooses other weights wants speed, which only the compiled step has.
         return Engine(self.model, weights=weights, wait=weights != "float32")
 
     def evaluate(self, *text: str | Path, field: str | None = None, stride: int | None = None) -> Evaluation:
-        """How well the model predicts that text, or, without one, the text that its run kept back.
+        """Measure how well the model predicts that text; by default the validation split of its run.
 
         loss is in nats per token, over the whole text; bits_per_char and bits_per_byte compare across tokenizers.
-        stride: windows overlap, each that many tokens further on, so that every token has others before it.
+        stride: windows overlap, each starting that many tokens after the last, so that every token has context.
         """
         return self.evaluate_split(self.split_of(*text, field=field), stride=stride)
 
     def evaluate_split(self, split: Split, *, stride: int | None = None, weights: str | None = None) -> Evaluation:
-        """The same for a text that is ids of this model's tokenizer already.
+        """Evaluate the model on a split, which already consists of ids of this model's tokenizer.
 
-        weights: as the engine computes it when it writes with such weights; None: as training does.
+        weights: evaluate the engine with such weights; None: evaluate the model as training does.
         """
         from homespun.evaluation.loss import evaluate
 
@@ -123,20 +123,20 @@ class LanguageModel:
         return evaluate(decoded(self.model, weights), split, stride=stride)
 
     def split_of(self, *text: str | Path, field: str | None = None) -> Split:
-        """That text as ids, or, without one, the text that the model's run kept back."""
+        """That text as ids; without a text, the validation split of the model's run."""
         from homespun.dataset.preparation import prepare_text
         from homespun.text.sources import read
 
         return prepare_text(read(*text, field=field), self.tokenizer) if text else self.dataset().val
 
     def autocast(self) -> Callable[[], AbstractContextManager[Any]]:
-        """Makes the context in which the model computes as its device does it best."""
+        """Return a context in which the model computes in the best dtype of its device."""
         from homespun.machine.device import autocast, choose_dtype
 
         return autocast(self.model.device, choose_dtype("auto", self.model.device))
 
     def plan(self) -> BasePlan:
-        """The plan of the run that made it. CheckpointError where the folder has none."""
+        """The plan of the run that trained the model. CheckpointError if the folder has none."""
         from homespun.api.past_run import plan_of
 
         if not (self.folder / "plan.toml").is_file():
@@ -147,7 +147,7 @@ class LanguageModel:
         return plan_of(self.folder / "plan.toml")
 
     def dataset(self) -> Dataset:
-        """The text of the run that made it, as ids, split as it was then."""
+        """The text of the run that trained the model, as ids, with the same split."""
         from homespun.dataset.preparation import prepare, reopen
         from homespun.text.sources import read
 
@@ -170,7 +170,7 @@ class LanguageModel:
 
 @dataclass
 class TrainedModel(LanguageModel):
-    """What `homespun.train` returns: the best weights of the run, and what came of it."""
+    """What `homespun.train` returns: the best weights of the run, and its result."""
 
     result: Result = field(kw_only=True)
 
@@ -181,12 +181,12 @@ class TrainedModel(LanguageModel):
 def load(
     model: str | Path, *, device: str = "auto", dtype: str | None = None, weights: str = "float32"
 ) -> LanguageModel:
-    """Opens a run folder, a Hugging Face folder or a .gguf file of a shape that homespun knows.
+    """Open a run folder, a Hugging Face folder or a .gguf file of an architecture that homespun supports.
 
     Also a hub id (`org/name`), or the name of a known small model: `smollm2`.
-    dtype: "float32" or "bfloat16", what the model computes in; None: as its weights are stored.
-    weights: what it writes with, see LanguageModel; the model itself stays as it is.
-    Raises CheckpointError that says what is missing or what is not so, DownloadFailed, MissingExtra.
+    dtype: "float32" or "bfloat16", the dtype that the model computes in; None: that of its stored weights.
+    weights: precision for generation, see LanguageModel; the model itself is not changed.
+    Raises CheckpointError, whose message says what is missing or wrong, DownloadFailed, MissingExtra.
     """
     import torch
 

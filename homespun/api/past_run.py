@@ -1,4 +1,4 @@
-"""What a run folder tells of its training: the plan, and what came of it."""
+"""What a run folder records about its training: the plan and the metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST_METRICS = 2**26  # bytes
 
 
 def training_of(folder: Path) -> Training | None:
-    """What plan.toml and metrics.jsonl say; None where the folder is no run of ours."""
+    """The contents of plan.toml and metrics.jsonl; None if the folder is not a run of homespun."""
     if not (folder / "plan.toml").is_file():
         return None
     try:
@@ -34,7 +34,7 @@ def training_of(folder: Path) -> Training | None:
 
 
 def plan_of(path: Path) -> BasePlan:
-    """A plan of training, or of fine-tuning. Raises CheckpointError, UnknownSetting."""
+    """The plan of a training or of a fine-tuning. Raises CheckpointError, UnknownSetting."""
     from homespun.planning.plan import Plan
     from homespun.planning.tuning_plan import TuningPlan
 
@@ -65,7 +65,7 @@ def training_from(plan: BasePlan, records: list[Record], missing: str) -> Traini
 
 
 def records_of(path: Path) -> list[Record]:
-    """The lines of metrics.jsonl; none where it is not there. Raises CheckpointError where one is no record."""
+    """The records of metrics.jsonl; none if the file does not exist. CheckpointError if a line is no record."""
     if not path.is_file():
         return []
     if path.stat().st_size > LARGEST_METRICS:

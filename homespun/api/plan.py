@@ -1,4 +1,4 @@
-"""What a training would do, without doing it."""
+"""The plan of a training run, without training."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, what it was decided on, what is to be expected of it, and what the data doctor says of the text.
+    """A plan, the facts it is based on, its forecast, and the data doctor's report on the text.
 
-    smaller, larger: what the best models of half and of twice the size would come to, where there is a choice.
+    smaller, larger: the best models of at most half and at least twice the size, if the size is searched for.
     """
 
     plan: Plan
@@ -42,7 +42,7 @@ class Planned:
 
 @on_quiet_computer
 def plan(*text: str | Path, watcher: Watcher | None = None, **asked: Unpack[Asked]) -> Planned:
-    """What `train` with the same arguments would do: data, size, memory, time, expected loss. Trains nothing.
+    """What `train` would do with these arguments: data, size, memory, time, expected loss. Trains nothing.
 
     asked: minutes, steps, model, size, tokenizer, context, seed, field, device, dtype, settings; see `Asked`.
     """

@@ -1,4 +1,4 @@
-"""What `homespun show` knows of a model, as plain values."""
+"""The result of `homespun show` as plain values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Stored:
-    """How a model lies on the disk. types: kind of number -> how many of the weights are stored so."""
+    """How a model is stored on disk. types: dtype -> the number of weights that are stored in it."""
 
     path: Path
     files: int
@@ -19,7 +19,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Parameters:
-    """embedding: the tables of tokens and of positions, and the head where it is a table of its own."""
+    """embedding: parameters of the token and position embeddings, and of the head if it is not tied."""
 
     total: int
     embedding: int
@@ -31,8 +31,8 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Memory:
-    """In bytes. weights: by the kinds that `generate --weights` takes. cache: keys and values of one text of the
-    full context_length, in float32; half of it beside rounded weights."""
+    """Bytes of memory. weights: for each precision that `generate --weights` takes. cache: the KV cache of one
+    sequence of the full context_length, in float32; half of it with rounded weights."""
 
     weights: dict[str, int]
     cache: int
@@ -40,8 +40,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Flops:
-    """Floating-point operations for one token forward, a multiply-and-add counted as two: at the beginning of a
-    text, where there is nothing to look back at, and at the end of a full context."""
+    """Floating-point operations of the forward pass of one token, a multiply-add counted as two: for the first
+    token of a text, which has no context to attend to, and for the last one of a full context."""
 
     first: int
     last: int
@@ -49,7 +49,7 @@ class Flops:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokenizer. opening: ids that it puts before every text."""
+    """The tokenizer. opening: ids that it adds at the beginning of every text."""
 
     kind: str
     vocab_size: int
@@ -61,7 +61,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Origin:
-    """What the folder or file says of where the model comes from; "" where it says nothing."""
+    """The origin of the model, as recorded in its folder or file; "" if it is not recorded."""
 
     name: str = ""
     license: str = ""
@@ -71,8 +71,8 @@ class Origin:
 
 @dataclass(frozen=True)
 class Training:
-    """A run of ours. The loss is that of the weights in the folder. curve: (tokens read, training loss or None,
-    validation loss) of each evaluation. missing: what is damaged and could not be read."""
+    """A training run of homespun. The loss is that of the weights in the folder. curve: (tokens, training loss or
+    None, validation loss) of each evaluation. missing: what is damaged and could not be read."""
 
     text: tuple[str, ...]
     minutes: float
@@ -89,7 +89,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Adapter:
-    """Small changes to a model that lies elsewhere. modules: the matrices that change, by their last names."""
+    """An adapter: changes to a model stored elsewhere. modules: last names of the matrices that it changes."""
 
     base: str
     rank: int
@@ -101,7 +101,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Portrait:
-    """All of it. shape: the model's config by our names; None for an adapter whose base is not here."""
+    """The whole description. shape: the model's config in our names; None for an adapter without its base."""
 
     model: str
     kind: str  # "run", "folder", "file", "adapter"

@@ -1,4 +1,4 @@
-"""What there is to know of a model without using it: from its folder or file. No weights are read."""
+"""A description of a model from its folder or file, without using it. No weights are read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from homespun.model.config import ModelConfig
     from homespun.tokenizer.tokenizer import Tokenizer
 
-BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a weight
-LONGEST_NAME = 200  # characters of what a stranger's file says
+BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # per weight
+LONGEST_NAME = 200  # characters of a name from an untrusted file
 
 
 def show(model: str | Path) -> Portrait:
-    """What MODEL says of itself, held against the headers of its weights.
+    """Describe a model by its own metadata, checked against the headers of its weights.
 
     model: a run folder, a Hugging Face folder, a .gguf file, the folder of an adapter, a hub id, or the name of a
     known small model. Raises CheckpointError, TokenizerError, DownloadFailed, MissingExtra.
@@ -89,7 +89,7 @@ def portrait_of_file(model: str, place: Path) -> Portrait:
 
 
 def portrait_of_adapter(model: str, place: Path) -> Portrait:
-    """The adapter, and its base as far as it is here."""
+    """The adapter, and its base if that is on this disk."""
     from homespun.checkpoint.adapter import ADAPTER_WEIGHTS, read_adapter_config
     from homespun.checkpoint.tensors import read_header
 
@@ -123,7 +123,7 @@ def portrait_of_adapter(model: str, place: Path) -> Portrait:
 
 
 def base_portrait(adapter: AdapterConfig) -> tuple[Portrait | None, str]:
-    """The model that an adapter changes, where it is on this disk; else why it is not shown."""
+    """The model that an adapter changes, if it is on this disk; otherwise the reason why it is not shown."""
     from homespun.checkpoint.adapter import is_adapter
     from homespun.interop.find import PACKAGED
 
@@ -149,7 +149,7 @@ def own_tokenizer(place: Path) -> Tokens | None:
 
 
 def stored_in_folder(folder: Path, config: ModelConfig) -> Stored:
-    """The headers of its files, held against the config."""
+    """The headers of the folder's weight files, checked against the config."""
     from homespun.checkpoint.hf_names import layout
     from homespun.checkpoint.weights import check_tensors, find_tensors, shapes_of, stored_shape
 
@@ -165,7 +165,7 @@ def stored_in_folder(folder: Path, config: ModelConfig) -> Stored:
 
 
 def counted(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, int]:
-    """Kind of number -> how many weights are stored so, the most first."""
+    """dtype -> the number of weights that are stored in it, the most frequent first."""
     counts: Counter[str] = Counter()
     for kind, shape in tensors:
         counts[kind] += math.prod(shape)
@@ -173,7 +173,7 @@ def counted(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, int]:
 
 
 def of_config(config: ModelConfig) -> dict[str, Any]:
-    """What a config alone tells."""
+    """The fields of a portrait that follow from the config alone."""
     total = config.number_of_parameters()
     return {
         "family": config.family,
@@ -204,7 +204,7 @@ def check_vocabulary(place: Path, config: ModelConfig, tokenizer: Tokenizer) -> 
 
 
 def origin_of_place(model: str, place: Path) -> Origin:
-    """A card's licence and base, a GGUF file's name; of a model from the hub, which revision it is."""
+    """Licence and base from a model card, or name from a GGUF file; the revision, for a model from the hub."""
     from homespun.interop.origin import CARD, front_matter, origin_of
 
     found = origin_of(model, place)

@@ -1,4 +1,4 @@
-"""From a text to a model, as one function."""
+"""Training a model on a text, as one function."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from homespun.training.watcher import Result, Watcher
 
 SAMPLE_CHARACTERS = 240
-FEWEST_TO_REMEMBER = 50  # steps: shorter runs say little about the next one
+FEWEST_TO_REMEMBER = 50  # steps: shorter runs predict little about the next one
 
 
 @on_quiet_computer
@@ -46,15 +46,15 @@ def train(
     started: float | None = None,
     **asked: Unpack[Asked],
 ) -> TrainedModel:
-    """Trains a model on a text and returns it; the run folder is its `folder`.
+    """Train a model on a text and return it; its `folder` is the run folder.
 
-    text: paths, addresses, or names from `homespun data list`; none = the first named corpus that can be had.
-    plan: a plan.toml to be replayed; text and out may be given beside it.
-    resume: go on with the run in `out`, to the bit; start it where nothing is there yet.
-    extend: carry the finished run in `out` on for `minutes` or `steps` more, with a new schedule.
-    tensorboard: write the metrics for TensorBoard as well.
-    watcher: hears of the progress; None prints a line at every evaluation.
-    started: time.monotonic() that the minutes count from; None = now.
+    text: paths, addresses, or names from `homespun data list`; none = the first named corpus that is available.
+    plan: a plan.toml to replay; text and out may be given with it.
+    resume: continue the run in `out`, to the bit; start it if there is none yet.
+    extend: continue the finished run in `out` for `minutes` or `steps` more, with a new schedule.
+    tensorboard: also write the metrics for TensorBoard.
+    watcher: receives progress reports; None prints a line at every evaluation.
+    started: time.monotonic() from which the minutes count; None = now.
     asked: minutes, steps, model, size, tokenizer, context, seed, field, device, dtype, settings; see `Asked`.
     """
     from homespun.checkpoint.folder import load_model
@@ -109,7 +109,7 @@ def train(
 
 
 def remember_speed(plan: Plan, result: Result) -> None:
-    """What a step has taken here corrects what the next plan reckons with."""
+    """Remember the measured step time, which corrects the forecasts of later plans."""
     from homespun.training.measured_speed import Memory, compiled_way
 
     expected = result.forecast.step_seconds if result.forecast else 0.0
@@ -128,14 +128,14 @@ def warn_where_it_opens_here_only(plan: Plan, dataset: Dataset, watcher: Watcher
 
 
 def free_folder(name: str) -> Path:
-    """runs/name, or runs/name-2, … where that is taken."""
+    """runs/name, or runs/name-2, … if that exists."""
     clean = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "run"
     names = itertools.chain([clean], (f"{clean}-{number}" for number in itertools.count(2)))
     return next(folder for folder in (Path("runs") / name for name in names) if not folder.exists())
 
 
 def sample(tokenizer: Tokenizer, characters_per_token: float, seed: int, model: CausalLM) -> str:
-    """A few lines from the model as it is, always from the same dice, so that they compare over a run."""
+    """A few lines from the current model, always with the same seed, so that samples of one run compare."""
     from homespun.generation.settings import Sampling
     from homespun.generation.text import generate
 

@@ -1,4 +1,4 @@
-"""From what was asked for to what a run needs: the text, its tokenizer, its dataset, the plan."""
+"""From the arguments to what a training run needs: the text, its tokenizer, its dataset, the plan."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SEED = 1337
 
 
 class Asked(TypedDict, total=False):
-    """What `plan` and `train` take by name, besides the text. What is left out, or None, is left to us.
+    """Arguments of `plan` and `train` besides the text. Those left out, or None, are chosen by homespun.
 
     minutes, steps: how long; one of them, or neither for five minutes.
-    model, size, tokenizer: "modern", "auto" and "auto" unless given. seed: 1337 unless given.
-    context: the most tokens that the model looks at. device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-    field: of a .jsonl, .csv or .parquet file, the one that holds the text. dtype: "auto", "float32" or "bfloat16".
-    settings: numbers of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
+    model, size, tokenizer: "modern", "auto" and "auto" by default. seed: 1337 by default.
+    context: context_length in tokens. device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    field: of a .jsonl, .csv or .parquet file, the one with the text. dtype: "auto", "float32" or "bfloat16".
+    settings: fields of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
     """
 
     minutes: float | None
@@ -52,7 +52,7 @@ class Asked(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What was asked for, checked. None, or nothing, is what was left to us."""
+    """Checked arguments. None, or an empty value, leaves the choice to homespun."""
 
     text: tuple[str | Path, ...]
     minutes: float | None = None
@@ -69,7 +69,7 @@ class Given:
 
     @classmethod
     def of(cls, text: Iterable[str | Path], asked: Asked) -> Given:
-        """Raises UnknownSetting; TypeError for a name that there is not, as any function does."""
+        """Check the arguments. Raises UnknownSetting; TypeError for an unknown name, like any function."""
         from homespun.planning.plan import parse_settings
 
         if unknown := asked.keys() - Asked.__annotations__.keys():
@@ -78,7 +78,7 @@ class Given:
         return cls(text=tuple(text), **{**named, "settings": parse_settings(asked.get("settings") or {})})
 
     def beside_the_text(self) -> dict[str, Any]:
-        """By the names of the plan, all that was given and is not the text."""
+        """All given arguments except the text, under the names of the plan."""
         given = {part.name: getattr(self, part.name) for part in fields(self)}
         settings = given.pop("settings")
         return {name: value for name, value in given.items() if name != "text" and value is not None} | settings
@@ -86,9 +86,9 @@ class Given:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run is made from. `title` is the text's name for people, `name` one for a folder.
+    """Everything that a run needs. `title` is the display name of the text, `name` a name for a folder.
 
-    wishes, facts: what the plan was decided on, where it was decided now.
+    wishes, facts: the basis of the plan, if it was decided now.
     """
 
     title: str
@@ -101,7 +101,7 @@ class Prepared:
     facts: Facts | None = None
 
     def plan_for_next_time(self) -> Plan | None:
-        """What such a run would be with its step compiled; None where it is, or where nothing was decided here."""
+        """The plan with a compiled step, for the next run; None if it is compiled, or was not decided here."""
         from homespun.planning.planner import plan_for_next_time
 
         if self.wishes is None or self.facts is None:
@@ -114,7 +114,7 @@ class Prepared:
 
 
 def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
-    """A run that nobody has made before: the plan is decided here."""
+    """Prepare a new run; its plan is decided here."""
     from homespun.planning.planner import Wishes, decide
 
     corpus = choose_corpus(given.text, given.field, watcher)
@@ -141,7 +141,7 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
 
 
 def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
-    """A plan that is replayed, or carried out on another text: then it is no replay, and the user is told."""
+    """Prepare the replay of a plan, or its use on another text; the latter is no replay, and a note says so."""
     if beside := given.beside_the_text():
         raise UsageError(
             f"A plan says everything, and {', '.join(beside)} was given beside it.",
@@ -154,19 +154,19 @@ def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
     if plan.text_key and plan.text_key != key:
         watcher.note("this is not the text that the plan was made for, so the numbers will be others")
         plan = plan.with_(text_key=key, text=places(given.text) or plan.text)
-    # Its minutes are over: what is repeated is every step that they had room for.
+    # A replay has no time limit: it repeats exactly the steps that fitted into the minutes.
     return Prepared.from_corpus(corpus, tokenizer, dataset, fit_to_text(plan.with_(minutes=0.0), dataset, watcher))
 
 
 def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Prepared:
-    """A run that goes on: text and plan are the run's own, and what is given again has to agree with them."""
+    """Prepare a run to be resumed with its own text and plan; arguments must agree with them."""
     from homespun.dataset.preparation import reopen
     from homespun.tokenizer.open import load as load_tokenizer
 
     check_agreement(plan, given, run)
     if (run / "tokenizer.json").exists():
         tokenizer = load_tokenizer(run)
-        # The ids that it was trained on are in the cache as a rule, and the text is not needed.
+        # The ids of the training text are usually in the cache, and then the text is not needed.
         if dataset := reopen(plan.text_key, tokenizer):
             return Prepared(", ".join(plan.text), run.name, tokenizer, dataset, plan)
     if "-" in plan.text and not given.text:
@@ -185,7 +185,7 @@ def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Pre
 
 
 def prepared_to_extend(run: Path, given: Given, watcher: Watcher) -> Prepared:
-    """A run that has ended and is carried on: its own text and plan, with a new end."""
+    """Prepare a finished run to be extended: its own text and plan, with a new end."""
     from homespun.planning.plan import Plan
     from homespun.training.extension import extended_plan
 
@@ -200,22 +200,22 @@ def prepared_to_extend(run: Path, given: Given, watcher: Watcher) -> Prepared:
 
 
 def check_agreement(plan: Plan, given: Given, run: Path) -> None:
-    """UsageError that names the difference between what was given and what the run is."""
+    """UsageError that names the differences between the arguments and the existing run."""
     from homespun.planning.search import SIZES
 
     wanted = given.beside_the_text()
     for name, value in (vars(SIZES[wanted.pop("size")]) if wanted.get("size") in SIZES else {}).items():
-        if name != "dropout":  # of which a size says nothing
+        if name != "dropout":  # a named size does not set dropout
             wanted.setdefault(name, value)
     if wanted.get("tokenizer") == "bpe":
-        del wanted["tokenizer"]  # the plan has it with its number of tokens
+        del wanted["tokenizer"]  # the plan has it with its vocabulary size
     if given.text and given.text != ("-",):
         wanted["text"] = places(given.text)
     check_same(plan, wanted, run)
 
 
 def check_same(plan: BasePlan, wanted: dict[str, Any], run: Path) -> None:
-    """UsageError that names where the plan of a run has something else than is wanted; "auto" wants nothing."""
+    """UsageError that names the fields in which a run's plan differs from `wanted`; "auto" accepts anything."""
     differences = [
         f"{name} is {getattr(plan, name)!r} there and {value!r} here"
         for name, value in wanted.items()
@@ -229,7 +229,7 @@ def check_same(plan: BasePlan, wanted: dict[str, Any], run: Path) -> None:
 
 
 def choose_corpus(text: Sequence[str | Path], field: str | None, watcher: Watcher) -> Corpus:
-    """The texts that were named, or the first named corpus that can be had."""
+    """The named texts, or the first named corpus that is available."""
     from homespun.text.named import default_corpus
     from homespun.text.sources import read
 
@@ -242,7 +242,7 @@ def choose_corpus(text: Sequence[str | Path], field: str | None, watcher: Watche
 
 
 def tokenizer_for(corpus: Corpus, spec: str, watcher: Watcher) -> tuple[str, Tokenizer]:
-    """Surveys the text and makes its tokenizer; "auto" becomes the kind that suits it."""
+    """Survey the text and build its tokenizer; "auto" becomes the kind that suits the text."""
     from homespun.dataset.splits import check_learnable
     from homespun.tokenizer.choose import choose
     from homespun.tokenizer.make import build
@@ -255,7 +255,7 @@ def tokenizer_for(corpus: Corpus, spec: str, watcher: Watcher) -> tuple[str, Tok
         spec, why = choose(characters=survey.characters, alphabet=survey.alphabet, documents=survey.documents)
         watcher.note(f"tokenizer {spec}: {why}")
     pieces = partial(pieces_of, corpus)
-    with downloads_reported(watcher.downloaded):  # GPT-2's comes from the network
+    with downloads_reported(watcher.downloaded):  # GPT-2's tokenizer is downloaded
         return spec, build(spec, alphabet=survey.alphabet, documents=survey.documents, pieces=pieces)
 
 
@@ -276,7 +276,7 @@ def prepare_dataset(corpus: Corpus, tokenizer: Tokenizer, watcher: Watcher) -> D
 
 
 def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
-    """A text that is shorter than the context is trained on with a shorter one."""
+    """The plan with a shorter context_length, if the text is shorter than the context."""
     from homespun.dataset.splits import fit_context
 
     context_length = fit_context(dataset.train.tokens, dataset.val.tokens, plan.context_length)
@@ -288,7 +288,7 @@ def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
 
 
 def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher: Watcher) -> Facts:
-    """What the plan rests on. The text is counted; the machine is tested once, and timed every time."""
+    """The facts for the plan: n-gram baselines of the text; the machine, tested once and timed every time."""
     import psutil
 
     from homespun.dataset.ngrams import ngram_baselines
@@ -298,7 +298,7 @@ def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher:
 
     chosen = choose_device(device)
     computed_in = str(choose_dtype(dtype, chosen)).removeprefix("torch.")
-    if dtype == "auto":  # who names a dtype gets it
+    if dtype == "auto":  # a dtype that the user names is used without a test
         computed_in = trusted_dtype(str(chosen), computed_in, watcher.note)
     counted = ngram_baselines(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
     facts = Facts(
@@ -324,11 +324,11 @@ def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher:
 
 
 def timed(facts: Facts, wishes: Wishes) -> Facts:
-    """The facts with the machine's speed in them.
+    """The facts with the machine's speed.
 
-    That of compiled steps, which takes seconds to find out, where the wishes leave the time to compile. Where time
-    is short, a speed that was measured here before is good enough: the run times itself. On a busy machine all of
-    that takes long, and is left after a share of the run's minutes.
+    The speed of compiled steps takes seconds to measure, and is measured if the run is long enough to compile. For
+    short runs a speed that was measured here before is good enough, because the run times itself. On a busy
+    machine measuring takes long, and is limited to a share of the run's minutes.
     """
     from homespun.machine.builds import wait_for_own_compilers
     from homespun.machine.jobs import wait_for_quiet
@@ -340,7 +340,7 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
     memory = Memory(facts.device, facts.dtype)
     speed = memory.speed() if is_short(wishes) else None
     if speed is None:
-        wait_for_own_compilers(deadline - time.monotonic())  # nothing is timed beside one that is still at work
+        wait_for_own_compilers(deadline - time.monotonic())  # a running compiler would distort the timing
         wait_for_quiet(max(0.0, min(2.0, deadline - time.monotonic())))
         speed = measured_speed(facts.device, facts.dtype, deadline - time.monotonic())
         memory.remember_speed(speed)
@@ -356,9 +356,9 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
 
 
 def places(text: Iterable[str | Path]) -> tuple[str, ...]:
-    """The texts as the plan keeps them: what is a path here is found from anywhere.
+    """The texts as the plan stores them: local paths become absolute.
 
-    Without a password that stands in an address; and a plan is UTF-8, which not every file's name is.
+    Passwords in addresses are removed. Bytes of a file name that are not UTF-8 are replaced: a plan is UTF-8.
     """
     found = (str(Path(one).resolve()) if Path(one).exists() else without_password(str(one)) for one in text)
     return tuple(place.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for place in found)

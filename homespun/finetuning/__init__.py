@@ -1,7 +1,10 @@
-"""Fine-tuning: a model that is there learns a text of yours, or to answer as your conversations do.
+"""Fine-tuning: a pretrained model is trained on the user's text, or to answer as in the user's conversations.
 
-What is learnt: `lora` (small matrices beside the model's), `nf4` (the model itself in four bits), `growing` (rows
-for new tokens). From what: `conversations`, `found`, `rendering`, `encoding`, `preparing`, `packing`. How:
-`planner` makes a `plan` of `facts` (`speed` measures, `memory` counts), `learner` and `head_loss` compute, and
-`loop` and `run` are those of training with this inside. `general_text` shows what was forgotten.
+lora, nf4          trainable low-rank matrices; the base model in four bits
+growing            embedding rows for new tokens
+learner            the loss of packed sequences, without logits for all positions
+loop, run, card    the training loop, the run folder and its model card
+speed              timing of this machine for the planner
+writing            samples from the model during training
+general_text       a general text that measures what the model forgets
 """

@@ -1,4 +1,4 @@
-"""README.md of a fine-tuned folder: of which model, on what text, what it came to, and how to open it."""
+"""README.md of a fine-tuned folder: the base model, the text, the result, and how to open the model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ As a whole model, in a folder of its own: `homespun export {folder} --to merged`
 
 
 def tuning_card(plan: TuningPlan, result: TuningResult, dataset: Any, title: str) -> str:
-    """title: the text's name for people."""
+    """The model card as Markdown. title: the display name of the text."""
     folder = result.out.name
     base = base_for_others(plan)
     library = "transformers" if plan.method == "full" else "peft"
@@ -88,5 +88,5 @@ homespun {verb} {folder}
 
 
 def base_for_others(plan: TuningPlan) -> str:
-    """The base as others know it; of a folder of this computer the name alone, which is all that they can use."""
+    """The name of the base for other users: a hub id, or only the name of a local folder, which others lack."""
     return plan.base if not Path(plan.base).is_absolute() else Path(plan.base).name

@@ -1,4 +1,4 @@
-"""A model gets rows for tokens that it did not have, such as the marks of a conversation."""
+"""Embedding rows for tokens that a model did not have, such as the special tokens of a conversation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from homespun.model.gpt import GPT
 
 @torch.no_grad()
 def grow(model: GPT, vocab_size: int) -> None:
-    """Makes the embedding and the head know `vocab_size` tokens, in place.
+    """Extend the embedding and the head to `vocab_size` tokens, in place.
 
-    What is new begins as the mean of the old: it is then neither likely nor impossible.
+    New rows start as the mean of the old ones, so that new tokens are neither likely nor impossible.
     """
     old = model.config.vocab_size
     if vocab_size <= old:
@@ -29,7 +29,7 @@ def grow(model: GPT, vocab_size: int) -> None:
 
 
 def longer(rows: Tensor, number: int) -> Tensor:
-    """(V, …) -> (number, …); the new rows are the mean of the others.
+    """(V, …) -> (number, …); new rows are the mean of the old ones.
 
     >>> longer(torch.tensor([[1.0], [3.0]]), 3).tolist()
     [[1.0], [3.0], [2.0]]

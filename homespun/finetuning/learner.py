@@ -1,4 +1,4 @@
-"""The model as it is fine-tuned on rows that may hold several documents: its result is a loss, no logits."""
+"""The training form of a model for sequences that may hold several documents: it returns the loss, no logits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from homespun.model.gpt import GPT
 
 
 class Learner(nn.Module):
-    """`learner(ids, targets) -> (None, loss)`, and with documents and positions where rows were packed.
+    """`learner(ids, targets) -> (None, loss)`; for packed sequences also with documents and positions.
 
-    model           the one that is trained; it may have LoRA in it
-    context_length  of the rows, at most that of the model
-    border          the id that opens a document, where the rows are cut from a text of several: between
-                    them neither attention nor positions go on
+    model           the model to train, possibly with LoRA
+    context_length  of the sequences, at most that of the model
+    border          the separator id, if the sequences are cut from a text of several documents: attention
+                    and positions do not cross it
     """
 
     def __init__(self, model: CausalLM, context_length: int, border: int | None = None) -> None:
@@ -28,7 +28,7 @@ class Learner(nn.Module):
     def forward(
         self, ids: Tensor, targets: Tensor, documents: Tensor | None = None, positions: Tensor | None = None
     ) -> tuple[None, Tensor]:
-        """ids, targets, documents, positions (B, T) -> the mean loss of the targets that are not negative."""
+        """ids, targets, documents, positions (B, T) -> the mean loss over targets that are not negative."""
         if not isinstance(self.model, GPT):
             return None, self.model(ids, targets)[1]
         if documents is None and self.border is not None:
@@ -40,10 +40,10 @@ class Learner(nn.Module):
 
 
 def documents_of(ids: Tensor, border: int) -> Tensor | None:
-    """The document that each token is of, (B, T), where `border` opens one; None where no row has two.
+    """The document number of each token, (B, T), where `border` starts one; None if every row has only one.
 
-    The border between two texts ends the one and opens the other: it is predicted at the end of the
-    first, and the second is predicted from it.
+    The separator between two texts ends one and starts the other: it is predicted at the end of the
+    first, and the first token of the second is predicted from it.
 
     >>> import torch
     >>> documents_of(torch.tensor([[5, 6, 0, 7, 0, 8]]), border=0).tolist()

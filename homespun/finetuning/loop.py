@@ -1,4 +1,4 @@
-"""The loop of training, for a model that is tuned: from rows of conversations, or of a text with borders."""
+"""The training loop for fine-tuning: batches of packed conversations, or of a text with separators."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from homespun.planning.base_plan import BasePlan
 from homespun.planning.tuning_plan import TuningPlan
 from homespun.training.loop import Loop
 
-TOKENS_AT_ONCE = 4096  # that an evaluation computes
-FEWEST_FINAL_EVAL_TOKENS = 4096  # tokens of a text
-FINAL_EVAL_SHARE = 0.05  # of the tokens that were learnt from
+TOKENS_AT_ONCE = 4096  # in a batch of an evaluation
+FEWEST_FINAL_EVAL_TOKENS = 4096  # tokens of a text in the final evaluation
+FINAL_EVAL_SHARE = 0.05  # of the training tokens
 
 
 class TuningLoop(Loop):
-    """Its model is the one that is tuned; `learner` is that model with the rows' documents kept apart."""
+    """A training loop for the base model; `learner` is that model with the documents of a row kept apart."""
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class TuningLoop(Loop):
         yield self.learner
 
     def prepare(self, forward: Any) -> None:
-        """Nothing is compiled on the way."""
+        """Nothing is compiled during the run."""
 
     def loss_divisor(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
-        """By the targets that count: in conversations they are not equally many in each part."""
+        """The batch's targets / this micro-batch's targets: in conversations micro-batches differ in targets."""
         if not self.reads_rows:
             return self.plan.micro_batches
         counted, whole = (int((tensors[1] >= 0).sum()) for tensors in (part, batch))
@@ -65,15 +65,15 @@ class TuningLoop(Loop):
 
     @property
     def reads_rows(self) -> bool:
-        """Whether it learns from rows of conversations, and not from one text."""
+        """Whether the data are packed rows of conversations, not one text."""
         return not isinstance(self.dataset, Dataset)
 
     def read_all(self, model: nn.Module) -> Evaluation:
-        """What is read at the end; of a long validation text windows spread over it."""
+        """The final evaluation; on windows spread over the split, if it is long."""
         return self.read(model, final_eval_tokens(self.plan, self.dataset.val.tokens))
 
     def read(self, model: Any, tokens: int) -> Evaluation:
-        """The validation text, or so many tokens of it. model: the one that is tuned, or another like it."""
+        """Evaluate on the validation split, or on `tokens` of it. model: the trained one, or one of that shape."""
         learner = (
             self.learner if model is self.model else Learner(model, self.plan.context_length, self.learner.border)
         )
@@ -86,13 +86,13 @@ class TuningLoop(Loop):
 
 
 def final_eval_tokens(plan: BasePlan, held_out: int) -> int:
-    """Tokens of each text that are read at the end, twice each: so many that it takes little of the time."""
+    """Tokens of each text in the final evaluation, which runs twice on each: few enough to take little time."""
     learnt = plan.steps * plan.tokens_per_step
     return min(held_out, max(FEWEST_FINAL_EVAL_TOKENS, plan.eval_tokens, int(FINAL_EVAL_SHARE * learnt)))
 
 
 def evaluate_rows(learner: Learner, split: Any, tokens: int, autocast: Callable[[], Any]) -> Evaluation:
-    """The mean loss of the answers in those rows, or of about so many tokens of them, spread over all."""
+    """The mean loss of the answers in those rows, or in rows with about `tokens` of them, spread over all."""
     started = time.perf_counter()
     rows = len(split)
     wanted = rows if tokens >= split.tokens else max(1, rows * tokens // split.tokens)

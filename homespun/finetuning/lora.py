@@ -1,7 +1,7 @@
-"""LoRA: a matrix stays frozen, and beside it two thin ones are trained, whose product is added to it.
+"""LoRA: a matrix is frozen, and the product of two small trainable matrices is added to it.
 
 y = x Wᵀ + scale · (x Aᵀ) Bᵀ with A (rank, in) and B (out, rank), B zero at the start (Hu et al. 2021,
-arXiv 2106.09685). What is frozen needs no gradient, no optimizer and no more precision than products have.
+arXiv 2106.09685). The frozen matrix needs no gradient, no optimizer state, and only the precision of the products.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from homespun.model.gpt import GPT
 
 
 class LoRALinear(nn.Module):
-    """A frozen linear layer (in -> out), with a trained change beside it.
+    """A frozen linear layer (in -> out) with a trainable low-rank change.
 
-    base    what multiplies with the matrix as it is: `weight()` gives it, (out, in), in the dtype of the products
+    base    the frozen matrix: `weight()` returns it, (out, in), in the dtype of the products
     """
 
     def __init__(self, base: Frozen, rank: int, scale: float) -> None:
@@ -40,7 +40,7 @@ class LoRALinear(nn.Module):
 
 
 class Frozen:
-    """A frozen matrix (out, in). Copies of a model share it: it never changes."""
+    """A frozen matrix (out, in), stored unchanged."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.matrix = weight.detach()
@@ -57,8 +57,7 @@ class Frozen:
 
 
 class Changed(torch.autograd.Function):
-    """x, A, B -> x Wᵀ + scale · (x Aᵀ) Bᵀ. The backward pass is written by hand: only
-    x and x Aᵀ have to be kept, and W has no gradient."""
+    """x, A, B -> x Wᵀ + scale · (x Aᵀ) Bᵀ. Hand-written backward: it stores only x and x Aᵀ, and W is frozen."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, base: Frozen, scale: float) -> Tensor:
@@ -83,10 +82,10 @@ class Changed(torch.autograd.Function):
 
 
 def add_lora(model: GPT, *, rank: int, alpha: float, dtype: torch.dtype, four_bits: bool = False) -> None:
-    """Puts LoRA beside every matrix of the blocks, in place; nothing else of the model is trained any more.
+    """Add LoRA to every matrix of the blocks, in place; all other parameters of the model are frozen.
 
-    dtype: of products and of what is frozen; norms stay float32. four_bits: the matrices are kept as NF4 (nf4.py).
-    The draw of A is from torch's random state.
+    dtype: of products and frozen weights; norms stay float32. four_bits: store the matrices as NF4 (nf4.py).
+    A is drawn from torch's random state.
     """
     model.requires_grad_(False)
     freeze_as(model, dtype)

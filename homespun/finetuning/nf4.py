@@ -1,7 +1,7 @@
-"""NF4: a matrix in four bits a number, in blocks of 64 with a scale each (Dettmers et al. 2023, arXiv 2305.14314).
+"""NF4: four bits per parameter, in blocks of 64 with one scale each (Dettmers et al. 2023, arXiv 2305.14314).
 
-`bitsandbytes` packs and unpacks. A product unpacks its matrix first, uses it and lets it go, so that one
-matrix at a time is there in full.
+`bitsandbytes` packs and unpacks. A product unpacks its matrix, uses it and frees it, so only one
+matrix at a time is in memory at full size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLOCK = 64
 
 
 class FrozenNF4(Frozen):
-    """A matrix (out, in) that does not learn, kept in four bits; `weight()` unpacks it."""
+    """A frozen matrix (out, in) stored in four bits; `weight()` unpacks it."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__(weight, bias)
@@ -37,7 +37,7 @@ class FrozenNF4(Frozen):
 
 @cache
 def library() -> Any:
-    """The part of bitsandbytes that packs. Raises MissingExtra."""
+    """The part of bitsandbytes that packs and unpacks. Raises MissingExtra."""
     try:
         with without_looking_for_kernels():
             from bitsandbytes import functional
@@ -48,14 +48,14 @@ def library() -> Any:
 
 @contextmanager
 def without_looking_for_kernels() -> Iterator[None]:
-    """While bitsandbytes is imported it looks for faster products on the hub. It shall not: a command that
-    has what it needs asks no network, and a product of ours is one of unpacked matrices anyway.
+    """Stop bitsandbytes from looking for faster kernels on the hub while it is imported: a command that has
+    everything it needs must not use the network, and our products use unpacked matrices anyway.
     """
     name = "kernels"
     logger = logging.getLogger("bitsandbytes")
     level, before = logger.level, sys.modules.get(name, ...)
     sys.modules[name] = None  # type: ignore[assignment]  # "not installed"
-    logger.setLevel(logging.ERROR)  # it would tell the user what it did not find
+    logger.setLevel(logging.ERROR)  # it would warn the user about the missing package
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A fine-tuning, carried out: the run of training with another model in it, and another folder to fill."""
+"""A fine-tuning run: a training run with a pretrained model, and another folder layout."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.run import Run
 from homespun.training.watcher import Result
 
-FINAL_EVAL_PASSES = 2.0  # of the user's text: as it was, and as it is
+FINAL_EVAL_PASSES = 2.0  # evaluations of the user's text: with the base model, and with the tuned one
 
 
 @dataclass(frozen=True)
 class TuningResult(Result):
-    """What a fine-tuning came to; `before` is the model as it was given, on the very same text.
+    """The result of a fine-tuning; `before` means the base model, evaluated on exactly the same text.
 
-    learnt          numbers that were trained, of all the `parameters`
-    general_before, general     bits per byte of a general text: what was forgotten shows there
+    learnt          number of trainable parameters, of all the `parameters`
+    general_before, general     bits per byte of a general text, which show what the model has forgotten
     """
 
     val_loss_before: float = 0.0
@@ -59,16 +59,16 @@ class TuningResult(Result):
 
 
 class TuningRun(Run):
-    """What is needed beside a run's own things: how the base is opened, what it is called, a general text.
+    """A fine-tuning run. In addition to the arguments of a run:
 
-    open_base   opens the model that is tuned, in a dtype, as it was given
-    base        what the adapter's folder says of it
-    border      the id that stands between documents of a text, where one does
-    general     a text that has nothing to do with the user's
+    open_base   opens the base model in a given dtype
+    base        the description of the base for the adapter's folder
+    border      the separator id between documents of a text, if there are several
+    general     a text that is unrelated to the user's
     """
 
     plan_kind = TuningPlan
-    final_samples = 2  # before and after
+    final_samples = 2  # before and after fine-tuning
     plan: TuningPlan
     loop: TuningLoop
 
@@ -99,7 +99,7 @@ class TuningRun(Run):
         return TuningLoop(self.plan, self.model, self.dataset, border=self.border, **asked)
 
     def final_evaluations(self) -> float:
-        """The user's text is read twice at the end, and the general one too."""
+        """Time of the final evaluations, on the user's text and the general one, each before and after tuning."""
         held_out = self.dataset.val.tokens
         closing = final_eval_tokens(self.plan, held_out)
         general = min(closing, self.general.tokens)
@@ -133,7 +133,7 @@ class TuningRun(Run):
         )
 
     def reopened(self) -> nn.Module:
-        """With LoRA the same model, which is at its end, with the best changes in the place of the last ones."""
+        """With LoRA, the trained model itself, with its last LoRA matrices replaced by the best ones."""
         if self.plan.rank == 0:
             return super().reopened()
         assert isinstance(self.model, GPT)
@@ -147,7 +147,7 @@ class TuningRun(Run):
 
     @contextmanager
     def as_it_was(self) -> Iterator[nn.Module]:
-        """The base, unchanged."""
+        """A context with the unchanged base model."""
         if self.plan.rank == 0:
             yield self.open_base(torch.float32).to(self.plan.device)
             return
@@ -192,7 +192,7 @@ class TuningRun(Run):
 
 
 def prepared_model(plan: TuningPlan, open_base: Callable[[torch.dtype], Any]) -> CausalLM:
-    """The base as it is before the first step: what learns is float32, what does not is as it is computed with."""
+    """The base model before the first step: trainable parameters in float32, frozen ones in the compute dtype."""
     computed_in = getattr(torch, plan.dtype)
     model = open_base(torch.float32 if plan.rank == 0 else computed_in).to(plan.device)
     set_dropout(model, plan.dropout)
@@ -208,7 +208,7 @@ def prepared_model(plan: TuningPlan, open_base: Callable[[torch.dtype], Any]) ->
 
 
 def set_dropout(model: nn.Module, share: float) -> None:
-    """The plan's, whatever the base was trained with."""
+    """Set the plan's dropout, whatever the base was trained with."""
     for part in model.modules():
         if isinstance(part, nn.Dropout):
             part.p = share
@@ -217,7 +217,7 @@ def set_dropout(model: nn.Module, share: float) -> None:
 
 
 def own_block(change: Change, name: str, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A and B of one of our matrices, from those that stand for several of them (GPT-2): they are blocks there."""
+    """A and B of one of our matrices, cut from an adapter's fused query-key-value matrices (GPT-2)."""
     if len(change.a) == rank:
         return change.a, change.b
     place = rank * ("query", "key", "value").index(name.split(".")[-2])
@@ -225,10 +225,10 @@ def own_block(change: Change, name: str, rank: int) -> tuple[torch.Tensor, torch
 
 
 def most_steps(plan: TuningPlan, dataset: Any) -> float:
-    """Where the run ends even if there is time left: by then the text is learnt by heart."""
+    """Limit on steps even if there is time left: after that the model only overfits."""
     return max(1, int(epochs(plan.conversations) * tokens_of(dataset, plan.context_length) / plan.tokens_per_step))
 
 
 def tokens_of(dataset: Any, length: int) -> int:
-    """That are read in going through it once; rows of conversations are read with their padding."""
+    """Tokens of one epoch; rows of conversations count with their padding."""
     return dataset.train.tokens if isinstance(dataset, Dataset) else len(dataset.train) * length

@@ -1,4 +1,4 @@
-"""How fast this machine tunes that model: one block of it is timed, and its head, and the rest is counting."""
+"""The fine-tuning speed of this machine: one block and the head are timed, and the total is computed from them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ STEPS = 2
 
 
 def seconds_per_token(plan: TuningPlan, config: ModelConfig, at_most: float = math.inf) -> float:
-    """Of a whole step, forward and backward; torch's random state stays as it was.
+    """Seconds per token of a whole step, forward and backward. Torch's random state is not changed.
 
-    at_most: seconds. Where they are over, because something else is at work, no step is timed a second time.
+    at_most: seconds. After that, which happens when the machine is busy, every model is timed only once.
     """
     if not config.n_layer:
         return 1e-6
@@ -36,7 +36,7 @@ def seconds_per_token(plan: TuningPlan, config: ModelConfig, at_most: float = ma
 
 
 def timed(plan: TuningPlan, config: ModelConfig, deadline: float) -> float:
-    """The seconds of a step with a model of that config: the shortest of a few, or of one after the deadline."""
+    """Seconds of a step with a model of that config: the minimum of a few, or of one after the deadline."""
     computed_in = getattr(torch, plan.dtype)
 
     def open_base(dtype: torch.dtype) -> torch.nn.Module:

@@ -1,7 +1,8 @@
-"""Which programs of ours need a quiet computer at present: those that train, or measure how fast it is.
+"""Which of our programs must not be disturbed on this computer now: those that train, or measure its speed.
 
-Each holds one of a few lock files while it works. The system drops a lock with the process that held it, however
-that ended, so there are no stale ones. Every computer has a folder of its own: a cache may be shared by several.
+Each of them holds one of a few lock files while it works. The operating system releases a lock when its process
+ends, however it ends, so there are no stale locks. Every computer has its own folder, because a cache may be
+shared.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from filelock import FileLock, Timeout
 from homespun.errors import WriteFailed
 from homespun.fetch.cache import cache_folder
 
-SLOTS = 16  # more than so many at once are as busy as so many
-NO_LOCKS = (OSError, NotImplementedError)  # a folder that is not writable, a file system that knows no locks
+SLOTS = 16  # more processes than this make no difference
+NO_LOCKS = (OSError, NotImplementedError)  # the folder is not writable, or the file system has no locks
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def folder_of_this_computer() -> Path:
-    """Raises WriteFailed where there is no cache."""
+    """The folder of this computer in the cache. Raises WriteFailed if there is no cache."""
     return cache_folder("computers", re.sub(r"[^\w.-]", "_", platform.node()) or "this")
 
 
@@ -45,7 +46,7 @@ def on_quiet_computer(function: Callable[P, T]) -> Callable[P, T]:
 
 @contextmanager
 def slot() -> Iterator[None]:
-    """Holds the first free slot; where there is none, or no cache to have them in, goes on without."""
+    """Hold the first free slot. If there is none, or no cache for the lock files, go on without."""
     with contextlib.ExitStack() as held:
         for lock in slots():
             try:
@@ -59,7 +60,7 @@ def slot() -> Iterator[None]:
 
 
 def needs_quiet() -> bool:
-    """Whether a program of ours runs now that is not to be disturbed."""
+    """Whether one of our programs that must not be disturbed is running now."""
     for lock in slots():
         if Path(lock.lock_file).exists():
             try:

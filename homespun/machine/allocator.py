@@ -1,9 +1,9 @@
-"""Memory that training asks for again at every step is kept, and not given back in between.
+"""Settings with which glibc keeps the memory that every training step needs again.
 
-glibc returns large blocks to the system when they are freed and asks for them again at the
-next step; the pages have to be cleared each time. Told to keep them, and to use huge pages, it
-made a training step 1.2 to 1.7 times faster. It reads these settings when a process starts,
-so the command starts itself anew with them, before anything else is loaded.
+By default glibc returns large blocks to the system when they are freed and requests them again at
+the next step; the system clears the pages each time. Keeping the blocks, and using huge pages,
+makes a training step 1.2 to 1.7 times faster. glibc reads these settings when a process starts, so
+the command restarts itself with them, before anything else is loaded.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TUNABLES = {
 
 
 def tunables() -> str:
-    """The settings as glibc reads them, from GLIBC_TUNABLES."""
+    """The settings in the format of the variable GLIBC_TUNABLES."""
     return ":".join(f"{name}={value}" for name, value in TUNABLES.items())
 
 
 def keep_memory_between_steps() -> None:
-    """Replaces this process by the same command with those settings; returns where there is nothing to do.
+    """Replace this process by the same command with those settings; return if there is nothing to do.
 
-    That is so where they are set already, by us or by the user, and where the C library is not glibc.
+    That is the case if the settings are present already, from us or the user, or if the C library is not glibc.
     """
     if "GLIBC_TUNABLES" in os.environ or platform.libc_ver()[0] != "glibc":
         return

@@ -1,7 +1,7 @@
-"""Files that are whole or not there: written beside their name, flushed to disk, then renamed.
+"""Files that are complete or absent: written under a temporary name, flushed to disk, then renamed.
 
-A reader never sees half a file, and a crash, a full disk or a pulled plug leaves
-what was there before. Everything homespun writes into a run folder goes through here.
+A reader never sees half a file, and a crash, a full disk or a power cut leaves the previous
+version in place. Everything that homespun writes into a run folder is written this way.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from homespun.errors import WriteFailed
 from homespun.fetch.cache import is_abandoned, unfinished_name
 
 STAGE = ".saving-"
-ABANDONED = 3600.0  # seconds: a half-written file older than that, whose process is gone, is taken away
+ABANDONED = 3600.0  # seconds: an incomplete file older than that was left by a process that was killed
 
 
 def write_atomically(path: str | Path, data: bytes | str) -> None:
-    """Writes data (text as UTF-8) to path, whole or not at all. Raises WriteFailed."""
+    """Write data (text as UTF-8) to path, whole or not at all. Raises WriteFailed."""
     with replacing(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes value as JSON that a person can read, whole or not at all. Raises WriteFailed."""
+    """Write value as indented JSON, whole or not at all. Raises WriteFailed."""
     write_atomically(path, json_text(value))
 
 
@@ -39,10 +39,10 @@ def json_text(value: Any) -> str:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of path when the block ends well.
+    """A file to write to, which replaces path when the block ends without an error.
 
-    Where the block raises, path stays as it was and nothing is left beside it.
-    Raises WriteFailed where the disk or the folder does not let us.
+    If the block raises, path is unchanged and the temporary file is removed.
+    Raises WriteFailed if the disk or the folder cannot be written to.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name[:100]}.{unfinished_name()}.tmp")
@@ -54,18 +54,18 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             beside.replace(path)
             flush_folder(path.parent)
         finally:
-            beside.unlink(missing_ok=True)  # gone already where it was renamed
+            beside.unlink(missing_ok=True)  # already gone if it was renamed
     sweep(path.parent, f".{path.name[:100]}.*.tmp")
 
 
 @contextmanager
 def replacing_files(folder: str | Path, *, seal: str) -> Iterator[Path]:
-    """A folder to write files into, which move into `folder` when the block ends well.
+    """A folder to write files into, which are moved into `folder` when the block ends without an error.
 
-    `seal` is the file that readers look for first. Where nothing but weights has changed it
-    stays as it is; otherwise the old one goes first and the new one comes last. A reader who
-    finds the same seal before and after has read files that belong together. The disk is
-    full? Nothing has changed.
+    `seal` is the file that readers open first. If only weights have changed it stays in place;
+    otherwise the old seal is removed first and the new one is moved in last. A reader who finds
+    the same seal before and after reading has read files that belong together. If the disk is
+    full, nothing changes.
     """
     folder = Path(folder)
     with failures_explained(folder):
@@ -97,7 +97,7 @@ def move_in(stage: Path, folder: Path, seal: str) -> None:
 
 
 def same_small_file(one: Path, other: Path) -> bool:
-    """Weights are not compared: they are large, and to replace them by the same does no harm."""
+    """Whether two files are equal. Weights are large and count as different: replacing them is harmless."""
     return one.suffix != ".safetensors" and other.is_file() and one.read_bytes() == other.read_bytes()
 
 
@@ -107,7 +107,7 @@ def flush(file: BinaryIO) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """A rename is on disk only when the folder is."""
+    """Flush a folder to disk: a rename is permanent only after that."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -116,18 +116,18 @@ def flush_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, pattern: str) -> None:
-    """Removes what a killed process left half-written. Tidying up: where it fails, nothing is lost."""
+    """Remove incomplete files of killed processes. This is only cleaning up: if it fails, nothing is lost."""
     for left in folder.glob(pattern):
         try:
             if is_abandoned(left, ABANDONED):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
         except OSError:
-            continue  # another process has just swept it
+            continue  # another process has just removed it
 
 
 @contextmanager
 def failures_explained(path: Path) -> Iterator[None]:
-    """An OSError inside becomes a WriteFailed that says what to do."""
+    """Turn an OSError inside the block into a WriteFailed that says what to do."""
     try:
         yield
     except OSError as error:
@@ -136,9 +136,9 @@ def failures_explained(path: Path) -> Iterator[None]:
 
 
 def explain(error: OSError, path: Path) -> tuple[str, str]:
-    """What went wrong in a person's words, and the way out."""
+    """What went wrong, in words for the user, and what to do about it."""
     if path.parent.name.startswith(STAGE):
-        path = path.parent.parent / path.name  # a person knows it by the name that it was to have
+        path = path.parent.parent / path.name  # the user knows the file by its final name
     kept = "What was there before is untouched."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (

@@ -1,9 +1,9 @@
-"""C++ of ours, compiled on the user's machine for its processor, and kept in the user's cache.
+"""Our C++, compiled on the user's machine for its processor and stored in the user's cache.
 
-Compiling takes a few seconds, longer than a short piece of work. So whoever has a use for it takes the library
-where it is there already; `compile_beside` has a process of its own make it, for when it is needed or, as a job in
-the background, for the next time; and `library(wait=True)` is for those who would rather wait. Where there is no
-compiler, or it fails, there is no library, and the way in PyTorch is as right.
+Compiling takes a few seconds, longer than a short task. So callers use the library only if it exists already.
+`compile_beside` starts another process that builds it, either because it is needed soon or, as a background job,
+for the next time; `library(wait=True)` is for callers that prefer to wait. If there is no compiler, or it fails,
+there is no library, and the PyTorch implementation gives equally correct results.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from homespun.machine.device import compiler
 from homespun.machine.jobs import Job, end_with_standard_input, start, stop
 
 ALWAYS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-shared", "-fPIC")
-# The first that the compiler understands. Without OpenMP a step runs on one core.
+# The first flags that the compiler accepts are used. Without OpenMP a step runs on one core.
 ATTEMPTS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-mcpu=native",), ())
 IN_HASTE = "in-haste"
 LONGEST = 300  # seconds
@@ -38,17 +38,17 @@ at_it: list[subprocess.Popen[bytes]] = []  # compilers that this process has sta
 
 @dataclass(frozen=True)
 class Source:
-    """Files in one folder that become one library: the first is compiled, it includes the others."""
+    """Files in one folder that become one library: the first is compiled and includes the others."""
 
     name: str
     folder: Path
     files: tuple[str, ...]
 
     def library(self, *, wait: bool = False, at_most: float = math.inf) -> Path | None:
-        """Where the compiled library is; None where it is not there yet, or cannot be made here.
+        """Path of the compiled library; None if it does not exist yet, or cannot be built here.
 
-        wait: compile it now, if it has to be, or wait until the process that this one has begun it in is done.
-        at_most: seconds to wait. Where they are over, that process goes on.
+        wait: compile it now if necessary, or wait for the process that this one has started for it.
+        at_most: seconds to wait. After that, the compiling process goes on.
         """
         path = self.place()
         if path is None:
@@ -64,14 +64,14 @@ class Source:
         return path if path.exists() else None
 
     def can_be_had(self) -> bool:
-        """Whether there is a library, or one can be made."""
+        """Whether the library exists or can be built."""
         path = self.place()
         return path is not None and (path.exists() or is_to_be_made(path))
 
     def compile_beside(self, *, in_haste: bool = False) -> None:
-        """Has the library made by another process, unless it is there, or failed before.
+        """Let another process build the library, unless it exists, or building it failed before.
 
-        in_haste: it will be waited for; otherwise it is for the next time, and takes what nobody else needs.
+        in_haste: something will wait for it; otherwise it is for the next time, and uses only idle resources.
         """
         path = self.place()
         if path is not None and is_to_be_made(path):
@@ -82,9 +82,9 @@ class Source:
         return self.folder / self.files[0]
 
     def place(self, folder: Path | None = None) -> Path | None:
-        """A name for what this gives with this compiler on this processor; None without a compiler, or a cache.
+        """Path for the library of this compiler on this processor; None without a compiler or a cache.
 
-        folder: where it is to be instead of in the user's cache.
+        folder: use this folder instead of the user's cache.
         """
         found = compiler()
         if found is None or sys.platform == "win32":
@@ -98,7 +98,7 @@ class Source:
         try:
             return (folder or cache_folder("native")) / f"{self.name}-{told.hexdigest()[:20]}.so"
         except WriteFailed:
-            return None  # the plain way is as right
+            return None  # without a cache: the PyTorch implementation is equally correct
 
 
 def is_to_be_made(path: Path) -> bool:
@@ -106,7 +106,7 @@ def is_to_be_made(path: Path) -> bool:
 
 
 def processor() -> str:
-    """What the processor can do: a cache may be shared by several machines."""
+    """The instruction sets of the processor: several machines may share a cache."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return platform.processor()
@@ -115,12 +115,12 @@ def processor() -> str:
 
 
 def make_once(source: Path, path: Path) -> None:
-    """As `make`, unless it is made already: by this process, or by another one, which is waited for."""
+    """Compile as `make` does, unless this process or another one has done so; waits for another one."""
     lock = FileLock(path.with_suffix(".lock"))
     try:
         lock.acquire(timeout=LONGEST * len(ATTEMPTS))
     except (Timeout, OSError, NotImplementedError):
-        pass  # twice is as right: a library appears under its name whole
+        pass  # compiling twice is harmless: a library appears under its name only when complete
     try:
         if is_to_be_made(path):
             make(source, path)
@@ -129,7 +129,7 @@ def make_once(source: Path, path: Path) -> None:
 
 
 def make(source: Path, path: Path) -> None:
-    """Compiles to that path, whole or not at all; what the compiler said of a failure is left beside it."""
+    """Compile to that path, whole or not at all; after a failure, write the compiler's output next to it."""
     found = compiler()
     if found is None:
         return
@@ -146,12 +146,12 @@ def make(source: Path, path: Path) -> None:
             if code == 0:
                 beside.replace(path)
                 return
-    with contextlib.suppress(OSError):  # then it is tried again the next time
+    with contextlib.suppress(OSError):  # then compiling is tried again the next time
         path.with_suffix(".failed").write_text(said, encoding="utf-8")
 
 
 def compiled(command: list[str]) -> tuple[int, str]:
-    """The compiler's exit code and what it said. Raises OSError, and TimeoutExpired after LONGEST."""
+    """Return the compiler's exit code and error output. Raises OSError, and TimeoutExpired after LONGEST."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -168,9 +168,10 @@ def compiled(command: list[str]) -> tuple[int, str]:
 
 
 def leave_to_another(source: Path, path: Path, *, in_haste: bool = False) -> None:
-    """Starts a process that compiles; it outlives this one where it has to.
+    """Start a process that compiles, and that outlives this one if necessary.
 
-    Of several for one library one compiles, and the others end when it has. Whatever is not in haste is a job.
+    If several processes want the same library, one compiles and the others wait for it. Without `in_haste` it
+    becomes a background job.
     """
     arguments = ("-m", "homespun.machine.builds", str(source), str(path))
     if not in_haste:
@@ -188,7 +189,7 @@ def leave_to_another(source: Path, path: Path, *, in_haste: bool = False) -> Non
 
 
 def wait_for_own_compilers(at_most: float = math.inf) -> None:
-    """Returns when those are done that this process has started, or after so many seconds."""
+    """Wait until the compilers that this process has started are done, or for so many seconds."""
     deadline = time.monotonic() + at_most
     while at_it:
         try:
@@ -199,20 +200,20 @@ def wait_for_own_compilers(at_most: float = math.inf) -> None:
 
 
 def give_way() -> None:
-    """Leaves this process what nobody else wants of the processor.
+    """Give this process the lowest priority for the processor.
 
-    Linux may share the processor between sessions first, and ask only within one how nice a process is (sched(7),
-    autogroup). So a process that leads a session says it of that as well.
+    Linux may divide the processor among sessions first, and apply nice values only within a session (sched(7),
+    autogroup). So a process that leads a session sets the priority of the session, too.
     """
     if hasattr(os, "nice"):
         os.nice(19)
     if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
-        with contextlib.suppress(OSError):  # a system without it
+        with contextlib.suppress(OSError):  # a system without autogroups
             Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
 
 def main() -> None:
-    """In that process: python -m homespun.machine.builds SOURCE LIBRARY [in-haste]"""
+    """Entry point of that process: python -m homespun.machine.builds SOURCE LIBRARY [in-haste]"""
     source, path = Path(sys.argv[1]), Path(sys.argv[2])
     if IN_HASTE not in sys.argv[3:]:
         end_with_standard_input()

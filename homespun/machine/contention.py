@@ -1,16 +1,17 @@
-"""How long the threads of PyTorch spin while other programs want the cores.
+"""How long PyTorch's threads spin while other programs use the cores.
 
-A step is a hundred parallel regions in a row. GNU's OpenMP, which PyTorch brings along on Linux, lets a thread
-that has finished its share spin for 300,000 turns, some milliseconds, before it sleeps. Beside other programs two
-threads of ours come to share a core, and the one that spins keeps the other from what both wait for. Two cores,
-10.7 M parameters, one sequence, beside three busy programs: 2.1 tokens a second by the C++ step where one thread
-writes 189, and 3.5 by PyTorch where one thread writes 68.
+A step is a sequence of a hundred parallel regions. GNU's OpenMP, which PyTorch includes on Linux, lets a thread
+that has finished its share spin for 300,000 iterations, some milliseconds, before it sleeps. Next to other
+programs two of our threads come to share a core, and the one that spins blocks the other, for which both wait. Two
+cores, 10.7 M parameters, one sequence, next to three busy programs: 2.1 tokens per second by the C++ step, where
+one thread generates 189, and 3.5 by PyTorch, where one thread generates 68.
 
-How long threads spin is read from the environment when the library is loaded, which is too late for a program that
-has imported torch before homespun. But libgomp spins for 100 turns only while there are more OpenMP threads than
-cores (its manual, GOMP_SPINCOUNT). So while other programs are busy a `Crowd` of idle threads is there: 162 and 57
-tokens a second. What is computed stays the same to the bit, for the number of threads at work does not change.
-Without other programs 100 turns are too few (335 tokens a second of 638, 115 of 162), and there is no crowd.
+The number of iterations is read from the environment when the library is loaded, which is too early for a program
+that has imported torch before homespun. But libgomp spins for only 100 iterations while there are more OpenMP
+threads than cores (its manual, GOMP_SPINCOUNT). So while other programs are busy, a `Crowd` of idle threads
+exists: 162 and 57 tokens per second. The results stay the same to the bit, because the number of working threads
+does not change. Without other programs 100 iterations are too few (335 tokens per second of 638, 115 of 162), so
+there is no crowd then.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from pathlib import Path
 from homespun.machine.device import usable_cores
 
 INTERVAL = 0.25  # seconds between two measurements: processor time is counted in units of 0.01 s
-TOLERATED = 0.5  # cores: of what others take while the computer is said to be free for us
-KEPT_FOR = 30.0  # seconds that a crowd outlives the last measurement: a step may take that long
+TOLERATED = 0.5  # cores that other programs may use while the computer still counts as free
+KEPT_FOR = 30.0  # seconds that a crowd outlives the last measurement: one step may take that long
 
-# What the user has set of the waiting is left as it is; homespun's own commands set this number of turns.
+# Settings of the user for waiting threads are not changed; homespun's own commands set this many iterations.
 SPINS = 5000
 
 
 class OtherPrograms:
-    """Cores that other programs use, of those that this process may use: the mean between two measurements."""
+    """Cores that other programs use, among those available to this process: the mean between two measurements."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class OtherPrograms:
         self.cores = 0.0
 
     def measure(self) -> bool:
-        """Measures `cores` anew where INTERVAL has passed; whether it did."""
+        """Update `cores` if INTERVAL has passed; returns whether it did."""
         now = self.clock()
         if self.last is not None and now - self.last[0] < INTERVAL:
             return False
@@ -62,9 +63,10 @@ class OtherPrograms:
 
 
 def processor_seconds(low_priority: bool | None = None) -> tuple[float, float]:
-    """Seconds that all programs have taken on the cores that this process may use, and those of this process.
+    """Seconds of processor time, on the cores available to this process: of all programs, and of this process.
 
-    low_priority: count programs of low priority, too. None: if this one is, for else they give way to it.
+    low_priority: also count programs of low priority. None: only if this process has low priority itself, because
+    otherwise they yield to it.
     """
     import psutil
 
@@ -81,9 +83,9 @@ def processor_seconds(low_priority: bool | None = None) -> tuple[float, float]:
 
 
 class Crowd:
-    """As many OpenMP threads as there are cores, which sleep; from a Python thread, which owns them.
+    """As many sleeping OpenMP threads as there are cores, owned by one Python thread.
 
-    renew: the crowd is wanted for KEPT_FOR seconds more; then it goes by itself, and with it what it changed.
+    renew: keep the crowd for KEPT_FOR more seconds; after that it ends by itself, and so does its effect.
     """
 
     def __init__(self, libraries: list[ctypes.CDLL], threads: int) -> None:
@@ -102,7 +104,7 @@ class Crowd:
 
     def stay(self) -> None:
         for library in self.libraries:
-            nothing = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p)  # a function without an effect
+            nothing = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p)  # a function without side effects
             library.GOMP_parallel(nothing, None, self.threads, 0)
         while (seconds := self.wanted_until - time.monotonic()) > 0 and not self.left.wait(seconds):
             continue
@@ -110,7 +112,7 @@ class Crowd:
 
 
 class Contention:
-    """Whether other programs are busy, and a crowd while they are. One for the process: see `check_contention`."""
+    """Tracks whether other programs are busy, and keeps a crowd while they are. One per process, `contention`."""
 
     def __init__(
         self,
@@ -126,9 +128,9 @@ class Contention:
         self.lock = threading.Lock()
 
     def check(self, threads: int) -> bool:
-        """Whether fewer than `threads` cores are free of other programs."""
+        """Whether other programs leave fewer than `threads` cores free."""
         if threads < 2:
-            return False  # nobody waits for anybody
+            return False  # a single thread never waits for another
         with self.lock:
             if self.others.measure():
                 self.busy = self.cores() - self.others.cores < threads - TOLERATED
@@ -147,7 +149,7 @@ class Contention:
 
 
 def crowd_here() -> Crowd | None:
-    """None where PyTorch's threads are not GNU's, or the user has said how they are to wait."""
+    """A crowd; None if PyTorch's threads are not GNU's, or if the user has set how they wait."""
     if "OMP_WAIT_POLICY" in os.environ or os.environ.get("GOMP_SPINCOUNT", str(SPINS)) != str(SPINS):
         return None
     libraries = loaded_libgomp()
@@ -155,7 +157,7 @@ def crowd_here() -> Crowd | None:
 
 
 def loaded_libgomp() -> list[ctypes.CDLL]:
-    """Every libgomp in this process: wheels bring along copies of their own."""
+    """Every libgomp in this process: wheels include copies of their own."""
     maps = Path("/proc/self/maps")
     if not maps.is_file():
         return []
@@ -166,7 +168,7 @@ def loaded_libgomp() -> list[ctypes.CDLL]:
         try:
             library = ctypes.CDLL(path)
         except OSError:
-            continue  # replaced on disk since it was loaded: its threads spin as they did
+            continue  # replaced on disk since it was loaded: its threads go on spinning
         if hasattr(library, "GOMP_parallel") and hasattr(library, "omp_get_thread_num"):
             library.GOMP_parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
             library.GOMP_parallel.restype = None
@@ -178,9 +180,9 @@ contention = Contention()
 
 
 def check_contention() -> bool:
-    """To be called in every step of what takes long: whether other programs want the cores that PyTorch uses.
+    """Call in every step of a long computation: whether other programs use the cores that PyTorch uses.
 
-    Measures at most four times a second, and has idle threads sleep sooner while it is so.
+    Measures at most four times a second, and makes idle threads sleep sooner while other programs are busy.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What this machine can do: device, dtype, compiler, memory. Facts only; the decisions are the plan's.
+"""What this machine can do: device, dtype, compiler, memory. Facts only; the plan makes the decisions.
 
 torch is imported inside the functions, so that the command line starts without it.
 """
@@ -22,13 +22,13 @@ from homespun.errors import DeviceError
 if TYPE_CHECKING:
     import torch
 
-# float16 is not among them: its gradients would have to be rescaled all the time.
+# float16 is not supported: its small range needs loss scaling.
 DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Plain facts. Memory in bytes; `dtype` is what training would compute in."""
+    """Facts about this machine. Memory in bytes; `dtype` is the dtype that training would use."""
 
     system: str
     processor: str
@@ -67,7 +67,7 @@ def describe_machine(device: str = "auto") -> Machine:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: fewer than the machine's inside a container or under taskset."""
+    """Cores that this process may use: fewer than the machine has inside a container or under taskset."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -83,9 +83,9 @@ def processor_name() -> str:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one that works, else the CPU.
+    """The device of that name; "auto" is a GPU if there is one that works, otherwise the CPU.
 
-    Raises DeviceError where the name means nothing here.
+    Raises DeviceError if the name is unknown or the device is not available.
     """
     import torch
 
@@ -120,10 +120,10 @@ def has_mps() -> bool:
 
 
 def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.dtype:
-    """What matrix products are computed in. Weights and their updates are float32 always.
+    """The dtype of matrix products. Weights and their updates are always float32.
 
-    "auto" is bfloat16 where the hardware multiplies in it. It halves the numbers to be
-    moved, but where it is emulated it is many times slower than float32.
+    "auto" is bfloat16 if the hardware multiplies in it. It halves the memory traffic, but
+    where it is emulated it is many times slower than float32.
     """
     import torch
 
@@ -140,7 +140,7 @@ def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torc
 
 
 def matrix_units() -> tuple[str, ...]:
-    """What this processor has for products in bfloat16: "amx_bf16", "avx512_bf16", "bf16" (Arm), or nothing."""
+    """This processor's units for bfloat16 products: "amx_bf16", "avx512_bf16", "bf16" (Arm), or an empty tuple."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return ()
@@ -155,7 +155,7 @@ def matrix_units() -> tuple[str, ...]:
 def autocast(
     device: torch.device | str, dtype: torch.dtype
 ) -> Callable[[], contextlib.AbstractContextManager[Any]]:
-    """A maker of contexts in which matrix products run in `dtype`; in float32 they do nothing."""
+    """A function that returns contexts in which matrix products run in `dtype`; in float32 they do nothing."""
     import torch
 
     if dtype == torch.float32:
@@ -175,7 +175,7 @@ def memory_of(device: torch.device | str) -> int:
 
 
 def memory_free(device: torch.device | str) -> int:
-    """Bytes that can still be taken on that device."""
+    """Bytes that are free on that device."""
     import psutil
     import torch
 
@@ -185,7 +185,7 @@ def memory_free(device: torch.device | str) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """PyTorch has an exception for it on a GPU, and only words on the CPU."""
+    """Whether an error means out of memory. PyTorch has an exception for it on a GPU; on a CPU, only a message."""
     words = ("out of memory", "can't allocate memory")
     return isinstance(error, RuntimeError) and any(part in str(error) for part in words)
 
@@ -199,7 +199,7 @@ def compiler() -> str | None:
 
 
 def compiler_failures() -> tuple[type[BaseException], ...]:
-    """Asked for when something has failed: importing these takes a second or two."""
+    """The exceptions of torch.compile. Call this only after a failure: importing them takes a second or two."""
     from torch._dynamo.exc import TorchDynamoException
     from torch._inductor.exc import InductorError
 
@@ -212,10 +212,10 @@ def first_line(error: BaseException) -> str:
 
 
 def compile_cache() -> Path:
-    """The folder that PyTorch keeps compiled code in.
+    """The folder where PyTorch stores compiled code.
 
-    Asking PyTorch takes a second, for it loads its compiler. So where nobody has named a folder it is named here,
-    as PyTorch would.
+    Asking PyTorch takes a second, because that loads its compiler. So if the user has not set a folder, this sets
+    the one that PyTorch would choose.
     """
     if not os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
         try:
@@ -228,10 +228,10 @@ def compile_cache() -> Path:
 
 
 def find_compile_cache(note: Callable[[str], None]) -> None:
-    """Makes sure that PyTorch can keep compiled code somewhere: without that its compiler does not even load."""
+    """Make sure that PyTorch can store compiled code: without a folder its compiler does not even load."""
     folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     if folder is None:
-        return  # its own choice is a temporary folder
+        return  # PyTorch then uses a temporary folder
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

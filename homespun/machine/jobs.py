@@ -1,15 +1,16 @@
-"""Compiling in the background: one job at a time on a computer, and only while it has a purpose.
+"""Compiling in the background: one job at a time on a computer, and only while something needs its result.
 
     start(Job(("-m", "homespun.training.compile_beside"), "…", kind="training step"))
 
-Every job has a small process of its own that supervises it (`python -m homespun.machine.jobs`) and starts what
-does the work. Whoever is started reads the standard input of whoever started it, and ends when that is closed:
-nothing survives the process that it works for.
+Every job has a small process that supervises it (`python -m homespun.machine.jobs`) and starts another one that
+does the work. A started process reads standard input from the process that started it, and ends when that is
+closed: no process outlives the one that it works for.
 
-A job is urgent where a run goes on and waits for it: it ends with that run, and waits only for its turn. Any other
-is for the next time. It waits while a program of ours trains, and a heavy one while other programs are busy as
-well; when one of these begins meanwhile, the work is stopped and begun again later. (Not suspended: PyTorch's
-compiler holds locks that the program may need.) A newer job of its kind replaces it while it waits.
+A job is urgent if a run goes on and waits for it: it ends with that run, and waits only for its turn. Any other
+job is for the next time. It waits while one of our programs trains; a heavy one also waits while other programs
+are busy. If one of these begins while the job works, the work is stopped and started again later. (It is not
+suspended: PyTorch's compiler holds locks that the program may need.) A newer job of the same kind replaces one
+that waits.
 """
 
 from __future__ import annotations
@@ -37,19 +38,20 @@ from homespun.machine.device import usable_cores
 
 LOCK = "job.lock"
 POLL = 0.5  # seconds
-LONGEST_WAIT = 1800.0  # seconds for its turn: by then the user does something else
-LONGEST_WORK = 600.0  # seconds; a training step takes one minute, and several where the computer is slow
-BUSY_FOR = 10.0  # seconds of other programs' work that stop a heavy job: less may be a page that is loaded
-CORE = 0.75  # of a core free of other programs: what a job needs
-GAVE_UP = 75  # the exit code of a job that did not get its turn, or has lost its purpose
+LONGEST_WAIT = 1800.0  # seconds to wait for its turn: after that the result is probably no longer needed
+LONGEST_WORK = 600.0  # seconds; a training step takes one minute, and several on a slow computer
+BUSY_FOR = 10.0  # seconds of work of other programs that stop a heavy job: less may be a web page that loads
+CORE = 0.75  # of a core that other programs must leave free for a job
+GAVE_UP = 75  # the exit code of a job that did not get its turn, or whose result is no longer needed
 
 
 @dataclass(frozen=True)
 class Job:
-    """arguments: of Python, for the process that works; stdin: a line that it is given.
+    """A background job: the process that works, and the conditions under which it does.
 
-    kind: of several that wait, the newest of a kind is left. purpose, done: files. Without the one nobody wants
-    the job any more; with the other, it is done. Empty: there is no such file.
+    arguments: of Python, for the process that works; stdin: a line of input for it.
+    kind: of several waiting jobs of one kind, only the newest stays. purpose, done: files. If `purpose` does not
+    exist, nothing needs the job any more; if `done` exists, the job is done. Empty: there is no such file.
     """
 
     arguments: tuple[str, ...]
@@ -68,17 +70,17 @@ class Job:
 
 
 def start(job: Job) -> subprocess.Popen[bytes]:
-    """The process that supervises the job; its exit code is that of the work, or GAVE_UP.
+    """Start and return the process that supervises the job. Its exit code is that of the work, or GAVE_UP.
 
-    An urgent job ends with this process, and when the standard input of the one returned is closed. What its work
-    prints is on the standard output of the one returned; it should be a line, which fits into a pipe.
+    An urgent job ends with this process, or when the standard input of the returned process is closed. The output
+    of its work is on the standard output of the returned process; it should be one line, which fits into a pipe.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "homespun.machine.jobs"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE if job.urgent else subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the run, which then ends this one
+        start_new_session=True,  # Ctrl-C reaches only the run, which then ends this process
     )
     assert process.stdin is not None
     process.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
@@ -89,7 +91,7 @@ def start(job: Job) -> subprocess.Popen[bytes]:
 
 
 class Turns:
-    """What the jobs of a computer share: the lock of the one that works, and which of each kind is the newest."""
+    """State that the jobs of a computer share: the lock of the working one, and the newest job of each kind."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -102,13 +104,13 @@ class Turns:
         try:
             return self.newest_of(job).read_text(encoding="ascii") == job.number
         except (OSError, ValueError):
-            return False  # the cache was deleted: so was what the job is for
+            return False  # the cache was deleted, and with it the purpose of the job
 
     def newest_of(self, job: Job) -> Path:
         return self.folder / f"newest-{'-'.join(job.kind.split())}"
 
     def take(self) -> bool:
-        """Whether it is this job's turn now; then it is until `give_back`, or until this process ends."""
+        """Try to take the lock; returns whether it is held now, until `give_back` or the end of this process."""
         try:
             self.lock.acquire()
         except (Timeout, *NO_LOCKS):
@@ -136,23 +138,23 @@ class Load:
         self.since: float | None = None
 
     def busy_for(self) -> float:
-        """Seconds; 0 where a core is free for a job."""
+        """Seconds that other programs have been busy; 0 if a core is free for a job."""
         self.measured = self.others.measure() or self.measured
         if self.cores() - self.others.cores >= CORE and self.measured:
             self.since = None
             return 0.0
         if self.since is None:
             self.since = self.clock()
-        return max(self.clock() - self.since, POLL)  # before anything is measured, too
+        return max(self.clock() - self.since, POLL)  # also before the first measurement
 
 
 @dataclass
 class Supervisor:
-    """A job from its announcement to its end."""
+    """Runs one job from its announcement to its end."""
 
     job: Job
     turns: Turns
-    begin: Callable[[Job], Any]  # starts the work: a Popen
+    begin: Callable[[Job], Any]  # starts the work; returns a Popen
     stop: Callable[[Any], None]
     trains: Callable[[], bool] = needs_quiet
     load: Load = field(default_factory=Load)
@@ -178,7 +180,7 @@ class Supervisor:
         return GAVE_UP
 
     def work(self) -> int | None:
-        """The exit code of the work; None where it was stopped, and is to be done later."""
+        """Return the exit code of the work; None if it was stopped and has to be done later."""
         worker = self.begin(self.job)
         began = self.clock()
         try:
@@ -205,19 +207,19 @@ class Supervisor:
 def begin(job: Job) -> subprocess.Popen[bytes]:
     worker = subprocess.Popen(
         [sys.executable, *job.arguments],
-        stdin=subprocess.PIPE,  # standard output is the supervisor's, which hands it on to whoever waits
+        stdin=subprocess.PIPE,  # standard output is the supervisor's, which passes it on to the waiting process
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     assert worker.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it has failed already, as its exit code will say
+    with contextlib.suppress(BrokenPipeError):  # the process has failed already; its exit code says so
         worker.stdin.write(job.stdin.encode() + b"\n")
         worker.stdin.flush()
     return worker
 
 
 def stop(worker: subprocess.Popen[Any]) -> None:
-    """Ends a process with all that it has started, such as a compiler's passes, which would go on."""
+    """End a process and all its children, such as a compiler's passes, which would otherwise go on."""
     if worker.poll() is None:
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process(worker.pid).children(recursive=True):
@@ -228,11 +230,11 @@ def stop(worker: subprocess.Popen[Any]) -> None:
 
 
 def end_with_standard_input() -> None:
-    """Ends this process, and those of its group where it leads one, when its standard input is closed."""
+    """End this process, and its group if it leads one, when its standard input is closed."""
 
     def watch() -> None:
         with contextlib.suppress(OSError):
-            while os.read(0, 1024):  # not sys.stdin, whose lock Python wants when it ends
+            while os.read(0, 1024):  # not sys.stdin, whose lock Python needs at exit
                 continue
         if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
             os.killpg(os.getpid(), signal.SIGKILL)
@@ -242,12 +244,12 @@ def end_with_standard_input() -> None:
 
 
 def wait_for_quiet(seconds: float = 4 * POLL) -> None:
-    """Returns when no job works, at the latest after so long. For whoever measures a time next."""
+    """Wait until no job works, for at most `seconds`. Call it inside `consistent_read`, before timing anything."""
     try:
         lock = FileLock(folder_of_this_computer() / LOCK)
         lock.acquire(timeout=seconds, poll_interval=POLL / 10)
     except (Timeout, WriteFailed, *NO_LOCKS):
-        return  # another run's job goes on: then what is timed is what there is
+        return  # a job of another run goes on: the timing includes its load
     lock.release()
 
 
@@ -258,7 +260,7 @@ def main() -> int:
     try:
         return Supervisor(job, Turns(folder_of_this_computer()), begin, stop).run()
     except (OSError, WriteFailed):
-        return GAVE_UP  # a cache that cannot be written: nothing would be found in it next time
+        return GAVE_UP  # the cache is not writable: the next run would not find the result
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The memory of this process: the most that it held, and how it is given back to the system."""
+"""The memory of this process: its peak, and returning freed memory to the system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def peak_memory() -> int:
-    """Bytes that this process has held at most so far; 0 where the system does not say."""
+    """Peak bytes of this process so far; 0 if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -16,7 +16,7 @@ def peak_memory() -> int:
 
 
 def release_freed_memory() -> None:
-    """Gives the system what was freed: glibc keeps small pieces, and a model that was read leaves many."""
+    """Return freed memory to the system: glibc keeps small blocks, and loading a model leaves many."""
     import ctypes
     import platform
 

@@ -1,4 +1,4 @@
-"""What every plan has, of whatever kind: the course of a run, its file, and the settings that change it."""
+"""The base class of all plans: the hyperparameters of a run, its file, and the settings that change it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ OF_THE_TEXT = ("text", "field", "text_key")
 
 
 def setting(about: str, default: Any = MISSING, *, least: float = -math.inf, most: float = math.inf) -> Any:
-    """A number of the plan that `--set` can change. Its help text stands here and nowhere else."""
+    """A field of the plan that `--set` can change. Its help text is defined here and nowhere else."""
     metadata = {"help": about, "least": least, "most": most, "settable": True}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
 def fact(about: str, default: Any = MISSING, *, least: float = 0) -> Any:
-    """What the plan has from the command line itself, or from the text."""
+    """A field of the plan that is set by other command-line options or by the text, not by `--set`."""
     return field(default=default, metadata={"help": about, "least": least, "settable": False})
 
 
@@ -111,21 +111,21 @@ class BasePlan:
         return self.batch_size * self.context_length
 
     def leg(self, step: int) -> tuple[int, int]:
-        """The stretch of the run that step number `step` belongs to: where it begins, and where it ends.
+        """Return the (first step, end step) of the segment of the run that contains step number `step`.
 
-        There is one, unless the run was extended.
+        A run has one segment; every extension adds one.
         """
         ends = (0, *self.extended, self.steps)
         return next((legs for legs in pairwise(ends) if legs[0] <= step < legs[1]), (ends[-2], ends[-1]))
 
     def progress(self, step: int) -> float:
-        """The share of its leg that is done when step number `step` (from 0) begins."""
+        """The share of its segment, from 0 to 1, that is done when step number `step` (from 0) begins."""
         begin, end = self.leg(step)
         rescheduled = [(at - begin, until - begin) for at, until in self.rescheduled if begin < at < end]
         return progress_at(step - begin, end - begin, rescheduled)
 
     def learning_rate_share(self, step: int) -> float:
-        """The share of learning_rate that step number `step` (from 0) uses, where the run is calm."""
+        """The share of learning_rate that step number `step` (from 0) uses, before any learning-rate backoff."""
         begin, _ = self.leg(step)
         return learning_rate_at(
             step - begin, self.progress(step), warmup_steps=self.warmup_steps, decay=self.decay
@@ -133,12 +133,12 @@ class BasePlan:
 
     @classmethod
     def verb(cls) -> str:
-        """The command whose plan it is."""
+        """The command that this plan belongs to."""
         return "train"
 
     @classmethod
     def example(cls) -> str:
-        """A setting, as it is written."""
+        """An example of a setting, as it is written on the command line."""
         return "batch_size=4"
 
     def toml(self) -> str:
@@ -158,7 +158,7 @@ class BasePlan:
 
     @classmethod
     def load(cls: type[C], path: Path) -> C:
-        """Reads a plan. CheckpointError where it is not one; UnknownSetting names what is wrong in it."""
+        """Read a plan file. CheckpointError if it is not a plan; UnknownSetting names a field that is wrong."""
         try:
             return cls.parse(path.read_text(encoding="utf-8"), str(path))
         except FileNotFoundError:
@@ -170,10 +170,10 @@ class BasePlan:
 
     @classmethod
     def parse(cls: type[C], text: str, path: str) -> C:
-        """A plan from the text of its file; `path` is what an error calls it."""
+        """Parse a plan from the text of its file; error messages name the file by `path`."""
         try:
             table = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:  # not TOML, or TOML that nobody writes by hand
+        except (ValueError, RecursionError) as error:  # not TOML, or TOML that is nested absurdly deep
             raise no_plan(path, error) from error
         if (verb := verb_in(text)) not in ("", cls.verb()):
             raise CheckpointError(
@@ -209,7 +209,7 @@ def current_names(table: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def verb_in(text: str) -> str:
-    """The command that a plan is of, from its first line; "" where that is gone.
+    """The command that a plan belongs to, read from its first line; "" if that line is missing.
 
     >>> verb_in("# Every number of a run. To repeat it:  homespun finetune --plan THIS-FILE")
     'finetune'

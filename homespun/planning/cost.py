@@ -1,8 +1,8 @@
-"""What a training step costs in seconds: from its shape, and from how fast this machine was found to be.
+"""The cost of a training step in seconds, from its shape and the measured speed of this machine.
 
-Three things take time. Products of matrices, which processors have special units for. Everything
-that is done to numbers one by one (norms, the softmax, the gate, casts): it takes the time of moving
-them. And starting an operation at all, which matters where the matrices are small.
+Three things take time: matrix products, for which processors have special units; elementwise
+operations (norms, softmax, gates, casts), which are limited by memory bandwidth; and the overhead
+of launching an operation, which matters where the matrices are small.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from homespun.kernels.newton_schulz import QUINTICS
 from homespun.model.config import ModelConfig
 
-# With Muon one half of the matrices takes a step, then the other half, each twice as far. That is half of the
-# work, and what a model learns is the same: 800 steps of 4 layers, 192 wide, on tiny Shakespeare
-# end at 1.50 either way.
+# With Muon, one half of the matrices is updated in one step and the other half in the next, each with twice the
+# learning rate. That halves the work, and the model learns the same: 800 steps of 4 layers, n_embd 192, on tiny
+# Shakespeare end at a loss of 1.50 either way.
 TURNS = 2
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one step has to do."""
+    """The operations of one training step."""
 
-    products: float  # floating-point operations in products of matrices
-    numbers: float  # that are read or written one by one
-    starts: float  # operations, counted in blocks of the model
+    products: float  # floating-point operations in matrix products
+    numbers: float  # values that elementwise operations read or write
+    starts: float  # launches of operations, counted in blocks of the model
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds for each: for a floating-point operation, a number, a block. Measured by calibrate.py."""
+    """Seconds per floating-point operation, per elementwise value and per block; training/measured_speed.py."""
 
     product: float
     number: float
@@ -43,7 +43,7 @@ class Speed:
 
 
 def work_of_a_step(config: ModelConfig, batch_size: int, optimizer: str = "muon") -> Work:
-    """One step of training on `batch_size` sequences of full length: forward, backward and update."""
+    """The work of one training step on `batch_size` sequences of full length: forward, backward and update."""
     tokens = batch_size * config.context_length
     parameters = config.number_of_parameters()
     numbers = tokens * (config.numbers_in_the_blocks() + 3 * config.vocab_size) + 8 * parameters
@@ -54,7 +54,7 @@ def work_of_a_step(config: ModelConfig, batch_size: int, optimizer: str = "muon"
 
 
 def orthogonalising(config: ModelConfig) -> float:
-    """Floating-point operations that Muon takes for the matrices of a block; one half of them steps at a time."""
+    """Floating-point operations of Muon for the matrices of a block; half of them are updated in each step."""
     short = min(config.n_embd, config.n_inner)
-    # x xᵀ, its square, and the product with x, for every iteration: about 4 to 6 short² per entry.
+    # x xᵀ, its square, and the product with x, in every iteration: about 4 to 6 short² per entry.
     return len(QUINTICS) * 5.0 * short * config.matrix_entries() / TURNS

@@ -1,24 +1,26 @@
-"""Looks at the validation text: when, and how much of it, so that they cost little and still tell the truth.
+"""Evaluations on the validation split: when they run and how many tokens they use, so that they stay cheap.
 
-On the way a look reads only some of the text, spread evenly over it, always the same: enough to see
-which weights are the best. At the end the best ones are held against all of it.
+Evaluations during a run use a fixed sample of the split, spread evenly over it: enough to see which
+weights are the best. The final evaluation measures the best weights on the whole split.
 """
 
 from __future__ import annotations
 
 from homespun.planning.base_plan import BasePlan
 
-EVALUATIONS = 10  # over a run, where the plan does not say how often
-SHARE_OF_EVALUATIONS = 0.03  # of the time that all looks on the way may take
-SHARE_OF_FINAL_EVALUATION = 0.1  # of the time that the reading at the end may take; only texts of many MB notice
-FEWEST = 8_192  # tokens: fewer would say little about so many weights
-MOST_FINAL_EVAL_TOKENS = 2_000_000  # tokens; `homespun evaluate` reads them all
+EVALUATIONS = 10  # evaluations during a run, where the plan does not set evaluate_every
+SHARE_OF_EVALUATIONS = 0.03  # of the run's time for all evaluations during it
+SHARE_OF_FINAL_EVALUATION = (
+    0.1  # of the run's time for the final evaluation; only texts of many MB reach this limit
+)
+FEWEST = 8_192  # tokens: fewer give too noisy an estimate of the loss
+MOST_FINAL_EVAL_TOKENS = 2_000_000  # tokens; `homespun evaluate` uses the whole split
 
-TRAINING_COST = 3  # times what reading a token costs
+TRAINING_COST = 3  # time of training on a token / time of evaluating it
 
 
 def eval_tokens(learnt: int, val_tokens: int) -> int:
-    """Tokens that a look reads in a run that learns from `learnt` tokens; 0 = all that there are.
+    """Tokens of one evaluation during a run that trains on `learnt` tokens; 0 = the whole validation split.
 
     >>> eval_tokens(4_500_000, 111_540), eval_tokens(50_000_000, 111_540)
     (40500, 0)
@@ -28,9 +30,9 @@ def eval_tokens(learnt: int, val_tokens: int) -> int:
 
 
 def final_eval_tokens(plan: BasePlan, val_tokens: int) -> int:
-    """Tokens that are read at the end: all, as long as that does not take long beside the training.
+    """Tokens of the final evaluation: the whole split, unless that takes long compared with training.
 
-    A run that reads all at every look does so at the end, too.
+    A run whose evaluations all use the whole split does so at the end, too.
     """
     if not plan.eval_tokens:
         return val_tokens
@@ -40,12 +42,12 @@ def final_eval_tokens(plan: BasePlan, val_tokens: int) -> int:
 
 
 def final_evaluations(plan: BasePlan, val_tokens: int) -> float:
-    """How many looks the reading at the end takes the time of."""
+    """The time of the final evaluation, in units of one evaluation during the run."""
     return final_eval_tokens(plan, val_tokens) / min(val_tokens, plan.eval_tokens or val_tokens)
 
 
 def evaluation_is_due(plan: BasePlan, step: int) -> bool:
-    """Whether the validation text is looked at after so many steps; a replay looks after the same ones."""
+    """Whether an evaluation follows step number `step`. A replay evaluates after the same steps."""
     if step >= plan.steps or step in plan.extended:
         return True
     if plan.evaluate_every:
@@ -54,7 +56,7 @@ def evaluation_is_due(plan: BasePlan, step: int) -> bool:
 
 
 def evaluations_to_come(plan: BasePlan, step: int) -> int:
-    """Looks between that step and the last one."""
+    """The number of evaluations after `step` and before the final one."""
     if plan.evaluate_every:
         return max(0, (plan.steps - 1) // plan.evaluate_every - step // plan.evaluate_every)
     return max(0, EVALUATIONS - 1 - int(plan.progress(step) * EVALUATIONS))

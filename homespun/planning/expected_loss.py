@@ -1,13 +1,13 @@
-"""What loss to expect, before anything is trained: from the model's size, the tokens it will read, and the text.
+"""The expected loss, before training: from the model's size, the number of training tokens, and the text.
 
-A text is told by what counting n-grams reaches on it (`Counted`): held against that, models of one kind
-come out much the same on plays, code and other texts. The rest is a law of the kind of Hoffmann et al. 2022
-(arXiv 2203.15556): a part that no model gets below, a part that a larger one has less of, and a part that
-more tokens take away. A token of a large batch counts for less (McCandlish et al. 2018, arXiv 1812.06162), one
-that is read again, too (Muennighoff et al. 2023, arXiv 2305.16264); and a text that is read too often is
-learnt by heart, which costs.
+A text is characterised by its n-gram baselines (`Counted`). Relative to them, models of one family
+reach similar losses on plays, code and other texts. The rest is a scaling law like that of Hoffmann et al. 2022
+(arXiv 2203.15556): an irreducible part, a part that falls with model size, and a part that falls with
+the number of tokens. Tokens of a large batch count for less (McCandlish et al. 2018, arXiv 1812.06162), and so
+do repeated tokens (Muennighoff et al. 2023, arXiv 2305.16264); with too many epochs the model
+overfits, which raises the loss.
 
-The constants are fitted to runs of our own, which stand in benchmarks/losses.jsonl: `make fit` fits them again.
+The constants are fitted to our own runs, recorded in benchmarks/losses.jsonl; `make fit` fits them again.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ MILLION = 1e6
 
 @dataclass(frozen=True)
 class Law:
-    """Constants of the expectation; sizes and tokens are in millions.
+    """Constants of the scaling law; sizes and tokens are in millions.
 
-    floor                 share of what counting reaches that is left however large the model and long the text
-    size, size_power      what a model of a million matrix entries is worse by, and how fast that falls with size
-    data, data_power      the same for a million tokens
-    batch                 tokens a step (in millions) at which a token counts for half
-    context               what a context of one token would cost; it falls as one over the context
-    again                 times a text can be read until reading it again is worth hardly anything
-    heart, heart_power    what learning the text by heart costs after one reading, and how fast that grows
-    drop_size             what a fifth of dropout leaves of a model's size, …
-    drop_again            … times it makes of `again`, …
-    drop_heart, drop_power … and what learning by heart costs then, for a model that is `overfit_pressure` once
-    static_power          how much dearer a text is that has names of its own where it is guessed
-    cache_power           how much cheaper one is that says things again at once, for who can look back, …
-    cache_tokens          … which a model of a million matrix entries has half learnt after so many tokens, …
-    cache_size            … and a larger one sooner
-    spread                standard deviation of what runs came to, as a share of what was expected
+    floor                 share of the n-gram baseline that no model size and no amount of text removes
+    size, size_power      what a finite size adds for a model of a million matrix entries, and its exponent
+    data, data_power      what finite data adds after a million tokens, and its exponent
+    batch                 tokens per step (in millions) at which a token counts for half
+    context               what a context of one token adds; it falls as 1 / context_length
+    again                 scale, in epochs, of how the value of repeated tokens decays
+    heart, heart_power    what overfitting adds after one epoch, and its exponent
+    drop_size             factor on the effective model size with dropout of 0.2
+    drop_again            factor on `again` with dropout of 0.2
+    drop_heart, drop_power what overfitting adds with dropout of 0.2 at an `overfit_pressure` of 1; its exponent
+    static_power          exponent of how much harder a text is whose validation part has names of its own
+    cache_power           exponent of how much easier a repetitive text is for a model that attends to earlier text
+    cache_tokens          millions of tokens after which a model of a million matrix entries has half learned that
+    cache_size            exponent of how much sooner a larger model learns it
+    spread                standard deviation of the measured loss, as a share of the expected loss
     """
 
     floor: float
@@ -88,12 +88,12 @@ LAW = Law(
 
 @dataclass(frozen=True)
 class Counted:
-    """What counting reaches on a text, in nats per token (dataset/ngrams.py).
+    """The n-gram baselines of a text, in nats per token (dataset/ngrams.py).
 
-    best    that of the best number of tokens to count together
-    static  the same where nothing is counted of what has been guessed
-    cached  best, with a cache of what stood last. Source code says the same names again and again, so this is
-            lower there. A network sees them in its context; that it looks back at them it has to learn first.
+    best    loss of the best order n
+    static  loss of the best order n whose counts do not include the validation text seen so far
+    cached  `best` combined with a cache of recent tokens. Source code repeats its names, so this is lower
+            there. A network has recent tokens in its context, but has to learn to attend to them first.
     """
 
     best: float
@@ -101,7 +101,7 @@ class Counted:
     cached: float
 
     def reached(self, learnt: float, entries: float, law: Law = LAW) -> float:
-        """The loss that a model of so many million matrix entries is held against after so many million tokens."""
+        """The baseline loss for a model of `entries` million matrix entries after `learnt` million tokens."""
         looks_back = learnt / (learnt + law.cache_tokens * entries**-law.cache_size)
         names = (self.static / self.best) ** law.static_power
         return self.best * names * (self.cached / self.best) ** (law.cache_power * looks_back)
@@ -115,9 +115,9 @@ def expected_loss(
     counted: Counted | None = None,
     law: Law = LAW,
 ) -> float:
-    """Nats per token on the validation text after so many steps.
+    """Expected loss in nats per token on the validation split after `steps` steps.
 
-    Where nobody has counted, a share of what counting would reach, which still puts the models of a text in order.
+    Without n-gram baselines, the loss as a share of the baseline, which still ranks the models for a text.
     """
     entries = config.n_layer * config.matrix_entries() / MILLION
     read = steps * tokens_per_step / MILLION
@@ -137,10 +137,10 @@ def expected_loss(
 
 
 def overfit_pressure(config: ModelConfig, times: float, train_tokens: int) -> float:
-    """How often a model meets what it could keep: times a text is read, times matrix entries a token, in hundreds.
+    """Exposure to repeated text: epochs times matrix entries per training token, in hundreds.
 
-    With dropout a text is learnt by heart by a large model that reads it often, and a small one can read on: the
-    loss of runs of ours turned between 2 and 4. Without it, a few readings are too many for models of all sizes.
+    With dropout, a large model with many epochs overfits, while a small one can go on training: in our runs the
+    validation loss turned upwards between 2 and 4. Without dropout, a few epochs are too many at every model size.
     """
     entries = config.n_layer * config.matrix_entries()
     return times * entries / train_tokens / 100

@@ -1,4 +1,4 @@
-"""What the plan rests on: facts about the text and the machine, and nothing else."""
+"""The facts about the text and the machine that a plan is computed from, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from dataclasses import dataclass, replace
 from homespun.planning.cost import Speed
 from homespun.planning.expected_loss import Counted
 
-# Seconds of training that compiling costs. What was compiled before is loaded in 5, after about 7 in which another
-# process measures how long loading takes, and training goes on with one core fewer.
+# Seconds of training time that compiling costs. A step that was compiled before loads in 5 s, after about 7 s in
+# which another process measures the loading time while training runs on one core fewer.
 COMPILED_ALREADY, COMPILED_ANEW = 8.0, 47.0
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The text, as it was prepared, and the machine, as it was measured.
+    """The prepared text, and the measurements of the machine.
 
-    ngram_losses    n-gram baselines of the text: losses in nats per token for n = 1, 2, 3, …
-    static, cached  the best of it without what was guessed, and with a cache (dataset/ngrams.py)
-    speed           of training as PyTorch does it, operation by operation; None where nobody has measured
-    compiled_speed  of a compiled step; None where nothing compiles here, or where nobody has measured
-    compiling       seconds of training that are lost where a step has to be compiled first
+    ladder          n-gram baselines of the text: losses in nats per token of unigrams, bigrams, trigrams, …
+    static, cached  baselines with static counts, and with a cache of recent tokens (dataset/ngrams.py)
+    speed           of the eager training step (PyTorch, operation by operation); None if not measured
+    compiled_speed  of the compiled step; None if nothing compiles here, or if not measured
+    compiling       seconds of training time that are lost if a step has to be compiled first
     compiled        shapes whose step is compiled already: n_layer, n_head, n_embd, context_length, sequences
-    memory          bytes that the device has, and
-    memory_free     that are free; 0 where nobody has looked
-    memory_used     bytes of this program before it trains
+    memory_free     bytes on the device; 0 if unknown
+    memory_used     bytes that this program uses before training starts
     """
 
     train_tokens: int
@@ -45,11 +44,11 @@ class Facts:
     memory_used: int = 0
 
     def without_compiling(self) -> Facts:
-        """The same for a run that compiles nothing."""
+        """These facts for a run that compiles nothing."""
         return replace(self, compiled_speed=None)
 
     def once_compiled(self) -> Facts:
-        """The same for a run whose step was compiled before, whichever it is."""
+        """These facts for a run whose step was compiled before, whatever its shape."""
         return replace(self, compiling=COMPILED_ALREADY)
 
     @property

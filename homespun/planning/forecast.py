@@ -1,4 +1,4 @@
-"""What a plan will come to: time, memory, loss. Said before anything starts, and held against what came."""
+"""The forecast of a plan: time, memory and loss. It is shown before training and compared with the outcome."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from homespun.planning.plan import Plan
 from homespun.planning.planner import SECONDS_ASIDE, SHARE_ASIDE, seconds_to_train, size_of, step_seconds
 from homespun.planning.search import lost_to_compiling
 
-NINE_IN_TEN = 1.9  # standard deviations to both sides: of the law's 59 runs two are further off
+NINE_IN_TEN = 1.9  # standard deviations to both sides: 2 of the law's 59 runs are further off
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """A loss in nats per token; nine runs in ten end between low and high."""
+    """An expected loss in nats per token; nine runs in ten end between low and high."""
 
     loss: float
     low: float
@@ -29,12 +29,13 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Forecast:
-    """step_seconds is without corrections by what earlier runs took; the others are what to expect.
+    """The expected outcome of a plan.
 
-    seconds     from the command to its end; 0 where nobody has measured the machine
-    memory      bytes of the whole program at its largest
-    epochs      how often the text is read
-    loss        None where there is nothing to go by
+    seconds       from the start of the command to its end; 0 if the machine was not measured
+    step_seconds  of one step, without corrections from earlier runs
+    memory        peak bytes of the whole program
+    epochs        passes over the training text
+    loss          None where there is no basis for an estimate
     """
 
     seconds: float
@@ -45,7 +46,7 @@ class Forecast:
 
 
 def forecast_of(plan: Plan, facts: Facts) -> Forecast:
-    """What to expect of that plan on these facts; as pure as the plan is."""
+    """Return the forecast for that plan on these facts. A pure function."""
     config = plan.config(facts.vocab_size)
     one = step_seconds(plan, facts)
     training = plan.steps * one
@@ -67,10 +68,10 @@ def forecast_of(plan: Plan, facts: Facts) -> Forecast:
 
 
 def expectation(plan: Plan, config: ModelConfig, facts: Facts) -> Expectation | None:
-    """What loss to expect, with its range; None where nobody has counted, and for the lecture's model."""
+    """The expected loss with its range; None without n-gram baselines, and for the lecture's models."""
     if not facts.ngram_losses:
         return None
-    if not config.n_layer:  # a bigram, which learns by steps what counting pairs tells at once
+    if not config.n_layer:  # a bigram model converges to the loss of bigram counts
         pairs = facts.ngram_losses[1]
         return Expectation(pairs, 0.97 * pairs, 1.1 * pairs)
     if not MODELS[config.family].planned:

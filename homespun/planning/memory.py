@@ -1,4 +1,4 @@
-"""How much memory training takes, foretold from the config alone, and in how many parts a step fits into it."""
+"""The memory that training takes, estimated from the config alone, and the micro-batches that fit into it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from homespun.errors import TrainingError
 from homespun.evaluation.loss import batch_size_for
 from homespun.model.config import ModelConfig
 
-SHARE = 0.8  # of the free memory that a plan uses: the machine has other things to do
+SHARE = 0.8  # of the free memory that a plan uses; the rest is left to other programs
 
 
-COMPILER = 74 * 10**6  # bytes that PyTorch's compiler takes, which is loaded when the first step is compiled
-LOADED_LATER = 60 * 10**6  # bytes of kernels, and of what draws the curve, where nothing is compiled
+COMPILER = 74 * 10**6  # bytes of PyTorch's compiler, which is loaded when the first step is compiled
+LOADED_LATER = 60 * 10**6  # bytes of kernels and of the plotting code, where nothing is compiled
 
 
 def bytes_of_a_run(config: ModelConfig, sequences: int, *, compiled: bool, dtype: str) -> int:
-    """What a run on a CPU is found to hold at most, beyond what the program itself takes.
+    """Peak bytes of a training run on a CPU, beyond what the program takes before training.
 
     That is another question than what has to be free for it on any machine. Its weights are copied when they
     are saved; a compiled step keeps no attention scores. Over ten runs of 2 to 8 layers, 96 to 512 wide, it hits
@@ -37,10 +37,10 @@ def bytes_of_a_run(config: ModelConfig, sequences: int, *, compiled: bool, dtype
 
 
 def bytes_of_an_evaluation(config: ModelConfig) -> int:
-    """What reading text takes beside the weights: logits in several forms, a block's numbers, and what it loads.
+    """Bytes of an evaluation beyond the weights: several copies of the logits, a block's activations, libraries.
 
-    Fitted to ten shapes (2 to 8 layers, 96 to 512 wide, 65 to 32,000 kinds of tokens), which it hits to 12%, and
-    the smallest of them to 30%.
+    Fitted to ten shapes (2 to 8 layers, n_embd 96 to 512, vocabulary sizes 65 to 32,000). The estimate is within
+    12%, and within 30% for the smallest shape.
     """
     tokens = config.context_length * batch_size_for(config.context_length, config.vocab_size)
     return 4 * tokens * (42 * config.n_embd + 5 * config.vocab_size)

@@ -1,4 +1,4 @@
-"""The plan: every number that a run needs, decided before it starts, saved, and replayed from its file."""
+"""The plan: every hyperparameter of a run, decided before it starts, saved, and replayed from its file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from homespun.planning.base_plan import BasePlan, fact, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(BasePlan):
-    """Every number of a run. `homespun train --plan FILE` replays it, to the bit on the same machine."""
+    """All hyperparameters of a run. `homespun train --plan FILE` replays it, to the bit on the same machine."""
 
     tokenizer: str = fact("char, byte, bpe:N, gpt2, or a path")
     model: str = fact(", ".join(list(MODELS)[:-1]) + f" or {list(MODELS)[-1]}")
@@ -41,18 +41,18 @@ class Plan(BasePlan):
         super().__post_init__()
 
     def config(self, vocab_size: int) -> ModelConfig:
-        """The config of the model that this plan trains. Raises ModelError where the numbers do not fit."""
+        """The config of the model that this plan trains. ModelError if the values do not fit together."""
         names = ("n_layer", "n_head", "n_kv_head", "n_embd", "n_inner", "context_length", "tied_head", "dropout")
         return config_of(self.model, vocab_size=vocab_size, **{name: getattr(self, name) for name in names})
 
 
 def settable() -> dict[str, str]:
-    """The names that `train --set` takes, each with its help."""
+    """The names that `train --set` accepts, each with its help."""
     return course.settable(Plan)
 
 
 def parse_settings(pairs: dict[str, Any] | list[str]) -> dict[str, Any]:
-    """["n_layer=4", "learning_rate=1e-3"], or the same as a dict -> checked values.
+    """["n_layer=4", "learning_rate=1e-3"], or such pairs as a dict -> checked values.
 
     Raises UnknownSetting with the nearest names.
 

@@ -1,4 +1,4 @@
-"""From facts and wishes to a plan: a pure function, so that it can be tested without training."""
+"""From facts and the user's wishes to a plan: a pure function, which can be tested without training."""
 
 from __future__ import annotations
 
@@ -28,37 +28,38 @@ from homespun.planning.search import (
 DEFAULT_MINUTES = 5.0
 WARMUP_STEPS = 50
 
-# Largest step of the schedule, measured at the sizes nano to mini.
+# Peak learning rates, measured at the sizes nano to mini.
 LEARNING_RATES = {"muon": 3e-3, "adamw": 2e-3}
-# Muon's for a run of 500 steps of a model 192 wide. Narrow models and short runs want longer steps: 64 wide and
-# 250 steps end at 1.944 with the one above, 1.837 with 0.01; 64 and 1,000 at 1.679 and 1.660 (0.006); 96 and 500
-# at 1.668 and 1.644 (0.01); 128 and 600 at 1.513 and 1.507 (0.005); 192 and 200 at 1.785 and 1.760 (0.006).
+# Muon's peak for a run of 500 steps of a model with n_embd 192. Narrow models and short runs need larger rates.
+# Losses with the rate above, and with the rate in brackets: n_embd 64, 250 steps: 1.944, 1.837 (0.01);
+# 64, 1,000: 1.679, 1.660 (0.006); 96, 500: 1.668, 1.644 (0.01); 128, 600: 1.513, 1.507 (0.005); 192, 200: 1.785,
+# 1.760 (0.006).
 LEARNING_RATE_OF_192 = 4e-3
 LARGEST_LEARNING_RATE = 1.5e-2
 
-# Tiny Shakespeare read four times, 2.2 M parameters: 1.4456 with the harder pull, 1.4484 with the usual one.
-LR_OF_EPOCHS = 2.5  # times
+# Tiny Shakespeare, four epochs, 2.2 M parameters: loss 1.4456 with weight decay 0.5, 1.4484 with the default.
+LR_OF_EPOCHS = 2.5  # epochs
 WEIGHT_DECAY_GROWTH = 0.5
-# And harder still where it is read so often that dropout is worth it. 100 kB of Shakespeare, dropout of a fifth:
-# 25 readings, 128 wide, 1.477 with the harder pull and 1.467 with the hardest; 192 wide, 1.581 and 1.509;
-# 50 readings, 128 wide, 1.539 and 1.478.
+# More epochs, where dropout pays, need still more weight decay. Losses on 100 kB of Shakespeare, dropout 0.2, with
+# weight decay 0.5 and 2.0: 25 epochs, n_embd 128: 1.477, 1.467; n_embd 192: 1.581, 1.509;
+# 50 epochs, n_embd 128: 1.539, 1.478.
 LARGEST_WEIGHT_DECAY = 2.0
 
-# What of a run's minutes is not training: starting and ending, and looks, samples and resume points on the way.
+# Time of a run that is not training: start and end, and evaluations, samples and resume points during the run.
 SECONDS_ASIDE = 4.0
 SHARE_ASIDE = 0.06
 
-# Of a run's minutes, so many may be waited at most for what makes the plan a better one: for our own operations
-# where they are compiled for the first time, for steps that are timed. Beside other programs both take minutes.
+# Largest share of a run's minutes spent waiting for what improves the plan: compiling our own kernels for the
+# first time, timing training steps. On a busy machine both take minutes.
 SHARE_WAITED = 0.1
 
-# torch.compile costs seconds each time and half a minute the first time: it has to have time to pay.
+# torch.compile costs seconds each time and half a minute the first time: the run must be long enough to gain.
 COMPILE_FROM_SECONDS = 45.0
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user has asked for; everything else is the plan's to decide."""
+    """What the user has asked for; the planner decides everything else."""
 
     text: tuple[str, ...]
     tokenizer: str
@@ -74,7 +75,7 @@ class Wishes:
 
 
 def decide(wishes: Wishes, facts: Facts) -> Plan:
-    """The plan for these wishes on these facts. UsageError where the wishes contradict each other."""
+    """Return the plan for these wishes on these facts. UsageError if the wishes contradict each other."""
     check(wishes)
     given = asked_for(wishes)
     seconds = seconds_given(wishes)
@@ -107,14 +108,14 @@ def decide(wishes: Wishes, facts: Facts) -> Plan:
 
 @dataclass(frozen=True)
 class Alternative:
-    """The best of the models of another size, and the loss that is expected of it."""
+    """The best model of another size: its number of parameters and its expected loss."""
 
     parameters: int
     loss: float
 
 
 def alternatives(wishes: Wishes, facts: Facts, plan: Plan) -> tuple[Alternative | None, Alternative | None]:
-    """What the best models of half the size and less, and of twice and more, would come to in the same time."""
+    """The best model of at most half the size, and the best of at least twice the size, in the same time."""
     if not plan.compile:
         facts = facts.without_compiling()
     if not plan.minutes or not searches(plan.model) or wishes.size != "auto":
@@ -130,7 +131,7 @@ def alternatives(wishes: Wishes, facts: Facts, plan: Plan) -> tuple[Alternative 
 
 
 def check(wishes: Wishes) -> None:
-    """Raises UsageError, whose words say what would be right."""
+    """Raise UsageError, whose hint says what to give instead, if the wishes make no sense."""
     if wishes.steps is not None and wishes.minutes is not None:
         raise UsageError("--steps and --minutes both say how long to train.", "Give one of them.")
     if wishes.size not in ("auto", *SIZES):
@@ -144,36 +145,37 @@ def check(wishes: Wishes) -> None:
 
 
 def asked_for(wishes: Wishes) -> dict[str, Any]:
-    """The numbers of the plan that the user has named; --set wins over an option."""
+    """The fields of the plan that the user has set; --set overrides an option."""
     options = {"context_length": wishes.context_length, "steps": wishes.steps}
     return {name: value for name, value in options.items() if value is not None} | dict(wishes.settings)
 
 
 def seconds_given(wishes: Wishes) -> float | None:
-    """Seconds of training that were asked for; None where steps were."""
+    """Seconds of training that were asked for; None if a number of steps was."""
     return None if "steps" in asked_for(wishes) else seconds_to_train(wishes.minutes or DEFAULT_MINUTES)
 
 
 def is_short(wishes: Wishes) -> bool:
-    """Whether every second before training counts. Where steps are counted, nothing depends on a second either."""
+    """Whether the training time is so short that every second counts. False for a run with a number of steps."""
     return (seconds_given(wishes) or 0.0) <= COMPILE_FROM_SECONDS
 
 
 def longest_wait(minutes: float | None) -> float:
-    """Seconds of a run of so many minutes that may pass, before it is planned, with what could as well be left."""
+    """Seconds that a run of so many minutes may spend, before planning, on preparations that are optional."""
     return SHARE_WAITED * 60 * (minutes or DEFAULT_MINUTES)
 
 
 def weighs_compiling(wishes: Wishes) -> bool:
-    """Whether the speed of a compiled step is worth knowing: not where time is too short for compiling to pay."""
+    """Whether to measure the speed of a compiled step: not if the run is too short for compiling to pay."""
     chosen: bool = asked_for(wishes).get("compile", not is_short(wishes))
     return chosen
 
 
 def size_and_way(wishes: Wishes, facts: Facts) -> tuple[Size, bool]:
-    """The size, and whether its step is compiled, as far as that is known before there are steps.
+    """The size, and whether its step is compiled, as far as that is known before the number of steps is.
 
-    Where both ways are open, the one is taken that learns more: compiling itself takes most of a short run's time.
+    If both eager and compiled steps are possible, the one with the lower expected loss is chosen: compiling takes
+    most of a short run's time.
     """
     given, seconds, named = asked_for(wishes), seconds_given(wishes), SIZES.get(wishes.size)
     compiles = facts.can_compile and weighs_compiling(wishes)
@@ -192,9 +194,9 @@ def size_and_way(wishes: Wishes, facts: Facts) -> tuple[Size, bool]:
 
 
 def plan_for_next_time(wishes: Wishes, facts: Facts, plan: Plan) -> Plan | None:
-    """What such a run would be if its step were compiled already; None where that changes nothing.
+    """The plan of this run if its step were compiled already; None if that plan would not use a compiled step.
 
-    Who trains for a minute does so again: the step can be compiled when this run is over.
+    A user who trains for a minute usually trains again: the step can be compiled when this run is over.
     """
     if plan.compile or not plan.minutes or not weighs_compiling(wishes):
         return None
@@ -203,12 +205,12 @@ def plan_for_next_time(wishes: Wishes, facts: Facts, plan: Plan) -> Plan | None:
 
 
 def seconds_to_train(minutes: float) -> float:
-    """What is left for training of a run's minutes."""
+    """Seconds of a run of `minutes` that are left for training."""
     return max(0.2 * 60 * minutes, (1 - SHARE_ASIDE) * 60 * minutes - SECONDS_ASIDE)
 
 
 def widths(model: str, facts: Facts, numbers: dict[str, Any]) -> dict[str, Any]:
-    """The widths that follow from the family: inner width, and whether the head is tied."""
+    """The fields that follow from the family: n_inner, and whether the head is tied."""
     if MODELS[model].is_table:
         return {"n_inner": 1, "tied_head": False}
     shape = {name: numbers[name] for name in ("context_length", "n_layer", "n_head", "n_kv_head", "n_embd")}
@@ -217,7 +219,7 @@ def widths(model: str, facts: Facts, numbers: dict[str, Any]) -> dict[str, Any]:
 
 
 def recipe(model: str, numbers: dict[str, Any]) -> dict[str, Any]:
-    """How it is trained. Some families keep the recipe of where they come from."""
+    """Optimizer, learning rate and warmup. Some families keep the recipe of their source."""
     if own := MODELS[model].recipe:
         return dict(own)
     optimizer = numbers.get("optimizer", "muon")
@@ -225,7 +227,7 @@ def recipe(model: str, numbers: dict[str, Any]) -> dict[str, Any]:
 
 
 def parts(plan: Plan, facts: Facts) -> dict[str, Any]:
-    """In how many parts a step is computed, so that memory suffices."""
+    """The number of micro-batches with which a step fits into memory."""
     if not facts.memory_free:
         return {}
     config = plan.config(facts.vocab_size)
@@ -233,7 +235,7 @@ def parts(plan: Plan, facts: Facts) -> dict[str, Any]:
 
 
 def end(plan: Plan, facts: Facts) -> dict[str, Any]:
-    """Where the run ends, and how long it climbs before."""
+    """The number of steps, and of warmup steps."""
     steps = plan.steps
     if plan.minutes:
         seconds = seconds_to_train(plan.minutes)
@@ -244,7 +246,7 @@ def end(plan: Plan, facts: Facts) -> dict[str, Any]:
 
 
 def rate(plan: Plan, facts: Facts) -> dict[str, Any]:
-    """Muon's learning rate, which is longer where there are few steps to go, and few numbers to a row."""
+    """Muon's learning rate, which is larger for short runs and for narrow models."""
     if plan.optimizer != "muon":
         return {}
     longer = LEARNING_RATE_OF_192 * (192 / plan.n_embd) ** 0.8 * (500 / plan.steps) ** 0.35
@@ -252,7 +254,7 @@ def rate(plan: Plan, facts: Facts) -> dict[str, Any]:
 
 
 def pull(plan: Plan, facts: Facts) -> dict[str, Any]:
-    """A text that is read several times is learnt by heart later where the weights are pulled to zero harder."""
+    """The weight decay, which is larger with several epochs: stronger weight decay delays overfitting."""
     times = plan.steps * plan.tokens_per_step / facts.train_tokens
     if plan.optimizer != "muon" or times <= LR_OF_EPOCHS:
         return {}
@@ -273,7 +275,7 @@ def looks(plan: Plan, facts: Facts) -> dict[str, Any]:
 
 
 def compiling(plan: Plan, facts: Facts) -> dict[str, Any]:
-    """Whether compiling pays. With steps it is not known before they are."""
+    """Whether compiling pays. With a given number of steps this is known only after they are set."""
     if plan.minutes:
         return {}
     seconds = plan.steps * step_seconds(plan, facts)
@@ -281,7 +283,7 @@ def compiling(plan: Plan, facts: Facts) -> dict[str, Any]:
 
 
 def step_seconds(plan: Plan, facts: Facts) -> float:
-    """How long a step takes, as far as anyone can say before it starts; 0 where nobody has measured."""
+    """The expected seconds of a step; 0 if the machine was not measured."""
     speed = facts.speed_of(plan.compile)
     if speed is None:
         return 0.0

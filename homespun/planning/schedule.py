@@ -1,4 +1,4 @@
-"""The learning rate over a run: up, level, and down to nothing, however often the end is moved."""
+"""The learning rate over a run: warmup, constant, linear decay to zero, even if the end of the run is moved."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 def progress_at(step: int, steps: int, rescheduled: Sequence[tuple[int, int]] = ()) -> float:
     """The share of the run that is done when step number `step` (from 0) begins: between 0 and 1.
 
-    rescheduled: (at, until) for every time that the end was moved: at step `at` the run, which until then
-    was to end after `until` steps, got another end. What was left of the run then is spread evenly
-    over what is left of the steps now, so there is no jump, and the end is 1 whatever happened.
+    rescheduled: one (at, until) for every time the end was moved. At step `at` the run was rescheduled;
+    before that it was to end after `until` steps. The share that was left then is spread evenly
+    over the steps that are left now, so progress has no jump and always ends at 1.
 
     >>> [progress_at(step, 8) for step in (0, 4, 8)]
     [0.0, 0.5, 1.0]
@@ -27,9 +27,9 @@ def progress_at(step: int, steps: int, rescheduled: Sequence[tuple[int, int]] = 
 def learning_rate_at(step: int, progress: float, *, warmup_steps: int, decay: float = 1.0) -> float:
     """The share of the learning rate that step number `step` (from 0) uses: between 0 and 1.
 
-    It climbs in a straight line over `warmup_steps`, stays, and over the last `decay` of
-    the run falls in a straight line to zero. Ending at zero is what makes the last part of a
-    run worth the most (Bergsma et al. 2025, arXiv 2502.15938).
+    It rises linearly over `warmup_steps`, stays constant, and over the last `decay` of the run
+    falls linearly to zero. Decay to zero is what lowers the loss most at the end of a run
+    (Bergsma et al. 2025, arXiv 2502.15938).
 
     >>> [learning_rate_at(s, s / 8, warmup_steps=2, decay=0.5) for s in (0, 1, 4, 6, 7)]
     [0.5, 1.0, 1.0, 0.5, 0.25]

@@ -1,8 +1,8 @@
-"""The search for a shape: which model, on which batches, will have learnt the most when the time is over.
+"""The search for a shape: the model and batch size with the lowest expected loss at the end of the time.
 
-Every shape of a grid is weighed: how many steps of it fit into the time (cost.py), and what loss a
-model of that size reaches after so many tokens of this text (expectation.py). A larger model learns
-more from a token and reads fewer of them; the best is in between, and where depends on the
+Every shape of a grid is evaluated: how many of its steps fit into the time (cost.py), and what loss a
+model of that size reaches after that many tokens of this text (expected_loss.py). A larger model learns
+more from each token but processes fewer of them. The best size is in between, and depends on the
 machine, the time and the text.
 """
 
@@ -25,7 +25,7 @@ from homespun.planning.memory import SHARE
 
 @dataclass(frozen=True)
 class Size:
-    """A shape with the batch that suits it; the names are the plan's."""
+    """A shape with its batch size and dropout; the fields have the plan's names."""
 
     n_layer: int
     n_head: int
@@ -35,7 +35,7 @@ class Size:
     dropout: float = 0.0
 
     def config(self, model: str, vocab_size: int) -> GPTConfig:
-        """The config of that family and this shape. Raises ModelError where the numbers do not make a model."""
+        """The config of that family with this shape. ModelError if the values do not make a model."""
         return GPTConfig.of(
             model,
             vocab_size=vocab_size,
@@ -56,51 +56,51 @@ SIZES = {
     "large": Size(12, 12, 768, 1024, 32),  # GPT-2 small
 }
 
-# The grid. Between two neighbours the expected loss differs by less than the expectation is uncertain.
+# The grid. Between two neighbours, the expected loss differs by less than its uncertainty.
 LAYERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
 WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 1536)
 CONTEXTS = (32, 64, 128, 256, 512, 1024)
 TOKENS_A_STEP = (1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
-# Dropout, and the `overfit_pressure` from which it is considered: below it dropout only slows learning down.
+# Dropout -> the smallest `overfit_pressure` at which it is considered: below that it only slows learning.
 DROPOUTS = {0.0: 0.0, 0.1: 0.25, 0.2: 1.0}
-HEAD_WIDTH = 32  # narrow models want more heads than wide ones would have, …
-WIDE_HEAD_WIDTH = 64  # … from this width on
+HEAD_WIDTH = 32  # narrow models do better with more heads than the usual width of a head gives them, …
+WIDE_HEAD_WIDTH = 64  # … which is used from this n_embd on
 WIDE_FROM = 320
 
-# Beyond these the expectation has not been held against any run.
-FEWEST_SEQUENCES = 8  # a step: fewer are too much alike
-SLIMMEST, STOUTEST = 16, 80  # width for each layer, …
-NEVER_TOO_WIDE = 128  # … of which a single layer may have more
+# The expected loss has not been compared with any run beyond these limits.
+FEWEST_SEQUENCES = 8  # per step: fewer are too similar to each other
+SLIMMEST, STOUTEST = 16, 80  # n_embd per layer, …
+NEVER_TOO_WIDE = 128  # … which a single layer may exceed up to this n_embd
 
-# One layer learns most in a few seconds, then no more than two that are as large: 128 wide and 280 steps 1.825,
-# where 2 layers of 64 have come to 1.870; 500 steps 1.745, and 2 layers of 96 to 1.736.
+# In a run of a few seconds one layer reaches the lowest loss; later, two layers of a similar size do. One layer of
+# n_embd 128: 1.825 after 280 steps, when 2 layers of 64 are at 1.870; 1.745 after 500, 2 layers of 96 at 1.736.
 MOST_STEPS_OF_ONE_LAYER = 400
 
-LOST_AT_MOST = 0.75  # of the time: so much slower is a step that is not compiled, on a core less
+LOST_AT_MOST = 0.75  # of the time: during compilation, eager steps on one core fewer lose this much throughput
 
-FEWEST_STEPS = 100  # fewer never leave the warmup behind; only where there is no time for more
+FEWEST_STEPS = 100  # shorter runs do not get far beyond warmup; they are used only if there is no time for more
 
-# With --steps there is no time to go by: a model wants to read about this many tokens for each of its parameters.
+# With --steps there is no time limit to search by: a model gets about this many tokens per parameter.
 TOKENS_PER_PARAMETER = 2.5
 
-# A model of more parameters than this for every token of the text only learns it by heart sooner.
+# A model with more parameters than this per token of the text only overfits sooner.
 MOST_PARAMETERS_PER_TOKEN = 10
 
-# Reading the same text more often than this teaches a model the text by heart; one with dropout learns for longer.
+# With more epochs than this the model overfits; with dropout it goes on improving for longer.
 MOST_EPOCHS, MOST_EPOCHS_DROPPING = 8, 32
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1)  # of that which are weighed
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1)  # of those epochs, to choose from
 
-# On a machine that is faster than it was thought to be a run ends in its time all the same: it reads on up to
-# so much longer. What it keeps are the best weights that there were.
+# A run on a machine that is faster than measured still uses its time: it trains for up to this many times the
+# planned steps. The best weights of the run are kept.
 LONGER = 2.0
 
-# Somebody who gives minutes wants them used: all of them left over weigh as much as this share of the loss.
+# A user who gives minutes wants them used: leaving all of them unused counts like this share of the loss.
 WASTE = 0.05
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """A size with the loss that is expected of it, and the share of the time that it would use."""
+    """A size with its expected loss, and the share of the time that it would use."""
 
     size: Size
     loss: float
@@ -112,7 +112,7 @@ class Weighed:
 
 
 def best_weighed(model: str, given: dict[str, Any], facts: Facts, seconds: float) -> Weighed | None:
-    """The best of the grid for a family, `seconds` of training and this text; None where nothing of it fits."""
+    """The best size of the grid for a family, `seconds` of training and this text; None if none of it fits."""
     for fewest in (FEWEST_STEPS, 1):
         tried = weighed(model, given, facts, seconds, fewest)
         if best := min(tried, key=lambda one: one.loss_and_waste, default=None):
@@ -121,7 +121,7 @@ def best_weighed(model: str, given: dict[str, Any], facts: Facts, seconds: float
 
 
 def searches(model: str) -> bool:
-    """The lecture's models are what they are."""
+    """Whether the family's shape is searched for; the lecture's models have fixed shapes."""
     return MODELS[model].planned
 
 
@@ -132,9 +132,9 @@ def weighed(
     seconds: float,
     fewest_steps: int = FEWEST_STEPS,
 ) -> Iterator[Weighed]:
-    """Every size of the grid that fits into memory, and takes so many steps in the time.
+    """Every size of the grid that fits into memory and takes at least `fewest_steps` steps in the time.
 
-    What is `given` stays as it is. The step is a compiled one where the facts have its speed.
+    Values in `given` are fixed. The step is a compiled one if the facts contain its speed.
     """
     speed = facts.speed_of(compiled=True)
     if speed is None:
@@ -143,7 +143,7 @@ def weighed(
         try:
             config = Size(n_layer, n_head, n_embd, context_length, 1).config(model, facts.vocab_size)
         except HomespunError:
-            continue  # what was given does not go together with it
+            continue  # the given values do not fit this shape
         if facts.memory_free and config.memory(1) > SHARE * facts.memory_free:
             continue
         if (
@@ -169,9 +169,9 @@ def weighed(
 
 
 def lost_to_compiling(size: Size, facts: Facts, seconds: float) -> float:
-    """Seconds of training: few for a shape that was compiled before, which is a reason to take it again.
+    """Seconds of training time lost to compiling. A shape that was compiled before loses few, which favours it.
 
-    While a new one is compiled training goes on, but more slowly, and for a minute or so.
+    While a new shape is compiled, for about a minute, training goes on more slowly.
     """
     if facts.compiled_speed is None:
         return 0.0
@@ -180,7 +180,7 @@ def lost_to_compiling(size: Size, facts: Facts, seconds: float) -> float:
 
 
 def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int, int]]:
-    """n_layer, n_head, n_embd, context_length of the grid, with what is given in place of its axes."""
+    """n_layer, n_head, n_embd, context_length of every shape of the grid; `given` values replace its axes."""
     longest = max(1, min(facts.train_tokens, facts.val_tokens) // 4)
     contexts = [context for context in CONTEXTS if context <= longest] or [CONTEXTS[0]]
     for n_layer in (given["n_layer"],) if "n_layer" in given else LAYERS:
@@ -195,7 +195,7 @@ def shapes(given: dict[str, Any], facts: Facts) -> Iterator[tuple[int, int, int,
 
 
 def dropouts(given: dict[str, Any], config: GPTConfig) -> tuple[float, ...]:
-    """A number at a time dropout takes as long as all the rest on a CPU: there it is for who asks for it."""
+    """Dropout rates to try. On a CPU, elementwise dropout takes as long as the rest of a step: only on request."""
     if "dropout" in given:
         return (given["dropout"],)
     return tuple(DROPOUTS) if config.drops_whole else (0.0,)
@@ -208,7 +208,7 @@ def batch_sizes(given: dict[str, Any], context_length: int) -> list[int]:
 
 
 def size_for_text(train_tokens: int, vocab_size: int) -> Size:
-    """The largest named size that the text can fill, where there is no time to go by."""
+    """The largest named size that the text has enough tokens for, where there is no time limit to search by."""
     chosen = SIZES["nano"]
     for size in SIZES.values():
         parameters = size.config(DEFAULT, vocab_size).number_of_parameters()
@@ -219,12 +219,12 @@ def size_for_text(train_tokens: int, vocab_size: int) -> Size:
 
 
 def best_steps(config: ModelConfig, fitting: int, tokens_per_step: int, train_tokens: int) -> int:
-    """As many steps as fit, or fewer where the model would overfit before the time is over."""
+    """As many steps as fit, or fewer if the model would overfit before the time is over."""
     return int(max(1, min(fitting, enough_steps(config, tokens_per_step, train_tokens))))
 
 
 def enough_steps(config: ModelConfig, tokens_per_step: int, train_tokens: int) -> float:
-    """Steps after which this model would only overfit, however much time is left; without blocks it never does."""
+    """The number of steps after which this model only overfits; infinite for a model without blocks."""
     if not config.n_layer:
         return math.inf
     most = (MOST_EPOCHS_DROPPING if config.dropout else MOST_EPOCHS) * train_tokens / tokens_per_step

@@ -1,4 +1,4 @@
-"""What the plan of a fine-tuning rests on: facts about the text, the model and the machine."""
+"""The facts that a fine-tuning plan is computed from: about the text, the model and the machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from homespun.model.config import ModelConfig
 class TuningFacts:
     """A text, a model and a machine.
 
-    train_tokens    that are learnt from; of conversations all, their questions too
-    val_tokens      predictions that are held out
-    lengths         of conversations: how many tokens the longest has; 0 for a plain text
-    new_tokens      that the model has no row of its embedding for
+    train_tokens    training tokens; of conversations all of them, including the users' turns
+    val_tokens      held-out targets
+    lengths         tokens of the longest conversation; 0 for plain text
+    new_tokens      tokens without a row in the model's embedding
     config          of the model
-    seconds         for a token of training in rows of `context_length`, where it was measured; 0 elsewhere
-    quick           whether there are compiled operations for it here
-    memory          bytes that the device has, and
-    memory_free     that are free; 0 where nobody has looked
-    memory_used     bytes of this program before it trains
+    seconds         per token of training in sequences of `context_length`; 0 if not measured
+    quick           whether native kernels for it are available here
+    memory_free     bytes on the device; 0 if unknown
+    memory_used     bytes that this program uses before training starts
     """
 
     train_tokens: int

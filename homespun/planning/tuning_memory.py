@@ -1,17 +1,17 @@
-"""What memory a fine-tuning takes: the weights as they are kept, what is learnt of them, and one step."""
+"""The memory that fine-tuning takes: the stored weights, the trainable parameters, and one step."""
 
 from __future__ import annotations
 
 from homespun.kernels.head_loss import LARGEST
 from homespun.model.config import ModelConfig
 
-LEARNT = 16  # bytes for each number that is learnt: itself, its gradient and two moments
-NF4 = 4.5 / 8  # bytes for each number of a matrix in four bits, its scales included
+LEARNT = 16  # bytes per trainable parameter: value, gradient and two moments
+NF4 = 4.5 / 8  # bytes per parameter of a matrix in four bits, including its scales
 BFLOAT16, FLOAT32 = 2, 4
 
 
 def lora_numbers(config: ModelConfig, rank: int) -> int:
-    """How many numbers LoRA learns: rank times the sides of every matrix of the blocks.
+    """The number of LoRA parameters: rank times the sum of rows and columns of every matrix of the blocks.
 
     >>> toy = GPTConfig.of("modern", vocab_size=65, context_length=32, n_layer=1, n_head=1, n_embd=32, n_inner=64)
     >>> lora_numbers(toy, 4)  # 4 matrices of 32 by 32 and 3 of 32 by 64
@@ -21,7 +21,7 @@ def lora_numbers(config: ModelConfig, rank: int) -> int:
 
 
 def weight_bytes(config: ModelConfig, method: str, rank: int, dtype: str) -> int:
-    """The model as it is kept, and what is learnt with all that belongs to it."""
+    """Bytes of the stored model, and of the trainable parameters with gradients and optimizer state."""
     parameters = config.number_of_parameters()
     if method == "full":
         return LEARNT * parameters
@@ -32,13 +32,13 @@ def weight_bytes(config: ModelConfig, method: str, rank: int, dtype: str) -> int
 
 
 def step_bytes(config: ModelConfig, tokens: int, length: int, dtype: str, recompute: bool) -> int:
-    """What a step keeps for its backward pass, computing so many tokens at once in rows of `length`."""
+    """Bytes of a step of `tokens` tokens in sequences of `length`, most of them kept for the backward pass."""
     if not config.n_layer:
         return config.memory(1)
     half = BFLOAT16 if dtype == "bfloat16" else FLOAT32
     queries, keys = config.query_width, config.key_width
-    between = FLOAT32 * config.n_embd  # what flows from block to block
+    between = FLOAT32 * config.n_embd  # the residual stream between blocks
     inside = 2 * between + half * (2 * config.n_embd + 4 * queries + 4 * keys + 4 * config.n_inner)
-    inside += (FLOAT32 + half) * config.n_head * length  # who looks at whom
+    inside += (FLOAT32 + half) * config.n_head * length  # attention weights
     blocks = config.n_layer * between + 2 * inside if recompute else config.n_layer * (between + inside)
     return tokens * (blocks + 4 * between) + 3 * FLOAT32 * LARGEST

@@ -1,4 +1,4 @@
-"""The plan of a fine-tuning: of which model, in which way, and its course."""
+"""The plan of a fine-tuning: the base model, the method, and the hyperparameters of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METHODS = ("lora", "qlora", "full")
 
 @dataclass(frozen=True, kw_only=True)
 class TuningPlan(BasePlan):
-    """Every number of a fine-tuning. `homespun finetune --plan FILE` replays it, to the bit on one machine."""
+    """All hyperparameters of fine-tuning. `homespun finetune --plan FILE` replays it to the bit on one machine."""
 
     base: str = fact("the model that is tuned: a folder, a file, a hub id, or smollm2")
     base_revision: str = fact("of a model from the hub: the commit", "")
@@ -48,12 +48,12 @@ class TuningPlan(BasePlan):
 
 
 def settable() -> dict[str, str]:
-    """The names that `finetune --set` takes, each with its help."""
+    """The names that `finetune --set` accepts, each with its help."""
     return course.settable(TuningPlan)
 
 
 def parse_settings(pairs: dict[str, Any] | list[str]) -> dict[str, Any]:
-    """["rank=8", "learning_rate=1e-3"], or the same as a dict -> checked values. Raises UnknownSetting.
+    """["rank=8", "learning_rate=1e-3"], or such pairs as a dict -> checked values. Raises UnknownSetting.
 
     >>> parse_settings(["rank=8", "learning_rate=1e-3"])
     {'rank': 8, 'learning_rate': 0.001}

@@ -1,4 +1,4 @@
-"""From facts and wishes to the plan of a fine-tuning: a pure function, so that it can be tested without any."""
+"""From facts and wishes to a fine-tuning plan: a pure function, which can be tested without training."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from homespun.planning.tuning_memory import lora_numbers, step_bytes, weight_byt
 from homespun.planning.tuning_plan import TuningPlan
 
 DEFAULT_MINUTES = 5.0
-TEXT_LENGTH = 256  # tokens of a row of text: of longer ones attention is the larger part, on a CPU
+TEXT_LENGTH = 256  # tokens of a sequence of plain text: with longer ones attention dominates the time on a CPU
 LONGEST_CONVERSATION = 1024
 MULTIPLE = 64
 
 TOKENS_A_STEP = (512, 1024, 2048, 4096, 8192, 16384)
-STEPS_WANTED = 150  # in a run: with fewer, the learning rate has no time to climb and fall
-TOKENS_AT_ONCE = 2048  # more do not make the products faster, and take memory
+STEPS_WANTED = 150  # in a run: fewer leave no time for warmup and decay of the learning rate
+TOKENS_AT_ONCE = 2048  # larger micro-batches do not make matrix products faster, and take memory
 
-# So often a text is read at most; by then what is learnt is mostly the text by heart. Answers are short.
+# The most epochs; by then training mostly overfits. Answers are short.
 EPOCHS, EPOCHS_OF_ANSWERS = 4.0, 10.0
 WARMUP_SHARE, WARMUP_STEPS = 0.06, 30
 
-# Largest step at SmolLM2's width of 576; wider models want smaller ones.
+# Peak learning rates at SmolLM2's n_embd of 576; wider models need smaller ones.
 LORA_RATE, FULL_RATE, USUAL_WIDTH = 1e-3, 2e-4, 576
 
-FEWEST = 2048  # tokens of a look on the way
-SHARE_OF_EVALUATIONS = 0.08  # of the time, all looks on the way together
+FEWEST = 2048  # tokens of an evaluation during the run
+SHARE_OF_EVALUATIONS = 0.08  # of the time, for all evaluations during the run together
 
-# What of a run's minutes is not training: opening, measuring, and reading both texts at the end.
+# Time of a run that is not training: loading, measuring, and evaluating both texts at the end.
 SECONDS_ASIDE = 12.0
 SHARE_ASIDE = 0.1
 
 
 @dataclass(frozen=True)
 class TuningWishes:
-    """What the user has asked for. method "" is left to us."""
+    """What the user has asked for. method "" leaves the choice to the planner."""
 
     text: tuple[str, ...]
     base: str
@@ -60,9 +60,10 @@ class TuningWishes:
 
 
 def way_for(config: ModelConfig, wanted: str, new_tokens: int) -> tuple[str, str]:
-    """lora, qlora or full, and why where it is not what everybody gets. UsageError where the wish cannot be had.
+    """Return (lora, qlora or full; the reason if it is not the default). UsageError if `wanted` is impossible.
 
-    The rows of new tokens have to be learnt, and what has no counterpart elsewhere has no adapter there either.
+    The embedding rows of new tokens have to be trained, and a model with no counterpart in other tools has no
+    adapter format there either.
     """
     here_only = only_here(config)
     reason = ""
@@ -78,13 +79,13 @@ def way_for(config: ModelConfig, wanted: str, new_tokens: int) -> tuple[str, str
 
 
 def length_for(facts: TuningFacts) -> int:
-    """Tokens of a row: of a text always the same, of conversations so that the longest fits, if it may."""
+    """Tokens of a sequence: fixed for plain text; for conversations enough for the longest, up to a limit."""
     longest = MULTIPLE * math.ceil(facts.lengths / MULTIPLE)
     return min(facts.config.context_length, LONGEST_CONVERSATION, max(TEXT_LENGTH, longest))
 
 
 def first_plan(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
-    """The plan as far as it does not depend on how fast the machine is. UsageError where wishes contradict."""
+    """The plan as far as it does not depend on the machine's speed. UsageError if the wishes contradict."""
     check(wishes)
     given = dict(wishes.settings)
     method, _ = way_for(facts.config, wishes.method, facts.new_tokens)
@@ -121,7 +122,7 @@ def first_plan(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
 
 
 def decide(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
-    """The plan for these wishes on these facts. UsageError, TrainingError where there is none."""
+    """Return the plan for these wishes on these facts. UsageError or TrainingError if there is none."""
     given = dict(wishes.settings)
     plan = first_plan(wishes, facts)
     for part in (learnt, batch, fit_into_memory, end, looks):
@@ -130,7 +131,7 @@ def decide(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
 
 
 def learnt(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
-    """How many numbers are trained."""
+    """The number of trainable parameters."""
     if plan.rank == 0:
         return {"learnt": facts.config.number_of_parameters()}
     return {"learnt": lora_numbers(facts.config, plan.rank)}
@@ -148,7 +149,8 @@ def check(wishes: TuningWishes) -> None:
 
 
 def learning_rate(config: ModelConfig, method: str) -> float:
-    """
+    """Return the peak learning rate for a model and a method.
+
     >>> small = GPTConfig.of("llama", vocab_size=65, context_length=32, n_layer=1, n_head=9, n_embd=576)
     >>> learning_rate(small, "lora")
     0.001
@@ -160,12 +162,12 @@ def learning_rate(config: ModelConfig, method: str) -> float:
 
 
 def seconds_to_train(minutes: float) -> float:
-    """What is left for steps of a run's minutes."""
+    """Seconds of a run of `minutes` that are left for training steps."""
     return max(0.2 * 60 * minutes, (1 - SHARE_ASIDE) * 60 * minutes - SECONDS_ASIDE)
 
 
 def tokens_to_learn(plan: TuningPlan, facts: TuningFacts) -> float:
-    """As many as there is time for, and no more than the text is good for."""
+    """Training tokens of the run: as many as there is time for, up to the largest useful number of epochs."""
     enough = epochs(plan.conversations) * facts.train_tokens
     if not plan.minutes or not facts.seconds:
         return enough
@@ -177,7 +179,7 @@ def epochs(conversations: bool) -> float:
 
 
 def batch(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
-    """The largest steps of which there are still enough."""
+    """The largest batch size with which there are still enough steps."""
     tokens = tokens_to_learn(plan, facts)
     enough = [size for size in TOKENS_A_STEP if size * STEPS_WANTED <= tokens]
     size = max(enough, default=TOKENS_A_STEP[0])
@@ -185,7 +187,7 @@ def batch(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
 
 
 def fit_into_memory(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
-    """In how many parts a step is computed, and whether blocks are computed twice, so that memory suffices."""
+    """The number of micro-batches, and whether to recompute activations, so that a step fits into memory."""
     kept = weight_bytes(facts.config, plan.method, plan.rank, plan.dtype)
     room = SHARE * facts.memory_free - kept if facts.memory_free else math.inf
     at_most = TOKENS_AT_ONCE // 2 if plan.method == "qlora" else TOKENS_AT_ONCE
@@ -209,7 +211,8 @@ def fit_into_memory(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
 
 
 def divisors(number: int) -> list[int]:
-    """
+    """Return all divisors of `number` in increasing order.
+
     >>> divisors(12)
     [1, 2, 3, 4, 6, 12]
     """
@@ -217,7 +220,7 @@ def divisors(number: int) -> list[int]:
 
 
 def end(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
-    """Where the run ends, and how long it climbs before."""
+    """The number of steps, and of warmup steps."""
     steps = plan.steps
     if plan.minutes:
         steps = max(1, int(tokens_to_learn(plan, facts) / plan.tokens_per_step))
@@ -225,7 +228,7 @@ def end(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
 
 
 def looks(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
-    """How often the validation text is read on the way, and how much of it: rarely in a short run."""
+    """How often evaluations run, and on how many tokens: rarely in a short run."""
     affordable = SHARE_OF_EVALUATIONS * TRAINING_COST * plan.steps * plan.tokens_per_step
     number = int(min(EVALUATIONS, max(2, affordable // FEWEST)))
     tokens = max(FEWEST, int(affordable / number))
@@ -236,7 +239,7 @@ def looks(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
 
 
 def forecast(plan: TuningPlan, facts: TuningFacts) -> Forecast:
-    """What the plan will come to; no loss is foretold, because nobody knows how near the model is to the text."""
+    """The forecast of the plan. No loss: how well the model already fits the text is unknown before training."""
     tokens = plan.batch_size // plan.micro_batches * plan.context_length
     memory = weight_bytes(facts.config, plan.method, plan.rank, plan.dtype)
     memory += step_bytes(facts.config, tokens, plan.context_length, plan.dtype, plan.recompute)

@@ -1,9 +1,11 @@
-"""Training: a plan is made, and carried out, and a run folder is what remains.
+"""Training: carries out a plan and leaves a run folder.
 
-`planner` decides, `plan` is what it decided (`course` is what it shares with other plans), `loop` is
-the training itself, `run` fills the folder. `muon`, `optimizer`, `schedule` and `compiled` are what the
-loop is made of; `watcher` is how a terminal or a notebook looks on.
-
-What the planner goes by: `facts` about text and machine (`calibrate` measures it), `cost` says what
-a step takes, `expectation` what loss comes of it, `search` weighs the shapes, `forecast` sums it up.
+loop                        the training loop
+run, resume, lock           the run folder: its files, resume points, and the lock that one process holds
+extension                   continuing a run that has ended
+optimizer, muon, adamw      the updates of the parameters
+compiled, compile_beside    torch.compile, in a process of its own
+pace, measured_speed        timing: of a run, and of this machine for the planner
+watcher, log_lines          what a run reports to a terminal, a notebook, a log
+curve, card, interrupt      the plot of the losses, the model card, Ctrl-C
 """

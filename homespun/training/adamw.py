@@ -1,7 +1,7 @@
-"""AdamW: every number of a weight takes steps of its own size (Loshchilov & Hutter 2019, arXiv 1711.05101).
+"""AdamW: a step size of its own for every parameter (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
-The arithmetic is PyTorch's, all weights in one call. Its optimizer class is not taken: that one imports
-torch.compile's machinery with its first step, which on a laptop is a second of every start.
+The arithmetic is PyTorch's fused kernel, with all weights in one call. torch.optim.AdamW is not used: its first
+step imports the machinery of torch.compile, which adds a second to every start on a laptop.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ EPSILON = 1e-8
 
 
 class AdamW:
-    """AdamW for weights of any shape. Those without a gradient stay as they are.
+    """AdamW for weights of any shape. Weights without a gradient are not changed.
 
-    weight_decay    decoupled, times the learning rate
-    state           of each weight that has taken a step: its mean gradient, its mean square, and its steps, by the
-                    names of torch.optim.AdamW
+    weight_decay    decoupled, multiplied by the learning rate
+    state           for each weight that has been updated: running mean and mean square of its gradient, and its
+                    number of steps, under the names of torch.optim.AdamW
     """
 
     def __init__(

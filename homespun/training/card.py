@@ -1,4 +1,4 @@
-"""README.md of a run folder: the model card. What text, what plan, what loss, a sample, and how to use it."""
+"""README.md of a run folder, the model card: the text, the plan, the loss, a sample, and how to use the model."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ homespun generate {name} "Once"
 
 
 def fenced(text: str) -> str:
-    """As it may stand between fences: with none of its own."""
+    """The text without ``` in it, so that it can stand between code fences."""
     return text.replace("```", "'''")
 
 

@@ -1,9 +1,9 @@
 """`python -m homespun.training.compile_beside`: compiles the training step of a plan into PyTorch's cache.
 
-The run that wants it goes on meanwhile, and finds it there (see compiled.py). The plan comes as a line of JSON on
-standard input, and when that is closed this ends; nothing is trained, and beside the cache nothing is written.
-Exit code 0 where it worked: then the seconds stand on standard output that it takes a process to load the compiled
-step, with whatever else is at work.
+The run that needs the compiled step goes on meanwhile, and finds it in the cache (see compiled.py). The plan is
+read as a line of JSON from standard input; when standard input closes, this process ends. It trains nothing and
+writes only to the cache. On success the exit code is 0, and standard output has the seconds that a process takes
+to load the compiled step under the current load of the machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     compile_step(plan, vocab_size)
     remember(plan, vocab_size)
     if not order["patient"]:
-        torch.compiler.reset()  # what is left is in the cache, as it is for the run
+        torch.compiler.reset()  # leaves only the cache, which is what the run will load from
         print(importing + seconds_of(lambda: compile_step(plan, vocab_size)), flush=True)
 
 
@@ -45,7 +45,7 @@ def seconds_of(work: Callable[[], None]) -> float:
 
 
 def compile_step(plan: Plan, vocab_size: int) -> None:
-    """One pass forward and backward through the compiled model, with ids that mean nothing."""
+    """Run one forward and backward pass of the compiled model, on ids that are all 0."""
     model = build(plan.config(vocab_size)).to(plan.device)
     shape = (plan.batch_size // plan.micro_batches, plan.context_length)
     ids = torch.zeros(shape, dtype=torch.int64, device=plan.device)

@@ -1,10 +1,10 @@
-"""torch.compile where the plan asks for it and it works here; else the model as it is, with a line about it.
+"""torch.compile, if the plan asks for it and it works here; otherwise the eager model, with a note to the user.
 
-Compiling takes half a minute the first time on a machine, and some seconds when PyTorch finds its work of last
-time again; beside other programs it takes minutes. A run that is given minutes waits for neither: another process
-compiles the step into PyTorch's cache, or finds it there, and says how long it takes to load. Training begins
-without it, on one core less: two programs that both want all cores would wait for each other most of the time.
-Loading is done by the run itself, where it takes a small share of the time that is left.
+Compiling takes half a minute the first time on a machine, and some seconds when PyTorch finds the step in its
+cache; on a busy machine it takes minutes. A run with minutes waits for neither: another process compiles the
+step into PyTorch's cache, or finds it there, and reports how long loading takes. Training starts with the eager
+model on one core fewer, because two programs that both use all cores mostly wait for each other. The run itself
+loads the compiled step, if that takes a small share of the time that is left.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from homespun.planning.base_plan import NOT_YET
 from homespun.planning.plan import Plan
 from homespun.training.watcher import Watcher
 
-# Of the seconds that are left for training, so many may be waited for the compiled step. It pays where a step is
-# shorter by more than that; in float32 on two cores (AVX2) one of 4 layers 128 wide takes 0.10 s instead of 0.14.
+# Largest share of the training time left that a run waits for the compiled step. Loading pays if it shortens a
+# step by more than that; in float32 on two cores (AVX2), 4 layers of n_embd 128 take 0.10 s instead of 0.14.
 MOST_WAITED = 0.2
-SHARE_OF_IMPORTING = 0.36  # of the seconds that loading takes: 1.9 s of 5.2 there, with nothing else at work
+SHARE_OF_IMPORTING = 0.36  # of the loading time: 1.9 s of 5.2 s on that machine when it is idle
 TOO_LONG = "loading the compiled step takes {:.0f} s here, too long for the time left; training goes on without it"
 
 
 class Forward:
-    """What computes (logits, loss) from (ids, targets): operation by operation, or compiled once that is there."""
+    """Computes (logits, loss) from (ids, targets): with the eager model, or compiled as soon as that is ready."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class Forward:
         self.watcher = watcher
         self.compute: Callable[..., Any] = model
         self.is_compiled = False
-        self.is_quick = False  # whether it uses operations of our own
+        self.is_quick = False  # whether it uses our native kernels
         self.beside: subprocess.Popen[bytes] | None = None
-        self.planned: Plan | None = None  # whose step is compiled beside
+        self.planned: Plan | None = None  # the plan whose step the other process compiles
         self.threads = torch.get_num_threads()
 
     def __call__(self, ids: Tensor, targets: Tensor) -> Any:
@@ -70,7 +70,7 @@ class Forward:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        """The other process ends with the run. A run that ends in order has the rest done in the background."""
+        """Stop the compiling process. If the run ended normally, finish compiling as a background job."""
         torch.set_num_threads(self.threads)
         if self.beside is not None and self.beside.poll() is None:
             self.beside.kill()
@@ -79,24 +79,24 @@ class Forward:
                 compile_for_next_time(self.planned, self.vocab_size)
 
     def prepare(self, plan: Plan, step: int, seconds_left: float = math.inf) -> Plan:
-        """To be called before every step; returns the plan, with what was found out about compiling in it.
+        """Call before every step; returns the plan, updated with what was found out about compiling.
 
-        With minutes, the step from which the compiled form is used depends on when it is there. The plan keeps it,
-        for the two forms round differently and a replay has to change over where the run did.
-        seconds_left: for training.
+        With minutes, the step from which the compiled form is used depends on when it is ready. The plan records
+        that step: the eager and the compiled form round differently, so a replay must switch at the same step.
+        seconds_left: of training time.
         """
         if self.is_compiled:
             return plan
         if is_open(plan, step, self.vocab_size):
             return self.take_when_ready(plan, step, seconds_left)
         begins = plan.compile_from if plan.compile_from != NOT_YET else math.inf
-        self.leave_a_core(step < begins)  # in a replay, too: it decides how sums are rounded
+        self.leave_a_core(step < begins)  # in a replay, too: the number of threads changes how sums are rounded
         if plan.compile and step >= begins and not self.compile(plan):
             return plan.with_(compile=False)
         return plan
 
     def take_when_ready(self, plan: Plan, step: int, seconds_left: float) -> Plan:
-        """Lets the other process begin, and the compiled step take over when it is there and loads soon enough."""
+        """Start the compiling process; use the compiled step once it is ready, if it loads quickly enough."""
         if self.beside is None:
             self.beside = compile_beside(plan, self.vocab_size, self.threads)
             self.planned = plan
@@ -121,17 +121,17 @@ class Forward:
         return plan.with_(compile=False, compile_from=step)
 
     def leave_a_core(self, leaves: bool) -> None:
-        """To the process that compiles, or not."""
+        """Leave one core to the compiling process, or use all of them."""
         torch.set_num_threads(max(1, self.threads - 1) if leaves else self.threads)
 
     def compile(self, plan: Plan, at_most: float = math.inf) -> bool:
-        """Compiles, tries it out forward and backward once, and takes it where it computes what the model does.
+        """Compile, run one trial forward and backward pass, and use the result if it agrees with the model.
 
-        A compiler that is missing or broken, or a cache folder that cannot be written, is no
-        reason not to train. The trial leaves no gradients behind and draws no random numbers
-        that the run would draw.
-        at_most: seconds. Nothing can stop a compiler on its way, but PyTorch's is imported first, which takes a
-        third of the time; where that says that the whole takes longer than this, it ends there.
+        If the compiler is missing or broken, or the cache folder is not writable, training goes on
+        without it. The trial leaves no gradients behind and does not change the random state of
+        the run.
+        at_most: seconds. A running compiler cannot be stopped, but PyTorch's compiler is imported first, which
+        takes a third of the time; if that predicts a longer total than `at_most`, compiling is not started.
         """
         began = time.monotonic()
         import_compiler()
@@ -162,7 +162,7 @@ class Forward:
                 self.is_quick = form is not self.model
                 return True
             if form is self.model or at_most < math.inf:
-                break  # where time is short: without kernels the model would have to be compiled anew
+                break  # with a time limit: PyTorch's own form would need another compilation
             self.watcher.note(
                 "compiled with our kernels the model computes something else; it is compiled without."
             )
@@ -173,9 +173,10 @@ class Forward:
 
 
 def is_open(plan: Plan, step: int, vocab_size: int) -> bool:
-    """Whether it depends on the clock from which step the compiled one is used, and no step has been found yet.
+    """Whether the first compiled step depends on the clock and is not decided yet.
 
-    On a GPU another process would need room for the model a second time: what was compiled before is waited for.
+    On a GPU the other process would need memory for a second copy of the model: a step that was compiled before is
+    loaded at once instead.
     """
     if not plan.compile or not plan.minutes:
         return False
@@ -184,7 +185,7 @@ def is_open(plan: Plan, step: int, vocab_size: int) -> bool:
 
 
 def seconds_to_load(beside: subprocess.Popen[bytes]) -> float | None:
-    """What the process that has ended says that loading the compiled step takes; None where it has failed."""
+    """The loading time of the compiled step, as reported by the finished process; None if that process failed."""
     if beside.returncode or beside.stdout is None:
         return None
     with beside.stdout as said:
@@ -195,7 +196,7 @@ def seconds_to_load(beside: subprocess.Popen[bytes]) -> float | None:
 
 
 def import_compiler() -> None:
-    """PyTorch's, which it imports itself when something is compiled for the first time."""
+    """Import PyTorch's compiler, which PyTorch would import itself at the first compilation."""
     import torch._dynamo
     import torch._inductor.compile_fx  # noqa: F401
 
@@ -217,7 +218,7 @@ def forms(
 
 
 def compiled_form(form: nn.Module, plan: Plan) -> Callable[..., Any]:
-    """What torch.compile makes of it. With dropout it throws PyTorch's own dice, so that the same numbers fall."""
+    """The form under torch.compile. With dropout it uses PyTorch's own rng, to draw the same random numbers."""
     return torch.compile(form, dynamic=False, options={"fallback_random": True} if plan.dropout else None)
 
 
@@ -227,7 +228,7 @@ def tried(
     batch: list[Tensor],
     autocast: Callable[[], AbstractContextManager[Any]],
 ) -> tuple[float, Tensor]:
-    """The loss of a batch, and its gradient as one vector; the model and torch's dice are as before."""
+    """Return the loss of a batch, and its gradient as one vector; model and torch's random state do not change."""
     model.train()
     try:
         with torch.random.fork_rng():
@@ -240,9 +241,9 @@ def tried(
 
 
 def compile_for_next_time(plan: Plan, vocab_size: int, purpose: Path | None = None) -> None:
-    """Has another process compile the step of a plan that is to come, taking only what nobody else needs.
+    """Start another process that compiles the step of a future plan, using only idle resources.
 
-    purpose: a file of the run that such a run may follow. Without it, nobody will ask for the step.
+    purpose: a file of the run that such a run may follow. If that file is gone, nobody needs the step.
     """
     if not is_warm(plan, vocab_size):
         compile_beside(plan, vocab_size, torch.get_num_threads(), patient=True, purpose=purpose)
@@ -251,10 +252,10 @@ def compile_for_next_time(plan: Plan, vocab_size: int, purpose: Path | None = No
 def compile_beside(
     plan: Plan, vocab_size: int, threads: int, *, patient: bool = False, purpose: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """A process of its own that has the plan's step compiled into PyTorch's cache, for us to find it there.
+    """Start a process that compiles the plan's step into PyTorch's cache, where this process finds it.
 
-    It ends with this one, and prints how many seconds loading the step takes.
-    patient: nobody waits for it; it is a job that waits until nobody is disturbed by it.
+    It ends with this process, and prints how many seconds loading the step takes.
+    patient: nothing waits for the result; the job is postponed until it disturbs nobody.
     """
     # The number of threads is part of what is compiled.
     order = {"plan": plan.toml(), "vocab_size": vocab_size, "threads": threads, "patient": patient}
@@ -268,13 +269,13 @@ def compile_beside(
             purpose=str(purpose.absolute()) if purpose else "",
             done=str(mark_of(plan, vocab_size))
             if patient
-            else "",  # who waits wants to know how long loading takes
+            else "",  # a run that waits needs to know how long loading takes
         )
     )
 
 
 def is_warm(plan: Plan, vocab_size: int) -> bool:
-    """Whether this very step was compiled here before, and PyTorch's cache still has it."""
+    """Whether exactly this step was compiled here before and is still in PyTorch's cache."""
     return mark_of(plan, vocab_size).exists()
 
 
@@ -291,7 +292,7 @@ def compiled_shapes(device: str, dtype: str, model: str, vocab_size: int) -> fro
             if mark.name == name_of(step, here) and step["runs"] == [device, dtype, model, vocab_size]:
                 shapes.add(tuple(map(float, step["shape"])))
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # damaged, or of another version: as if it was not there
+            continue  # damaged, or from another version: ignored
     return frozenset(shapes)
 
 
@@ -301,16 +302,16 @@ def remember(plan: Plan, vocab_size: int) -> None:
         marks().mkdir(parents=True, exist_ok=True)
         mark_of(plan, vocab_size).write_text(json.dumps(step), encoding="utf-8")
     except OSError:
-        return  # a cache that cannot be written forgets; compiling has worked all the same
+        return  # an unwritable cache only loses the record; compiling itself has worked
 
 
 def marks() -> Path:
-    """Where it is written down what was compiled: inside PyTorch's cache, so that it goes when the cache goes."""
+    """Folder of the records of what was compiled: inside PyTorch's cache, so that they are deleted with it."""
     return compile_cache() / "homespun"
 
 
 def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:
-    """What makes a compiled step this one and no other, beside the code and the versions."""
+    """What identifies a compiled step, apart from code and versions."""
     sequences = plan.batch_size // plan.micro_batches
     return {
         "shape": [plan.n_layer, plan.n_head, plan.n_embd, plan.context_length, sequences, plan.dropout],
@@ -320,11 +321,11 @@ def step_of(plan: Plan, vocab_size: int) -> dict[str, Any]:
 
 
 def surroundings() -> list[Any]:
-    """What a compiled step depends on beside its shape: versions, threads, and all code that is compiled in."""
+    """What a compiled step depends on apart from its shape: versions, threads, and the code that it includes."""
     package = Path(__file__).parents[1]
     folders = package / "model", package / "kernels", package / "kernels" / "training"
     sources = sorted(path for folder in folders for path in folder.glob("*.py"))
-    operations = TRAINING.library()  # what its processor and its source are is in its name
+    operations = TRAINING.library()  # its name contains a hash of the processor and the source
     return [
         torch.__version__,
         torch.get_num_threads(),

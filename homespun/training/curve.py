@@ -1,4 +1,4 @@
-"""curve.png: the losses of a run, drawn."""
+"""curve.png: a plot of the losses of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from homespun.training.watcher import Record
 
 
 def draw_curve(records: Sequence[Record], title: str) -> bytes:
-    """A PNG of training and validation loss over the tokens read. Needs at least one record."""
+    """A PNG of training and validation loss over training tokens. Needs at least one record."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -50,7 +50,8 @@ def draw_curve(records: Sequence[Record], title: str) -> bytes:
 
 
 def short(number: float) -> str:
-    """
+    """Format a number with the letter k, M or B.
+
     >>> short(1_500_000), short(20_000), short(7)
     ('1.5M', '20k', '7')
     """

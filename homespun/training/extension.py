@@ -1,4 +1,4 @@
-"""A run that has ended is carried on: the same model, and a new schedule after the old one."""
+"""Extend a run that has ended: the same model continues with a new schedule after the old one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from homespun.training.resume import Point, newest_point
 
 
 def extended_plan(run: Path, plan: Plan, *, minutes: float | None, steps: int | None) -> Plan:
-    """The plan of the run in that folder with `minutes` or `steps` more; UsageError where it has not ended yet.
+    """Return the plan of the run in that folder with `minutes` or `steps` more; UsageError if it has not ended.
 
-    The learning rate climbs again and falls to nothing at the new end. What has been is kept in the
-    plan, so that it still replays the whole run.
+    The learning rate warms up again and decays to zero at the new end. The plan keeps the earlier
+    segments, so that it still replays the whole run.
     """
     found = newest_point(run)
     if found is None:
@@ -34,19 +34,19 @@ def extended_plan(run: Path, plan: Plan, *, minutes: float | None, steps: int | 
             f"Let it come to its end first:  homespun train --out {run} --resume",
         )
     if plan.compile_from == NOT_YET and minutes is None:
-        plan = plan.with_(compile_from=point.step)  # where no clock counts, it is compiled before the next step
+        plan = plan.with_(compile_from=point.step)  # without a time limit, it is compiled before the next step
     more = steps if steps is not None else steps_in(minutes or 0.0, point, plan)
     return plan.with_(
         steps=plan.steps + more,
         extended=(*plan.extended, plan.steps),
         warmup_steps=plan.warmup_steps or min(WARMUP_STEPS, more // 10),
-        # The minutes of a run count from its beginning, whenever it was carried on.
+        # The minutes of a run count from its start, over all its segments.
         minutes=0.0 if minutes is None else point.seconds / 60 + minutes,
     )
 
 
 def steps_in(minutes: float, point: Point, plan: Plan) -> int:
-    """Steps that fit into so many minutes at the pace that the run had; it is timed again on the way."""
+    """Steps that fit into that many minutes at the run's last throughput; they are rescheduled during the run."""
     if not 0 < minutes < math.inf:
         raise UsageError(f"--minutes {minutes:g} is no time to train in.", "Give minutes, such as --minutes 20.")
     tokens_per_second = point.records[-1].tokens_per_second if point.records else 0.0

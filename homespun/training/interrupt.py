@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the step under way is finished, then the run ends in order. A second one ends it at once."""
+"""Ctrl-C and SIGTERM: the current step is finished, then the run ends normally. A second one ends it at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopRequest:
-    """`with StopRequest() as stop:` … `if stop.asked: break`. Outside the main thread it never is."""
+    """`with StopRequest() as stop:` … `if stop.asked: break`. Outside the main thread no signal is received."""
 
     def __init__(self) -> None:
         self.asked = False

@@ -1,4 +1,4 @@
-"""One run, one process: a folder that is being trained in is held, and a second run is told by whom."""
+"""The lock on a run folder: one process trains in it; a second one gets an error that names the first."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ HOLDER = "holder.json"
 
 @contextmanager
 def held(run: Path) -> Iterator[None]:
-    """Holds the run folder while the block runs. WriteFailed where another process does.
+    """Hold the lock of the run folder while the block runs. WriteFailed if another process holds it.
 
-    The lock is the system's: it is gone with the process that held it, however that ended,
-    so there are no stale ones to be cleared away.
+    The operating system releases the lock when the process that holds it ends, however it ends,
+    so there are no stale locks to remove.
     """
     folder = run / FOLDER
     try:
@@ -55,7 +55,7 @@ def held(run: Path) -> Iterator[None]:
 
 
 def whom(run: Path) -> str:
-    """Who is training there: " (process 1234 on laptop, since …)", or nothing where nobody says so."""
+    """The process that trains there: " (process 1234 on laptop, since …)"; "" if that is not recorded."""
     try:
         holder = json.loads((run / FOLDER / HOLDER).read_text(encoding="utf-8"))
         return f" (process {int(holder['process'])} on {holder['computer']}, since {holder['since']})"

@@ -1,4 +1,4 @@
-"""A watcher that prints plain lines: for programs, notebooks, log files and pipes."""
+"""A watcher that prints plain log lines: for programs, notebooks, log files and pipes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class LogLines(Watcher):
 
 
 def time_left(seconds: float | None) -> str:
-    """
+    """Format the time left as minutes and seconds.
+
     >>> time_left(75.2), time_left(None)
     ('  1:15 left', '')
     """

@@ -1,4 +1,4 @@
-"""The training loop: a batch, the loss, the gradient, a step; now and then a look at the validation text."""
+"""The training loop: a batch, the loss, the gradient, a step; at intervals an evaluation on held-out text."""
 
 from __future__ import annotations
 
@@ -24,24 +24,23 @@ from homespun.training.optimizer import Optimizers
 from homespun.training.pace import Pace
 from homespun.training.watcher import Progress, Record, Watcher
 
-LR_BACKOFF = 0.3  # share of the learning rate that is left after a run has diverged once
-# Times the loss that the run began with, or ln V where that is more: training does not make a model so much worse.
-# A model that was trained on another text begins far above ln V: bytes of Russian cost one of Shakespeare 16 nats.
+LR_BACKOFF = 0.3  # factor of the learning-rate backoff after a run has diverged once
+# Bound on the loss, as a multiple of the loss before the first step, or of ln V if that is larger. A model that
+# was trained on another text begins far above ln V: on bytes of Russian, one of Shakespeare begins at 16 nats.
 DIVERGENCE = 2.0
 
 
 class Diverged(TrainingError):
-    """The loss or the gradient is not a number any more, or the loss far above what the run began with."""
+    """The loss or the gradient is not finite, or the loss is far above the loss before the first step."""
 
 
 class Loop:
     """One run of training. `for record in loop.run(): …` yields a record at every evaluation.
 
-    The model is trained in place. Whoever drives the loop decides what is kept: the loop
-    knows nothing of folders. `stop_asked` is looked at before every step, `on_plan` hears of
-    what the run itself changes in the plan, and `after_step` is called when a step is done with.
-    What is trained may differ (the whole model, or a few weights beside it), and on what: then a loop
-    inherits from this one and says so in `make_batches`, `make_forward`, `loss_divisor` and `read`.
+    The model is trained in place. The caller decides what is saved: the loop does not use folders.
+    `stop_asked` is called before every step, `on_plan` when the run changes its plan, and
+    `after_step` when a step is complete. Subclasses that train something else (some weights, other
+    data) override `make_batches`, `make_forward`, `loss_divisor` and `read`.
     """
 
     def __init__(
@@ -75,9 +74,9 @@ class Loop:
             weight_decay=plan.weight_decay,
             dtype=computed_in,
         )
-        self.step = 0  # steps that are done
+        self.step = 0  # steps done so far
         self.losses: list[float] = []  # of the steps since the last evaluation
-        self.first_loss = 0.0  # of the validation text, before the first step
+        self.first_loss = 0.0  # on the validation split, before the first step
         self.is_compiled = False
 
     def run(self) -> Iterator[Record]:
@@ -101,12 +100,12 @@ class Loop:
                 self.after_step()
 
     def make_batches(self) -> Any:
-        """What `[step]` gives the tensors of a step: first the ids, then their targets, (B, T) each."""
+        """A sequence whose item `[step]` is the tensors of that step: ids, then targets, (B, T) each."""
         plan = self.plan
         return Batches(self.dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
 
     def make_forward(self) -> Any:
-        """What computes a step's loss, as a context: inside it, it may be compiled."""
+        """A context manager that computes the loss of a step, and may compile it inside the context."""
         return Forward(
             self.model,
             self.dataset.vocab_size,
@@ -116,7 +115,7 @@ class Loop:
         )
 
     def prepare(self, forward: Forward) -> None:
-        """Lets the compiled step take over as soon as it is there."""
+        """Switch to the compiled step as soon as it is ready."""
         assert isinstance(self.plan, Plan)
         with self.pace.interruption():
             self.settle(forward.prepare(self.plan, self.step, self.pace.left(self.plan, self.step)))
@@ -130,13 +129,13 @@ class Loop:
         return self.step >= self.plan.steps
 
     def settle(self, plan: BasePlan) -> None:
-        """Takes what the run itself has found out: how many steps fit, or in how many parts a batch does."""
+        """Adopt changes that the run makes to its plan: the number of steps, or of micro-batches."""
         if plan is not self.plan:
             self.plan = plan
             self.on_plan(plan)
 
     def take_step(self, forward: Callable[..., Any]) -> float:
-        """One update of the weights; returns the loss before it. Diverged where going on makes no sense."""
+        """Update the weights once; returns the loss before the update. Raises Diverged if training diverges."""
         check_contention()
         loss = self.loss_and_gradient(forward, self.batches[self.step])
         gradient_norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip or math.inf))
@@ -151,7 +150,7 @@ class Loop:
         return loss
 
     def begin_with(self, record: Record) -> Record:
-        """Keeps the loss before the first step, which later ones are judged against. TrainingError without one."""
+        """Store the loss before the first step, the reference for later ones; TrainingError if not finite."""
         self.first_loss = record.val_loss
         if not math.isfinite(self.first_loss):
             raise TrainingError(
@@ -162,16 +161,16 @@ class Loop:
         return record
 
     def has_diverged(self, loss: float) -> bool:
-        """Whether that loss of a batch means that the model has become far worse than it was at first.
+        """Whether that loss of a batch means that the model has become far worse than before the first step.
 
-        One batch may be harder than the rest, as in a text of two languages of which the model knows one. So what
-        decides is the text that was evaluated before the first step, evaluated once more.
+        One batch may be harder than the rest, as in a text of two languages of which the model was trained on one.
+        So the decision rests on another evaluation of the same validation text as before the first step.
         """
         bound = DIVERGENCE * max(self.first_loss, math.log(self.dataset.vocab_size))
         return not loss < bound and not (math.isfinite(loss) and self.look().loss < bound)
 
     def loss_and_gradient(self, forward: Callable[..., Any], batch: Sequence[Tensor]) -> float:
-        """The mean loss of the batch, its gradient in the weights. In more parts where memory does not suffice."""
+        """The mean loss of the batch; accumulates its gradient. Uses more micro-batches if memory runs out."""
         while True:
             parts = self.plan.micro_batches
             try:
@@ -192,7 +191,7 @@ class Loop:
                 self.watcher.note(f"memory did not suffice: from here on each step is computed in {parts} parts")
 
     def loss_divisor(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
-        """How many parts like this one the batch has: its mean loss counts for one of so many."""
+        """The batch's size in units of this micro-batch: the mean loss of the micro-batch is divided by it."""
         return self.plan.micro_batches
 
     def learning_rate(self) -> float:
@@ -221,11 +220,11 @@ class Loop:
         )
 
     def look(self, model: nn.Module | None = None) -> Evaluation:
-        """As much of the validation split as the plan says, in windows spread evenly over it."""
+        """Evaluate on the plan's number of validation tokens, in windows spread evenly over the split."""
         return self.read(model or self.model, self.plan.eval_tokens or self.dataset.val.tokens)
 
     def read_all(self, model: nn.Module) -> Evaluation:
-        """The whole validation split, but of a huge one."""
+        """The final evaluation, on the whole validation split, or on a part of a very large one."""
         return self.read(model, final_eval_tokens(self.plan, self.dataset.val.tokens))
 
     def read(self, model: nn.Module, tokens: int) -> Evaluation:
@@ -245,7 +244,7 @@ class Loop:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """All tensors that the next step depends on: weights, optimizers, and the dice that dropout throws."""
+        """All tensors that the next step depends on: weights, optimizer state, random state (for dropout)."""
         tensors: dict[str, Tensor] = {}
         tensors |= {f"model.{name}": weight for name, weight in self.optimizers.named.items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizers.state().items()}
@@ -255,7 +254,7 @@ class Loop:
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], step: int, losses: list[float], first_loss: float) -> None:
-        """Goes on after `step` steps, from a state that `state` gave. KeyError where it is of another model."""
+        """Continue after `step` steps from a result of `state`. KeyError if it belongs to another model."""
         with torch.no_grad():
             for name, weight in self.optimizers.named.items():
                 weight.copy_(tensors[f"model.{name}"])
@@ -268,7 +267,7 @@ class Loop:
 
 
 def more_micro_batches(plan: BasePlan) -> int:
-    """The next larger number of equal parts that a step can be computed in. TrainingError beyond one sequence."""
+    """The next larger number of equal micro-batches. TrainingError if each has only one sequence already."""
     for parts in range(plan.micro_batches + 1, plan.batch_size + 1):
         if plan.batch_size % parts == 0:
             return parts

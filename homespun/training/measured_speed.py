@@ -1,11 +1,11 @@
-"""How fast this machine trains: measured, in about a second, because no data sheet says.
+"""The training speed of this machine, measured in about a second, because no data sheet has it.
 
-A few whole training steps of three small models are timed: one whose time goes into products of
-matrices, one whose time goes into everything else, and one so small that it goes into starting
-operations. What fits the three times best are the three numbers of a Speed.
+A few whole training steps of three small models are timed: one dominated by matrix products, one
+dominated by elementwise operations, and one so small that the overhead of launching operations
+dominates. A least-squares fit to the three times gives the three values of a Speed.
 
-What a run has really taken is remembered, and corrects what is measured the next time. So is what was
-measured, for who has no second to spare.
+The real step time of a run is remembered, and corrects the next measurement. The measurement itself
+is remembered too, for runs too short to measure.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ COMPILED = Speed(product=0.95, number=0.45, start=0.35)
 # it hits to 20%. Products take as long as they take alone: in single steps they are too quick to be told apart.
 QUICK = Speed(product=1.0, number=0.04, start=0.95)
 
-# A correction is believed this much more than the one before it, and never beyond these bounds.
+# A new correction gets this weight against the earlier ones, and never leaves these bounds.
 NEWER = 0.5
 BOUNDS = (0.3, 3.0)
 
-FRESH = 86400.0  # seconds for which a measured speed is believed, where time is short
+FRESH = 86400.0  # seconds for which a measured speed stays valid, where time is short
 
 
 def measured_speed(device: str, dtype: str, at_most: float = math.inf) -> Speed:
-    """The Speed of whole training steps here; torch's random state stays as it was.
+    """The Speed of whole training steps on this machine. Torch's random state is not changed.
 
-    at_most: seconds. Where they are over, because something else is at work, no step is timed a second time.
+    at_most: seconds. After that, which happens when the machine is busy, every shape is timed only once.
     """
     timed, deadline = [], time.monotonic() + at_most
     with torch.random.fork_rng():
@@ -70,21 +70,21 @@ def measured_speed(device: str, dtype: str, at_most: float = math.inf) -> Speed:
 def seconds_of_a_step(
     config: GPTConfig, sequences: int, device: str, dtype: str, deadline: float = math.inf
 ) -> float:
-    """The median of some steps; of a single one when time.monotonic() is beyond the deadline."""
+    """The median of some steps; the time of a single one if time.monotonic() is beyond the deadline."""
     model = GPT(config).to(device)
     computed_in = choose_dtype(dtype, torch.device(device))
     optimizers = Optimizers(model, kind="muon", learning_rate=0.0, weight_decay=0.0, dtype=computed_in)
     context = autocast(device, computed_in)
     ids = torch.randint(config.vocab_size, (sequences, config.context_length + 1), device=device)
     seconds = []
-    for _ in range(1 + STEPS):  # the first one warms up
+    for _ in range(1 + STEPS):  # the first one is warmup
         check_contention()
         began = time.perf_counter()
         with context():
             _, loss = model(ids[:, :-1], ids[:, 1:])
         loss.backward()
         optimizers.step(1.0)
-        loss.item()  # a GPU has finished only when it has told the result
+        loss.item()  # waits until a GPU has finished
         seconds.append(time.perf_counter() - began)
         if len(seconds) > 1 and time.monotonic() > deadline:
             break
@@ -92,7 +92,7 @@ def seconds_of_a_step(
 
 
 def fitted(timed: list[tuple[Work, float]]) -> Speed:
-    """The Speed that comes closest to those times, each counted by its share; no part of it is below nothing.
+    """The Speed that fits those times best, by relative error; none of its values is negative.
 
     >>> speed = fitted([(Work(1e9, 1e6, 2.0), 0.013), (Work(1e8, 5e6, 3.0), 0.009), (Work(1e7, 1e5, 5.0), 0.0052)])
     >>> [float(f"{part:.2g}") for part in (speed.product, speed.number, speed.start)]
@@ -102,7 +102,7 @@ def fitted(timed: list[tuple[Work, float]]) -> Speed:
     seconds = np.array([taken for _, taken in timed])
     rows = rows / seconds[:, None]
     parts = [0, 1, 2]
-    while True:  # a part that would be negative is noise around nothing: without it
+    while True:  # a negative value is noise around zero: fit without it
         found, *_ = np.linalg.lstsq(rows[:, parts], np.ones(len(seconds)), rcond=None)
         if (found >= 0).all() or len(parts) == 1:
             break
@@ -113,9 +113,9 @@ def fitted(timed: list[tuple[Work, float]]) -> Speed:
 
 
 def compiled_way(device: str, dtype: str, at_most: float = math.inf) -> str:
-    """How a compiled step is computed here: "compiled", or "quick" with operations of our own.
+    """How a compiled step is computed here: "compiled", or "quick" with our native kernels.
 
-    at_most: seconds to wait for these, where they are not compiled yet.
+    at_most: seconds to wait for the native kernels, if they are not compiled yet.
     """
     from homespun.kernels.select import has_training_kernels
 
@@ -123,7 +123,7 @@ def compiled_way(device: str, dtype: str, at_most: float = math.inf) -> str:
 
 
 def compiled(speed: Speed, way: str) -> Speed:
-    """What to expect of compiled steps where single operations have that speed."""
+    """The expected Speed of compiled steps, given the Speed of eager steps."""
     left, product = COMPILED, speed.product
     if way == "quick":
         with torch.random.fork_rng():
@@ -133,22 +133,22 @@ def compiled(speed: Speed, way: str) -> Speed:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is known of this machine from before.
+    """What is remembered about this machine's speed.
 
-    That is what earlier runs have taken, held against what was foretold, one number a way of computing;
-    and the speed that was measured last.
+    For each backend, the ratio of measured to forecast step times in earlier runs; and the speed that was
+    measured last.
     """
 
     device: str
     dtype: str
 
     def correction(self, way: str) -> float:
-        """Times what is foretold for "eager", "compiled" or "quick"; 1 where no run was remembered."""
+        """The factor on the forecast for "eager", "compiled" or "quick"; 1 if no run is remembered."""
         value = self.read().get(way, 1.0)
         return value if isinstance(value, float) and BOUNDS[0] <= value <= BOUNDS[1] else 1.0
 
     def remember(self, way: str, ratio: float) -> None:
-        """ratio: what the steps of a run took, over what was foretold without any correction."""
+        """ratio: measured step time of a run / its forecast without any correction."""
         if not math.isfinite(ratio) or ratio <= 0:
             return
         before = self.correction(way) if way in self.read() else ratio
@@ -156,7 +156,7 @@ class Memory:
         self.write(way, min(max(mixed, BOUNDS[0]), BOUNDS[1]))
 
     def speed(self) -> Speed | None:
-        """As it was measured last, without corrections; None where that was longer ago than FRESH."""
+        """The last measured speed, without corrections; None if it is older than FRESH."""
         match self.read().get("measured"):
             case [float(when), *parts] if 0 <= time.time() - when < FRESH and len(parts) == 3:
                 if all(isinstance(part, float) and 0 <= part < math.inf for part in parts) and sum(parts):
@@ -170,7 +170,7 @@ class Memory:
         try:
             write_json(cache_folder("speed") / f"{self.key}.json", self.read() | {name: value})
         except WriteFailed:
-            return  # a cache that cannot be written forgets
+            return  # without a writable cache nothing is remembered
 
     def read(self) -> dict[str, Any]:
         try:
@@ -188,6 +188,6 @@ class Memory:
             torch.get_num_threads(),
             self.device,
             self.dtype,
-            repr((COMPILED, QUICK)),  # a correction is one of these
+            repr((COMPILED, QUICK)),  # corrections are relative to these
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

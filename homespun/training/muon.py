@@ -1,12 +1,12 @@
-"""Muon: the momentum of a matrix, made orthogonal, is the step.
+"""Muon: each update of a matrix is its orthogonalised momentum.
 
-The gradient of a weight matrix is nearly of low rank: a few directions get all of the
-update. Made orthogonal, every direction gets the same share, and the model learns from
-rare things as well as from frequent ones (Jordan et al. 2024,
+The gradient of a weight matrix is nearly of low rank: a few directions get most of the
+update. After orthogonalisation every direction gets the same share, and the model learns from
+rare patterns as well as from frequent ones (Jordan et al. 2024,
 https://kellerjordan.github.io/posts/muon; the scale is that of Liu et al. 2025, arXiv 2502.16982).
 
-All matrices of one shape are kept and orthogonalised as one batch: on a CPU one by
-one costs several times as much.
+All matrices of one shape are stored and orthogonalised as one batch: on a CPU,
+one at a time costs several times as much.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ STEP_SIZE = 0.2
 
 
 class Muon:
-    """Muon for matrices, that is for parameters of two dimensions.
+    """Muon for matrices, that is, for parameters with two dimensions.
 
-    learning_rate   as one would choose it for AdamW: the step is scaled to the same size
-    weight_decay    decoupled, times the learning rate
-    momentum        of the running mean of gradients, with Nesterov's look ahead
-    dtype           that the orthogonalisation is computed in; bfloat16 is enough where it is fast
-    state           of the first matrix of each shape: the momentum of all of that shape, and the steps taken
+    learning_rate   as for AdamW: updates are scaled to the same size
+    weight_decay    decoupled, multiplied by the learning rate
+    momentum        of the running mean of gradients, with Nesterov momentum
+    dtype           of the orthogonalisation; bfloat16 is enough where it is fast
+    state           for the first matrix of each shape: the momentum of all matrices of that shape, and the steps
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Muon:
         self.momentum = momentum
         self.dtype = dtype
         self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
-        self.is_quick = False  # whether the compiled operations take the step; to be set where they are available
+        self.is_quick = False  # whether the native kernel computes the update; set it where that is available
 
     @torch.no_grad()
     def step(self) -> None:
@@ -71,7 +71,7 @@ class Muon:
             torch._foreach_add_(walking, list(steps.unbind()), alpha=-learning_rate * step_size(walking[0]))
 
     def momentum_of(self, matrices: list[Tensor]) -> Tensor:
-        """(N, rows, columns); the first of a shape keeps the momentum of all."""
+        """(N, rows, columns): the momentum of all matrices of one shape, stored with the first of them."""
         state = self.state[matrices[0]]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(torch.stack(gradients_of(matrices)))
@@ -79,7 +79,7 @@ class Muon:
         return found
 
     def turn_of(self, matrices: list[Tensor]) -> slice:
-        """Which of the matrices of one shape take this step: those of the first layers, or those of the last."""
+        """The matrices of one shape that this step updates: those of the first layers, or those of the last."""
         taken = self.state[matrices[0]].setdefault("taken", torch.zeros((), dtype=torch.int64))
         taken += 1
         half = len(matrices) // TURNS
@@ -91,10 +91,10 @@ def gradients_of(matrices: list[Tensor]) -> list[Tensor]:
 
 
 def step_size(matrix: Tensor) -> float:
-    """What an orthogonal matrix of that shape is multiplied with, beside the learning rate.
+    """Factor on an orthogonal matrix of that shape, in addition to the learning rate.
 
-    Its entries are of size max(rows, columns)^-0.5, and AdamW's steps are about 0.2 an entry: so one learning
-    rate serves both.
+    The entries of such a matrix are about max(rows, columns)^-0.5, and AdamW's updates are about 0.2 per entry:
+    with this factor one learning rate serves both.
     """
     return STEP_SIZE * max(matrix.shape) ** 0.5
 
@@ -106,7 +106,7 @@ def quick_step(
     kept: float,
     momentum: float,
 ) -> None:
-    """The same for all matrices at once, each in the cache of one core."""
+    """One Muon step of all matrices by the native kernel; each matrix stays in the cache of one core."""
     from homespun.kernels.training.operations import Rates, muon_step
 
     rates = Rates.of(QUINTICS, momentum=momentum, step=learning_rate * STEP_SIZE, kept=kept, leeway=LEEWAY)
@@ -117,7 +117,7 @@ def quick_step(
 
 
 def by_shape(matrices: Iterable[nn.Parameter]) -> list[list[Tensor]]:
-    """Those that have a gradient, grouped by shape, in the order in which they came."""
+    """The matrices that have a gradient, grouped by shape, in their original order."""
     groups: dict[torch.Size, list[Tensor]] = defaultdict(list)
     for matrix in matrices:
         if matrix.grad is not None:

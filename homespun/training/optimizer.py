@@ -1,4 +1,4 @@
-"""Which weights are updated how: Muon for the blocks' matrices, AdamW for all else."""
+"""Which optimizer updates which weights: Muon the blocks' matrices, AdamW everything else."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from homespun.training.muon import Muon
 
 
 class Optimizers:
-    """The optimizers of one model's weights, of those that are trained, driven as one.
+    """The optimizers of all trainable parameters of a model, driven as one.
 
-    Matrices of the blocks are directions to be mixed: Muon. Embeddings, the head, norms and
-    biases are looked up or added, a row or a number at a time: AdamW. Norms, biases and
-    embeddings are not decayed.
+    Muon updates the matrices of the blocks. AdamW updates embeddings, the head, norms and biases,
+    which act row by row or value by value. Norms, biases and embeddings have no weight
+    decay.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class Optimizers:
         ]
 
     def step(self, share: float) -> None:
-        """One update from the gradients that are there, at `share` of the learning rate; then no gradients."""
+        """One update from the current gradients, at `share` of the learning rate; then clear the gradients."""
         for optimizer in self.all:
             optimizer.learning_rate = self.learning_rate * share
             optimizer.step()
         self.forget_gradients()
 
     def quicken(self) -> None:
-        """From here on Muon's steps are taken by the compiled operations, which have to be available."""
+        """Compute Muon's updates with the native kernel from here on; it has to be available."""
         for optimizer in self.all:
             if isinstance(optimizer, Muon):
                 optimizer.is_quick = True
@@ -55,7 +55,7 @@ class Optimizers:
             weight.grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """What the optimizers remember of the past, as "what/of.which.weight"."""
+        """The state of the optimizers, under keys "what/name.of.the.weight"."""
         return {
             f"{what}/{name}": tensor
             for name, weight in self.named.items()
@@ -64,7 +64,7 @@ class Optimizers:
         }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Takes over what `state` gave."""
+        """Load a result of `state`."""
         for optimizer in self.all:
             mine = {id(weight) for weight in optimizer.weights}
             optimizer.state.clear()

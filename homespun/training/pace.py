@@ -1,4 +1,4 @@
-"""The pace of a run: how long a step takes, how many still fit into the time, how long it is to the end."""
+"""The clock of a run: how long a step takes, how many still fit into the time, how long until the end."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from homespun.planning.base_plan import BasePlan, C
 from homespun.planning.evaluations import evaluations_to_come
 
 TIMED_FROM = 3  # the first steps warm up caches and allocators
-REMEMBERED = 200  # steps whose mean is the pace: machines change speed, and change it back
+REMEMBERED = 200  # steps whose mean is the step time: the speed of a machine changes, and changes back
 
-# The end is moved when it would come this share of the steps that are left too early or too late, …
+# The run is rescheduled when its end would be off by this share of the steps that are left, …
 TOLERANCE = 0.02
-# … and this share of all steps at least: …
+# … and by at least this share of all steps: …
 TOLERANCE_AT_THE_END = 0.005
-# … not before so many steps are timed, and then not more often than this share of the whole time.
+# … not before this many steps are timed, and then at most once per this share of the whole time.
 TIMED_BEFORE_RESCHEDULING = 20
 SHARE_BETWEEN = 0.02
 
-KEPT_BACK = 1.5  # seconds for the curve, the card and the folder at the end
+KEPT_BACK = 1.5  # seconds for the curve, the model card and the folder at the end
 
-SHARE_OF_SAMPLES = 0.02  # of the time: a few lines of the model's now and then are worth it
-BETWEEN_SAMPLES = 15.0  # seconds: nobody reads more often
+SHARE_OF_SAMPLES = 0.02  # of the time, for samples from the model during the run
+BETWEEN_SAMPLES = 15.0  # seconds: nobody reads samples more often
 
 
 class Pace:
-    """Measures while the run goes on. Where the plan has minutes, it moves the end so that the run ends in time.
+    """Times a run while it goes on. If the plan has minutes, it changes the number of steps to end on time.
 
     started         time.monotonic() when the command began; its minutes count from there
-    final_evaluations   cost of what follows the last step, in evaluations: it covers the whole validation split
-    final_samples how many samples are written there
-    most_steps      that the text is good for, however much time there is
+    final_evaluations   time of the final evaluation, in units of one evaluation during the run
+    final_samples number of samples that are generated at the end
+    most_steps      limit on steps that the text is long enough for, however much time there is
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Pace:
         self.began = self.last = started
         self.looked_at_the_end = -math.inf
         self.stepping = 0.0  # seconds in steps, since training began
-        self.foreseen = 0.0  # seconds in looks, which are reckoned with, and in what comes only once
+        self.foreseen = 0.0  # seconds in evaluations, which are planned for, and in what happens only once
 
     def training_starts(self) -> None:
         self.began = self.last = time.monotonic()
@@ -67,7 +67,7 @@ class Pace:
         self.last = time.monotonic()
 
     def step_done(self, plan: C, step: int) -> C:
-        """To be called after every step; returns the plan, with another number of steps where the end moves."""
+        """Call after every step; returns the plan, with another number of steps if the run is rescheduled."""
         now = time.monotonic()
         self.stepping += now - self.last
         self.timed += 1
@@ -82,43 +82,43 @@ class Pace:
         return plan.with_(steps=steps, rescheduled=(*plan.rescheduled, (step, plan.steps)))
 
     def pace_changed(self) -> None:
-        """From here on steps take another time than before: what was measured is forgotten."""
+        """Discard the measured step times, because steps take a different time from here on."""
         self.step_seconds.clear()
         self.timed = 0
         self.looked_at_the_end = -math.inf
 
     @contextmanager
     def interruption(self) -> Iterator[None]:
-        """Around what comes only once, such as compiling."""
+        """A context for what happens only once, such as compiling; its time does not count as overhead."""
         began = time.monotonic()
         yield
         self.foreseen += time.monotonic() - began
 
     def rescheduling_is_due(self, plan: BasePlan, now: float) -> bool:
-        """Where time is short everything happens sooner: a run may be over before twenty steps are timed."""
+        """Whether to check the end now. At once if time is up: a run may end before twenty steps are timed."""
         total = plan.minutes * 60
         if now - self.started > total - self.closing():
             return True
         return self.timed >= TIMED_BEFORE_RESCHEDULING and now - self.looked_at_the_end > SHARE_BETWEEN * total
 
     def steps_that_fit(self, plan: BasePlan, step: int) -> int:
-        """All steps of the run, those that are done included, so that it ends in time with its evaluations."""
+        """Total steps of the run, including those done, with which it ends on time with its evaluations."""
         fitting = int(self.left(plan, step) * (1.0 - self.share_aside()) / self.one_step())
         return step + max(1, int(min(fitting, self.most_steps - step)))
 
     def left(self, plan: BasePlan, step: int) -> float:
-        """Seconds that are left for steps; without end where the plan has no minutes."""
+        """Seconds that are left for steps; infinite if the plan has no minutes."""
         if not plan.minutes:
             return math.inf
         looks = evaluations_to_come(plan, step) * self.look_seconds
         return plan.minutes * 60 - self.seconds() - self.closing() - looks
 
     def closing(self) -> float:
-        """Seconds that are needed after the last step: all of the validation text, a sample, and the folder."""
+        """Seconds needed after the last step: the final evaluation, samples, and writing the folder."""
         return self.final_evaluations * self.look_seconds + self.final_samples * self.sample_seconds + KEPT_BACK
 
     def share_aside(self) -> float:
-        """Of the time since training began, what was neither steps nor looks: resume points, samples."""
+        """Share of the time since training began in neither steps nor evaluations: resume points, samples."""
         passed = time.monotonic() - self.began - self.foreseen
         return max(0.0, 1.0 - self.stepping / passed) if passed > 0 and self.stepping else 0.0
 
@@ -142,7 +142,7 @@ class Pace:
         return self.all_samples_seconds + self.sample_seconds <= SHARE_OF_SAMPLES * self.seconds()
 
     def one_step(self) -> float:
-        """Seconds: the mean of the last steps, or of what there is."""
+        """Seconds of one step: the mean of the last steps, or of all so far."""
         if self.step_seconds:
             return math.fsum(self.step_seconds) / len(self.step_seconds)
         return max(1e-6, self.stepping / max(1, self.timed))
@@ -151,7 +151,7 @@ class Pace:
         return time.monotonic() - self.started
 
     def tokens_per_second(self, plan: BasePlan) -> float:
-        """Of training alone; 0 before it is known."""
+        """Throughput of training alone; 0 before it is known."""
         return plan.tokens_per_step / self.one_step() if self.step_seconds else 0.0
 
     def seconds_left(self, plan: BasePlan, step: int) -> float | None:

@@ -1,9 +1,9 @@
-"""Resume points: everything that a run needs to go on where it was, to the bit.
+"""Resume points: everything that a run needs to continue where it was, to the bit.
 
-A point is a folder `resume/step-…` with the state (weights, optimizers, dice), the best
-weights so far, and point.json: the plan, the metrics, and the checksums of the other two. It
-is written beside, flushed and moved into place, point.json last; the two newest are kept. The
-position in the data needs no file: a batch depends on the seed and the step alone.
+A point is a folder `resume/step-…` with the state (weights, optimizers, random state), the best
+weights so far, and point.json: the plan, the metrics, and the checksums of the other two files. It
+is written to a temporary folder, flushed and moved into place, point.json last; the two newest are
+kept. The position in the data needs no file: a batch depends only on the seed and the step.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ FORMAT = 3
 READABLE = (2, 3)  # format 2 called the random state "dice"
 KEPT = 2
 
-# A point is due when this long has passed, or longer where writing one takes long: it costs
-# at most a fortieth of the time, whatever the disk.
+# The next point is due after this time, or later if writing one takes long: writing takes at most a
+# fortieth of the time, however slow the disk is.
 SECONDS_BETWEEN = 30.0
 LARGEST_SHARE = 1 / 40
 
 
 @dataclass(frozen=True)
 class Point:
-    """A moment of a run, after `step` steps.
+    """The state of a run after `step` steps.
 
-    seconds     what the run had taken until then
-    first_loss  of the validation text, before the first step
+    seconds     elapsed time of the run so far
+    first_loss  loss on the validation split before the first step
     """
 
     plan: BasePlan
@@ -60,10 +60,10 @@ class Point:
 
 
 def write_point(run: Path, point: Point, state: dict[str, Tensor], best_weights: Path) -> None:
-    """Writes a point, whole or not at all, and removes all but the two newest. Raises WriteFailed."""
+    """Write a point, whole or not at all, and remove all but the two newest. Raises WriteFailed."""
     folder = run / FOLDER / f"step-{point.step:09d}"
     if (folder / POINT).exists():
-        return  # stopped right after it was written
+        return  # the run stopped right after this point was written
     with replacing_files(folder, seal=POINT) as stage:
         write_tensors(stage / STATE, state)
         link_or_copy(best_weights, stage / BEST)
@@ -80,14 +80,14 @@ def write_point(run: Path, point: Point, state: dict[str, Tensor], best_weights:
         write_json(stage / POINT, content)
     flush_folder(folder.parent)
     for old in folders(run)[KEPT:]:
-        (old / POINT).unlink(missing_ok=True)  # so that half of a removed one is never taken for a point
+        (old / POINT).unlink(missing_ok=True)  # first, so that a half-removed folder never counts as a point
         shutil.rmtree(old, ignore_errors=True)
 
 
 def newest_point(run: Path, kind: type[BasePlan] = Plan) -> tuple[Point, dict[str, Tensor], Path] | None:
-    """The newest whole point, its state, and the file of its best weights; None where there is no point at all.
+    """The newest complete point, its state, and the file of its best weights; None if there is no point at all.
 
-    kind: what its plan is. Raises CheckpointError where there are points and none of them is whole.
+    kind: the class of its plan. Raises CheckpointError if there are points but none is complete.
     """
     damages = []
     for folder in folders(run):
@@ -122,7 +122,7 @@ def read_point(folder: Path, kind: type[BasePlan]) -> tuple[Point, dict[str, Ten
             seconds=float(content["seconds"]),
             losses=[float(loss) for loss in content["losses"]],
             records=records,
-            # Earlier versions did not write it, but the evaluations since the first one.
+            # Earlier versions did not write first_loss, but the first record has it.
             first_loss=float(content.get("first_loss", records[0].val_loss)),
         )
     except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
@@ -137,12 +137,12 @@ def state_of(folder: Path) -> dict[str, Tensor]:
 
 
 def folders(run: Path) -> list[Path]:
-    """Those of the points, the newest first. A folder without point.json is not one (yet, or any more)."""
+    """The folders of the points, the newest first. A folder without point.json is incomplete and not listed."""
     return sorted((path.parent for path in (run / FOLDER).glob(f"step-*/{POINT}")), reverse=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link costs nothing; not every disk has them. The source is only ever replaced, never written into."""
+    """Hard-link the file, or copy it where links are not supported. `source` is replaced, never written into."""
     try:
         os.link(source, target)
     except OSError:
@@ -150,7 +150,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 class Rhythm:
-    """When the next point is due: by time, and so seldom that writing costs little."""
+    """Decides when the next resume point is due: at intervals, long enough that writing costs little."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()
@@ -166,7 +166,7 @@ class Rhythm:
 
 
 def seconds_between() -> float:
-    """Half a minute, or what HOMESPUN_RESUME_SECONDS says: for slow disks, and for tests."""
+    """Seconds between resume points: 30, or HOMESPUN_RESUME_SECONDS, which is for slow disks and for tests."""
     try:
         return float(os.environ.get("HOMESPUN_RESUME_SECONDS", SECONDS_BETWEEN))
     except ValueError:

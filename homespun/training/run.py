@@ -1,4 +1,4 @@
-"""A run: a plan is carried out, and the run folder filled: the best weights, the metrics, the curve, the card."""
+"""A run: carries out a plan and writes the run folder: best weights, metrics, curve, model card."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ CARD_FILE = "README.md"
 
 
 class Run:
-    """What is needed to train: the plan and what it was made for, where it goes, and who watches.
+    """A training run: the plan with its dataset and tokenizer, the output folder, and the watcher.
 
-    sample      writes a few lines with the model as it is; asked after every evaluation
+    sample      generates a few lines with the current model; may be called after every evaluation
     started     time.monotonic() when the command began; the plan's minutes count from there
-    forecast    what was expected of the plan, to be told with what came of it
-    resume      go on from the newest resume point in the folder; where there is none, begin
+    forecast    the forecast of the plan, to be reported with the result
+    resume      continue from the newest resume point in the folder, or start if there is none
 
-    A run that trains something else, or keeps it otherwise, inherits from this one and says how in
-    `make_model`, `make_loop`, `save`, `reopened`, `card` and the names below.
+    Subclasses that train or save something else override `make_model`, `make_loop`, `save`, `reopened`,
+    `card` and the class attributes below.
     """
 
     plan_kind: type[BasePlan] = Plan
-    weights_file = WEIGHTS  # in the run folder: the best that there were
-    final_samples = 1  # that are written when the run has ended
+    weights_file = WEIGHTS  # the best weights, in the run folder
+    final_samples = 1  # samples that are generated when the run has ended
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Run:
         return min(self.records, key=lambda record: record.val_loss, default=None)
 
     def train(self) -> Result:
-        """Trains, and leaves the run folder. Ends early, and in order, on Ctrl-C or SIGTERM."""
+        """Train, and write the run folder. Ctrl-C or SIGTERM ends the run early but normally."""
         if not self.resume:
             claim(self.out, self.plan.verb())
         with (
@@ -119,7 +119,7 @@ class Run:
             self.write_point()
             interrupted = not self.loop.is_finished()
             if interrupted and self.loop.losses:
-                self.take(self.loop.evaluate())  # after the point: the run that goes on knows nothing of it
+                self.take(self.loop.evaluate())  # after the point: a resumed run does not contain this evaluation
             result = self.result(interrupted)
             write_atomically(self.out / CURVE_FILE, draw_curve(self.records, self.title))
             write_atomically(self.out / CARD_FILE, self.card(result))
@@ -127,14 +127,14 @@ class Run:
         return result
 
     def begin(self, calm: bool = False) -> None:
-        """Builds the model, and the loop that trains it: from the newest point, or from nothing.
+        """Build the model and its training loop, from the newest resume point or from scratch.
 
-        calm: the run has diverged, and from here on its learning rate is smaller.
+        calm: the run has diverged, and continues with learning-rate backoff.
         """
         found = newest_point(self.out, self.plan_kind)
         step = 0
         if found is not None and found[0].step == 0:
-            found = None  # nothing was learnt before it: beginning again is the same, and simpler
+            found = None  # no step was done before it: starting again is the same, and simpler
         if found is not None:
             point, state, best_weights = found
             self.records, step = list(point.records), point.step
@@ -170,19 +170,19 @@ class Run:
         return self.plan.config(self.tokenizer.vocab_size)
 
     def make_model(self) -> nn.Module:
-        """The model as it is before the first step."""
+        """The model before the first step."""
         return build(self.config()).to(self.plan.device)
 
     def make_loop(self, **asked: Any) -> Loop:
         return Loop(self.plan, self.model, self.dataset, **asked)
 
     def save(self) -> None:
-        """Puts the weights as they are now into the folder."""
+        """Save the current weights to the folder."""
         assert isinstance(self.model, CausalLM)
         save_model(self.out, self.model, self.tokenizer)
 
     def reopened(self) -> nn.Module:
-        """The model with the weights that are in the folder."""
+        """The model with the weights from the folder."""
         return load_model(self.out, device=self.plan.device)[0]
 
     def card(self, result: Result) -> str:
@@ -190,23 +190,23 @@ class Run:
         return model_card(self.plan, result, self.dataset, self.title)
 
     def final_evaluations(self) -> float:
-        """How many looks what comes after the last step takes the time of."""
+        """The time of the final evaluation, in units of one evaluation during the run."""
         return final_evaluations(self.plan, self.dataset.val.tokens)
 
     def most_steps(self) -> float:
-        """Where the run ends even if there is time left; who extends a run wants it to read on."""
+        """Limit on steps even if there is time left. An extended run has none: its user wants more training."""
         config = self.config()
         if self.plan.extended:
             return math.inf
         return LONGER * enough_steps(config, self.plan.tokens_per_step, self.dataset.train.tokens)
 
     def put_back(self, best_weights: Path) -> None:
-        """The folder's weights as they were at the point, whatever an evaluation after it has put there."""
+        """Restore the best weights of the resume point; a later evaluation may have replaced them."""
         with replacing_files(self.out, seal=self.weights_file) as stage:
             link_or_copy(best_weights, stage / self.weights_file)
 
     def take(self, record: Record) -> None:
-        """Keeps a record, and the weights where it is the best."""
+        """Add a record, and save the weights if it is the best."""
         self.mend_folder()
         is_best = self.best is None or record.val_loss < self.best.val_loss
         self.records.append(record)
@@ -221,7 +221,7 @@ class Run:
             self.watcher.sampled(sample)
 
     def write_metrics(self, closing: Record | None = None) -> None:
-        """A line for every look on the way, and one for the reading at the end where that was of more."""
+        """Write a line for every evaluation, and one for the final evaluation if that used more tokens."""
         records = [*self.records, *([closing] if closing else [])]
         write_atomically(self.out / METRICS_FILE, "".join(map(json_line, records)))
 
@@ -230,13 +230,13 @@ class Run:
             self.write_point()
 
     def mend_folder(self) -> None:
-        """Somebody has removed the folder while the run goes on: what is in memory makes a new one."""
+        """Rebuild the folder from memory if somebody has removed it during the run."""
         if (self.out / PLAN_FILE).exists():
             return
         self.watcher.note(f"{self.out} was removed while the run went on; it is made anew")
         self.out.mkdir(parents=True, exist_ok=True)
         self.plan.save(self.out / PLAN_FILE)
-        if self.records:  # the best weights went with the folder: those of now take their place
+        if self.records:  # the best weights were lost with the folder: the current ones replace them
             self.records = [self.loop.evaluate()]
             self.save()
 
@@ -249,7 +249,7 @@ class Run:
         self.rhythm.written(began)
 
     def go_back(self, error: Diverged) -> None:
-        """To the last point, once, with a smaller learning rate from there; the second time the run is over."""
+        """Go back to the last resume point with learning-rate backoff. TrainingError the second time."""
         if self.plan.lr_backoff_from:
             kept = (
                 f" The best weights until then, of step {self.best.step}, are in {self.out}." if self.best else ""
@@ -261,7 +261,7 @@ class Run:
         )
 
     def settle(self, plan: BasePlan) -> None:
-        """The loop has found out how many steps fit: the folder's plan says so, and replays them."""
+        """Save a plan that the loop has changed, so that a replay has the same steps."""
         self.plan = plan
         plan.save(self.out / PLAN_FILE)
         self.watcher.changed(plan)
@@ -270,7 +270,7 @@ class Run:
         return self.config().number_of_parameters()
 
     def result(self, interrupted: bool) -> Result:
-        """What it came to: the best weights, held against all of the validation text."""
+        """The result of the run: the best weights, evaluated on the whole validation split."""
         best = self.best
         assert best is not None, "the loop yields before its first step"
         model = self.reopened()
@@ -297,7 +297,7 @@ class Run:
 
 
 def claim(out: Path, verb: str = "train") -> None:
-    """Makes the folder of a new run. UsageError where a run is in it already, or something else is."""
+    """Create the folder of a new run. UsageError if it contains a run already, or other files."""
     if (out / PLAN_FILE).exists():
         raise UsageError(
             f"{out} holds a run already{whom(out)}.",
@@ -305,7 +305,7 @@ def claim(out: Path, verb: str = "train") -> None:
             f"homespun {verb} --out {shlex.quote(str(out))} --resume\n"
             "For a new one choose another folder with --out.",
         )
-    # Of a run that was killed in its first moments there may be an empty resume folder.
+    # A run that was killed right after its start leaves only a resume folder.
     if out.is_dir() and any(path.name != RESUME_FOLDER for path in out.iterdir()):
         raise UsageError(f"{out} is not empty.", "Nothing is written over. Choose another folder with --out.")
     try:
@@ -318,7 +318,7 @@ def claim(out: Path, verb: str = "train") -> None:
 
 @contextmanager
 def telling_how_to_go_on(out: Path, verb: str, watcher: Watcher) -> Iterator[None]:
-    """A full disk or a second Ctrl-C ends the run at once, but not for good."""
+    """After a full disk or a second Ctrl-C, tell the user the command that resumes the run."""
     command = f"homespun {verb} --out {shlex.quote(str(out))} --resume"
     try:
         yield
@@ -340,7 +340,7 @@ def json_line(record: Record) -> str:
 
 @contextmanager
 def open_board(folder: Path | None) -> Iterator[Callable[[Record], None]]:
-    """Writes the records for TensorBoard, too, where a folder is given. Raises MissingExtra."""
+    """A function that also writes records for TensorBoard, if a folder is given. Raises MissingExtra."""
     if folder is None:
         yield lambda record: None
         return

@@ -1,4 +1,4 @@
-"""What a run tells those who watch it: a terminal, a notebook, a test. Every method does nothing by default."""
+"""What a run reports to its watcher: a terminal, a notebook, a test. Every method does nothing by default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """A step that is done. seconds and seconds_left of the whole run; seconds_left is None until it is known."""
+    """A step is done. seconds, seconds_left: of the whole run; seconds_left is None while it is unknown."""
 
     step: int
     steps: int
@@ -31,7 +31,7 @@ class Progress:
 class Record:
     """One line of metrics.jsonl. Losses in nats per token.
 
-    train_loss is the mean since the line before, val_loss that of val_tokens tokens of the validation text.
+    train_loss is the mean since the line before, val_loss that of val_tokens tokens of the validation split.
     """
 
     step: int
@@ -49,7 +49,7 @@ class Record:
         return asdict(self)
 
     def read_again(self, found: Evaluation, seconds: float) -> Record:
-        """The same weights, held against more of the validation text."""
+        """A record of the same weights, evaluated on more of the validation split."""
         return replace(
             self,
             seconds=seconds,
@@ -63,12 +63,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to. The loss is that of the best weights, which are those in the folder, on `val_tokens`.
+    """The result of a run. The loss is that of the best weights, which are in the folder, on `val_tokens` tokens.
 
-    compiled        whether the last steps were
+    compiled        whether the last steps were compiled
     step_seconds    the mean of the last steps
-    peak_memory     bytes that the program has held at most; 0 where the system does not say
-    forecast        what was expected, where anything was
+    peak_memory     peak bytes of the program; 0 if the system does not report it
+    forecast        the forecast of the plan, if there was one
     """
 
     out: Path
@@ -89,7 +89,7 @@ class Result:
 
 
 class Watcher:
-    """Override what you want to see. `with` a watcher, what it opened on a screen is closed at the end."""
+    """Override what you want to see. Leaving `with watcher:` closes whatever it opened on a screen."""
 
     def __enter__(self) -> Watcher:
         return self
@@ -98,19 +98,19 @@ class Watcher:
         return None
 
     def note(self, line: str) -> None:
-        """Something that the user should know, in one line."""
+        """One line that the user should know."""
 
     def downloaded(self, name: str, done: int, size: int) -> None:
-        """Bytes that have come of what is being downloaded, and those there are, 0 where that is not known."""
+        """Bytes downloaded so far, and the size in bytes, or 0 if it is unknown."""
 
     def prepared(self, done: int, total: int) -> None:
-        """Characters of the text that have been turned into ids, and those there are."""
+        """Characters of the text that are tokenized so far, and their total."""
 
     def planned(self, plan: BasePlan, out: Path, parameters: int, forecast: Forecast | None = None) -> None:
-        """The plan is made. forecast: what to expect of it, where anybody can say."""
+        """The plan is decided. forecast: what to expect of it, if there is an estimate."""
 
     def changed(self, plan: BasePlan) -> None:
-        """The run has changed its plan on the way: where it ends, in how many parts it computes, or how."""
+        """The run has changed its plan: the number of steps, of micro-batches, or the compilation."""
 
     def stepped(self, progress: Progress) -> None: ...
 
