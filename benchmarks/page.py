@@ -1,4 +1,4 @@
-"""docs/speed.md from the results: above the marker it is written by hand, below it by us."""
+"""Writes docs/speed.md from the results: above the marker it is written by hand, below it by this file."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ def falls_short(row: Row, found: dict[str, Any]) -> bool:
 
 
 def origins(results: list[dict[str, Any]]) -> str:
-    """The command behind each result, what came out on each side, notes, and on what machines."""
+    """The command behind each result, the values of both sides, notes, and the machines."""
     lines = ["## Behind the numbers", ""]
-    machines = list(dict.fromkeys(told_machine(result["machine"]) for result in results))
+    machines = list(dict.fromkeys(describe_machine(result["machine"]) for result in results))
     for result in results:
-        where = f", machine {1 + machines.index(told_machine(result['machine']))}" if len(machines) > 1 else ""
+        where = f", machine {1 + machines.index(describe_machine(result['machine']))}" if len(machines) > 1 else ""
         lines.append(f"- `{result['command']}` ({result['machine']['date']}{where})")
         for side, found in result["sides"].items():
             lines.append(f"  - {side}: {of_side(found, result['unit'], 5)}")
@@ -112,7 +112,7 @@ def origins(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def told_machine(facts: dict[str, Any]) -> str:
+def describe_machine(facts: dict[str, Any]) -> str:
     units = ", ".join(facts["matrix_units"]) or "no matrix units"
     return (
         f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, {units}, "

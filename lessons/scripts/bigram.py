@@ -1,10 +1,10 @@
-"""The bigram of lesson 2: it learns which character follows which, and writes.
+"""The bigram of lesson 2: it learns which character follows which, and generates text.
 
-One file, from the text to the writing:
+One file, from the text to the sample:
 
     python bigram.py book.txt
 
-Without a text it takes tiny Shakespeare from the folder that the variable HOMESPUN_DATA names.
+Without a text it uses tiny Shakespeare from the folder in the environment variable HOMESPUN_DATA.
 It needs PyTorch and nothing else, and takes less than a minute on a laptop.
 """
 
@@ -18,13 +18,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-context_length = 8  # characters in a training example
-batch_size = 32  # examples in a step
+context_length = 8  # characters in a training sequence
+batch_size = 32  # sequences per step
 learning_rate = 1e-3
 
 
 class Bigram(nn.Module):
-    """One table: row i holds the logits of what comes after character i."""
+    """One table: row i holds the logits of the character after character i."""
 
     def __init__(self, vocab_size):
         super().__init__()
@@ -39,24 +39,24 @@ class Bigram(nn.Module):
 
     @torch.no_grad()
     def generate(self, ids, number):
-        """ids (B, T) -> (B, T + number): each new character is drawn by its probability."""
+        """ids (B, T) -> (B, T + number): each new character is sampled from the model's distribution."""
         for _ in range(number):
-            logits, _ = self(ids[:, -1:])  # (B, 1, V): the last character is all that a bigram sees
+            logits, _ = self(ids[:, -1:])  # (B, 1, V): a bigram only uses the last character
             new = torch.multinomial(F.softmax(logits[:, -1], dim=-1), num_samples=1)
             ids = torch.cat((ids, new), dim=1)
         return ids
 
 
 def get_batch(ids):
-    """Pieces from anywhere in ids, by chance -> x, y (B, T), where y is x shifted by one."""
+    """ids (N,) -> x, y (B, T): sequences from random positions; y is x shifted by one."""
     starts = torch.randint(len(ids) - context_length, (batch_size,))
-    places = starts[:, None] + torch.arange(context_length)
-    return ids[places], ids[places + 1]
+    positions = starts[:, None] + torch.arange(context_length)
+    return ids[positions], ids[positions + 1]
 
 
 @torch.no_grad()
 def loss_on(model, ids):
-    """The mean loss over all of ids, as one long piece."""
+    """Mean loss in nats per token over all of ids, as one long sequence."""
     return model(ids[None, :-1], ids[None, 1:])[1].item()
 
 
@@ -73,7 +73,7 @@ def read_text(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Train a bigram on a text, and let it write.")
+    parser = argparse.ArgumentParser(description="Train a bigram on a text, and generate text.")
     parser.add_argument("text", nargs="?", help="a text file")
     parser.add_argument("--steps", type=int, default=10_000)
     arguments = parser.parse_args()
@@ -82,10 +82,10 @@ def main():
     chars = sorted(set(text))
     stoi = {character: id for id, character in enumerate(chars)}
     ids = torch.tensor([stoi[character] for character in text])
-    n = int(0.9 * len(ids))  # the last tenth is kept back, to see how well it predicts what is new to it
+    n = int(0.9 * len(ids))  # the last tenth is the validation split
     train, val = ids[:n], ids[n:]
     if len(val) < 2 or len(train) <= context_length:
-        sys.exit(f"{len(text)} characters are too few to learn from: give a page at least.")
+        sys.exit(f"{len(text)} characters are too few to train on: use at least a page.")
     uniform = math.log(len(chars))  # the loss of a uniform guess, in nats
     print(f"{len(text):,} characters, {len(chars)} different ones: a uniform guess costs {uniform:.4f}")
 

@@ -1,11 +1,11 @@
-"""The lecture's GPT, complete: it reads a text, learns to continue it, and writes. Needs PyTorch, nothing else.
+"""The lecture's GPT, complete: trains on a text and generates from it. Needs PyTorch, nothing else.
 
     python gpt.py my-book.txt                 # 5,000 steps, a few minutes on a laptop
-    python gpt.py my-book.txt --steps 500     # a taste
+    python gpt.py my-book.txt --steps 500     # a quick try
 
-Without a text it takes tinyshakespeare.txt from the folder that HOMESPUN_DATA names.
+Without a text it uses tinyshakespeare.txt from the folder in the environment variable HOMESPUN_DATA.
 
-Shapes: B pieces of text at once, T tokens each, C = n_embd numbers a token, H heads of D numbers, V tokens in all.
+Shapes: B sequences in a batch, T tokens each, C = n_embd channels, H heads of width D, V the vocabulary size.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# The lecture's small model. Its large one: 6, 6, 384, 256, dropout 0.2, batch 64, learning rate 3e-4, and a GPU.
+# The lecture's small model. Its large one: 6, 6, 384, 256, dropout 0.2, batch 64, learning rate 3e-4, on a GPU.
 n_layer = 4
 n_head = 4
 n_embd = 64
-context_length = 32  # the most tokens that the model looks at
+context_length = 32  # the largest number of tokens that the model attends to
 dropout = 0.0
 batch_size = 16
 learning_rate = 1e-3
@@ -35,7 +35,7 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Characters:
-    """Every different character is a token; its id is its place in the sorted alphabet."""
+    """Every distinct character is a token; its id is its index in the sorted alphabet."""
 
     def __init__(self, text: str) -> None:
         self.alphabet = sorted(set(text))
@@ -49,7 +49,7 @@ class Characters:
 
 
 def get_batch(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """x, y (B, T): pieces from anywhere in ids (N,), and for every token of them the one that follows it."""
+    """ids (N,) -> x, y (B, T): sequences from random positions; y is x shifted by one."""
     starts = torch.randint(len(ids) - context_length, (batch_size,))
     windows = ids[starts[:, None] + torch.arange(context_length + 1)].to(device)  # (B, T + 1)
     return windows[:, :-1], windows[:, 1:]
@@ -59,7 +59,7 @@ def get_batch(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Attention(nn.Module):
-    """H heads of self-attention side by side: a token asks those before it, and takes up what they answer."""
+    """H causal heads: each position computes a weighted average of the values at earlier positions."""
 
     future: Tensor
 
@@ -76,15 +76,15 @@ class Attention(nn.Module):
         """x (B, T, C) -> (B, T, C)"""
         B, T, C = x.shape
         q, k, v = (part(x).view(B, T, n_head, -1).transpose(1, 2) for part in (self.query, self.key, self.value))
-        # (B, H, T, D) @ (B, H, D, T) -> (B, H, T, T). The lecture divides by the root of C, others by that of D.
+        # (B, H, T, D) @ (B, H, D, T) -> (B, H, T, T). The lecture scales by C**-0.5, others by D**-0.5.
         scores = q @ k.transpose(-2, -1) * C**-0.5
         weights = scores.masked_fill(self.future[:T, :T], float("-inf")).softmax(dim=-1)
-        heard = self.dropout(weights) @ v  # (B, H, T, D)
-        return self.output(heard.transpose(1, 2).reshape(B, T, C))
+        mixed = self.dropout(weights) @ v  # (B, H, T, D)
+        return self.output(mixed.transpose(1, 2).reshape(B, T, C))
 
 
 class Block(nn.Module):
-    """The tokens talk to each other, then each thinks for itself; both add to what was there before."""
+    """Attention, then feed-forward, each with pre-normalisation and a residual connection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """Tokens become vectors, blocks work on them, and a head says what comes next."""
+    """Embeddings, n_layer blocks, and a head that outputs the logits of the next token."""
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
@@ -123,19 +123,19 @@ class GPT(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Small weights, so that the first guess is a uniform one: its loss is near ln V."""
+    """Small weights, so that the first predictions are nearly uniform: their loss is near ln V."""
     if isinstance(module, (nn.Linear, nn.Embedding)):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
 
 
-# --- learning and writing --------------------------------------------------------------------------------------
+# --- training and generation -----------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def mean_loss(model: GPT, ids: Tensor) -> float:
-    """The loss on random batches of a split, without dropout."""
+    """Mean loss in nats per token on random batches of a split, without dropout."""
     model.eval()
     losses = [model.loss(*get_batch(ids)).item() for _ in range(evaluation_batches)]
     model.train()
@@ -156,12 +156,12 @@ def train(model: GPT, train_ids: Tensor, val_ids: Tensor, steps: int) -> None:
 
 
 @torch.no_grad()
-def write(model: GPT, ids: list[int], tokens: int) -> list[int]:
-    """ids and `tokens` more, each drawn by its probability given the last T of those before it."""
+def generate(model: GPT, ids: list[int], tokens: int) -> list[int]:
+    """ids and `tokens` more, each sampled from the distribution given the last context_length ids."""
     model.eval()
     for _ in range(tokens):
-        seen = torch.tensor([ids[-context_length:]], device=device)  # (1, T)
-        probabilities = model(seen)[0, -1].softmax(dim=-1)  # (V,)
+        context = torch.tensor([ids[-context_length:]], device=device)  # (1, T)
+        probabilities = model(context)[0, -1].softmax(dim=-1)  # (V,)
         ids = [*ids, int(torch.multinomial(probabilities, 1))]
     return ids
 
@@ -175,28 +175,28 @@ def read_text(path: str | None) -> str:
         raise SystemExit(f"There is no file {path}.")
     text = Path(path).read_text(encoding="utf-8")
     if len(text) <= 10 * (context_length + 1):
-        raise SystemExit(f"{path} has {len(text)} characters. A page at least, better a book.")
+        raise SystemExit(f"{path} has {len(text)} characters. Use at least a page, better a book.")
     return text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the lecture's GPT on a text and let it write.")
+    parser = argparse.ArgumentParser(description="Train the lecture's GPT on a text and generate text.")
     parser.add_argument("text", nargs="?", help="a file of text in UTF-8")
     parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--tokens", type=int, default=500, help="how much it writes in the end")
-    asked = parser.parse_args()
+    parser.add_argument("--tokens", type=int, default=500, help="how many tokens to generate at the end")
+    arguments = parser.parse_args()
 
-    text = read_text(asked.text)
+    text = read_text(arguments.text)
     torch.manual_seed(1337)
     characters = Characters(text)
     ids = torch.tensor(characters.encode(text))
-    train_ids, val_ids = ids[: int(0.9 * len(ids))], ids[int(0.9 * len(ids)) :]  # the last tenth is kept back
+    train_ids, val_ids = ids[: int(0.9 * len(ids))], ids[int(0.9 * len(ids)) :]
 
     model = GPT(len(characters.alphabet)).to(device)
     parameters = sum(weight.numel() for weight in model.parameters())
     print(f"{len(text):,} characters, {len(characters.alphabet)} different; {parameters / 1e6:.6f} M parameters")
-    train(model, train_ids, val_ids, asked.steps)
-    print(characters.decode(write(model, [0], asked.tokens)))
+    train(model, train_ids, val_ids, arguments.steps)
+    print(characters.decode(generate(model, [0], arguments.tokens)))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def test_all_of_them_are_put_there_and_shown(tmp_path: Path) -> None:
         copy = tmp_path / "course" / path.relative_to(LESSONS)
         assert copy.read_bytes() == path.read_bytes()
         assert str(copy) in result.output
-    assert "The bigram of lesson 2: it learns which character follows which, and writes." in result.output
+    assert "The bigram of lesson 2: it learns which character follows which, and generates text." in result.output
     assert f"-m jupyter lab {tmp_path}/course/01-text-to-numbers.ipynb" in result.output
 
 
