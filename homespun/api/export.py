@@ -44,6 +44,8 @@ def export(
     """
     import torch
 
+    from homespun.checkpoint.adapter import is_adapter, read_adapter_config
+    from homespun.interop.adapter import base_of
     from homespun.interop.export import Leaving, check_free, export_gguf, export_merged
     from homespun.interop.gguf.write import check_counterpart, library
     from homespun.interop.open import open_model
@@ -59,6 +61,9 @@ def export(
         check_counterpart(opened.config)
         library()
     origin = origin_of(model, place)
+    if is_adapter(place):
+        base = base_of(place, read_adapter_config(place))
+        origin = origin.as_adapter_of(origin_of(base, base))
     target = place_for(to, origin.name, quantize, out)
     check_free(to, target, force)  # before anything that takes time
     texts = [GENERAL, own_text(opened.float(), tokenizer), *given_texts(check)]

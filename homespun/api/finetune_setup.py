@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.api.train_setup import SEED, choose_corpus, places, prepare_dataset
+from homespun.api.train_setup import SEED, choose_corpus, places, prepare_dataset, report_reading
 from homespun.errors import CheckpointError, TextError, UsageError
 
 if TYPE_CHECKING:
@@ -226,9 +226,10 @@ def read(text: tuple[str | Path, ...], field: str | None, watcher: Watcher) -> t
 
     corpus = choose_corpus(text, field, watcher)
     found = recognise(corpus, field=field or None)
-    if found is not None:
-        for line in (found.said, *found.notes):
-            watcher.note(line)
+    if found is None:
+        return report_reading(corpus, watcher), None
+    for line in found.notes:
+        watcher.note(line)
     return corpus, found
 
 
@@ -236,8 +237,6 @@ def prepare_text_dataset(corpus: Corpus, tokenizer: Tokenizer, watcher: Watcher)
     from homespun.dataset.splits import check_learnable
 
     survey = corpus.survey()
-    for line in corpus.notes:
-        watcher.note(line)
     check_learnable(corpus.title, survey.characters, survey.alphabet)
     return prepare_dataset(corpus, tokenizer, watcher)
 

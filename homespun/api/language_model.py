@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from homespun.generation.text import Pieces
     from homespun.model.causal_lm import CausalLM
     from homespun.planning.base_plan import BasePlan
+    from homespun.text.corpus import Corpus
     from homespun.tokenizer.tokenizer import Tokenizer
-    from homespun.training.watcher import Result
+    from homespun.training.watcher import Result, Watcher
 
 
 @dataclass
@@ -33,12 +34,14 @@ class LanguageModel:
     folder      the folder it was opened from
     weights     precision of the weights for generation: "float32", exactly the model; "bfloat16" or "int8",
                 rounded and faster; or "auto"
+    watcher     receives notes about how a text was read; None prints them on standard error
     """
 
     model: CausalLM
     tokenizer: Tokenizer
     folder: Path
     weights: str = "float32"
+    watcher: Watcher | None = None
 
     def generate(self, prompt: str = "", **settings: Any) -> str:
         """The prompt and its continuation as one string. settings: those of `stream`."""
@@ -125,9 +128,17 @@ class LanguageModel:
     def split_of(self, *text: str | Path, field: str | None = None) -> Split:
         """That text as ids; without a text, the validation split of the model's run."""
         from homespun.dataset.preparation import prepare_text
-        from homespun.text.sources import read
 
-        return prepare_text(read(*text, field=field), self.tokenizer) if text else self.dataset().val
+        return prepare_text(self.read(text, field), self.tokenizer) if text else self.dataset().val
+
+    def read(self, text: Sequence[str | Path], field: str | None) -> Corpus:
+        """The text; what was noticed in reading it is reported to `watcher`."""
+        from homespun.api.train_setup import report_reading
+        from homespun.text.sources import read
+        from homespun.training.log_lines import LogLines
+
+        corpus = read(*text, field=field or None)
+        return report_reading(corpus, LogLines() if self.watcher is None else self.watcher)
 
     def autocast(self) -> Callable[[], AbstractContextManager[Any]]:
         """Return a context in which the model computes in the best dtype of its device."""
@@ -149,7 +160,6 @@ class LanguageModel:
     def dataset(self) -> Dataset:
         """The text of the run that trained the model, as ids, with the same split."""
         from homespun.dataset.preparation import prepare, reopen
-        from homespun.text.sources import read
 
         plan = self.plan()
         if getattr(plan, "conversations", False):
@@ -159,7 +169,7 @@ class LanguageModel:
             )
         if dataset := reopen(plan.text_key, self.tokenizer):
             return dataset
-        corpus = read(*plan.text, field=plan.field or None)
+        corpus = self.read(plan.text, plan.field)
         if plan.text_key and corpus.survey().key != plan.text_key:
             raise CheckpointError(
                 f"The text of this run has changed since the model was trained: {', '.join(plan.text)}.",

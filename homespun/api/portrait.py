@@ -49,11 +49,15 @@ class Flops:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokenizer. opening: ids that it adds at the beginning of every text."""
+    """The tokenizer.
+
+    ends: every token that ends a generated text, end_of_text among them. opening: ids before every text.
+    """
 
     kind: str
     vocab_size: int
     end_of_text: str | None
+    ends: tuple[str, ...]
     special: dict[str, int]
     opening: tuple[int, ...]
     chat_template: bool

@@ -42,13 +42,13 @@ def show(model: str | Path) -> Portrait:
 def portrait_of_folder(model: str, place: Path) -> Portrait:
     from homespun.checkpoint.folder import consistent_read, load_config
     from homespun.checkpoint.place import model_folder
-    from homespun.tokenizer.open import load as load_tokenizer
+    from homespun.checkpoint.special_ids import load_tokenizer
 
     folder = model_folder(place)
     with consistent_read(folder):
         config = load_config(folder)
         stored = stored_in_folder(folder, config)
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder, config)
     check_vocabulary(folder, config, tokenizer)
     training = training_of(folder)
     return Portrait(
@@ -189,6 +189,7 @@ def tokens_of(tokenizer: Tokenizer) -> Tokens:
         kind=tokenizer.kind,
         vocab_size=tokenizer.vocab_size,
         end_of_text=tokenizer.end_of_text_token,
+        ends=tuple(tokenizer.token(id) for id in tokenizer.ends),
         special=dict(tokenizer.special_tokens),
         opening=tuple(tokenizer.opening),
         chat_template=tokenizer.settings.get("chat_template") is not None,

@@ -117,7 +117,7 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
     """Prepare a new run; its plan is decided here."""
     from homespun.planning.planner import Wishes, decide
 
-    corpus = choose_corpus(given.text, given.field, watcher)
+    corpus = read_corpus(given.text, given.field, watcher)
     spec, tokenizer = tokenizer_for(corpus, given.tokenizer or "auto", watcher)
     dataset = prepare_dataset(corpus, tokenizer, watcher)
     wishes = Wishes(
@@ -147,7 +147,7 @@ def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
             f"A plan says everything, and {', '.join(beside)} was given beside it.",
             "Change the number in the plan's file, or leave --plan out.",
         )
-    corpus = choose_corpus(given.text or plan.text, plan.field, watcher)
+    corpus = read_corpus(given.text or plan.text, plan.field, watcher)
     _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
     dataset = prepare_dataset(corpus, tokenizer, watcher)
     key = corpus.survey().key
@@ -173,7 +173,7 @@ def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Pre
         raise UsageError(
             f"{run} was trained on standard input, which is gone.", "Pipe the same text in again, with - for it."
         )
-    corpus = choose_corpus(plan.text, plan.field, watcher)
+    corpus = read_corpus(plan.text, plan.field, watcher)
     if corpus.survey().key != plan.text_key:
         raise TextError(
             f"The text of {run} has changed since it was trained on: {', '.join(plan.text)}.",
@@ -189,7 +189,9 @@ def prepared_to_extend(run: Path, given: Given, watcher: Watcher) -> Prepared:
     from homespun.planning.plan import Plan
     from homespun.training.extension import extended_plan
 
-    if (given.minutes is None) == (given.steps is None):
+    if given.minutes is not None and given.steps is not None:
+        raise UsageError("--minutes and --steps both say how long to carry the run on.", "Give one of them.")
+    if given.minutes is None and given.steps is None:
         raise UsageError(
             "--extend needs to know how long to carry the run on.",
             "Add --minutes 20, or --steps 1000: that much more.",
@@ -236,8 +238,19 @@ def choose_corpus(text: Sequence[str | Path], field: str | None, watcher: Watche
     with downloads_reported(watcher.downloaded):
         if text:
             return read(*text, field=field or None)
-        corpus, why = default_corpus()
-    watcher.note(why)
+        return default_corpus()[0]
+
+
+def read_corpus(text: Sequence[str | Path], field: str | None, watcher: Watcher) -> Corpus:
+    """The same, surveyed; what was noticed in reading it is reported."""
+    return report_reading(choose_corpus(text, field, watcher), watcher)
+
+
+def report_reading(corpus: Corpus, watcher: Watcher) -> Corpus:
+    """Surveys the corpus and reports what was noticed in reading it: every command that reads a text does so."""
+    corpus.survey()
+    for line in corpus.notes:
+        watcher.note(line)
     return corpus
 
 
@@ -248,8 +261,6 @@ def tokenizer_for(corpus: Corpus, spec: str, watcher: Watcher) -> tuple[str, Tok
     from homespun.tokenizer.make import build
 
     survey = corpus.survey()
-    for line in corpus.notes:
-        watcher.note(line)
     check_learnable(corpus.title, survey.characters, survey.alphabet)
     if spec == "auto":
         spec, why = choose(characters=survey.characters, alphabet=survey.alphabet, documents=survey.documents)

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from homespun.checkpoint.fields import Fields, brief, read_json
 from homespun.checkpoint.hf_names import counterpart, layout
-from homespun.checkpoint.place import INDEX, WEIGHTS
+from homespun.checkpoint.place import GENERATION, INDEX, WEIGHTS
+from homespun.checkpoint.special_ids import generation_text
 from homespun.checkpoint.tensors import opened, read_header, write_tensors
 from homespun.checkpoint.weights import FLOATS, shapes_of
 from homespun.errors import CheckpointError
@@ -121,6 +122,7 @@ def write_adapter(
 ) -> None:
     """Writes the adapter folder, whole or not at all. changes: by our names of the matrices, all of that rank.
 
+    Beside what PEFT reads stands generation_config.json: which ids end a text, where there are several.
     Raises WriteFailed.
     """
     theirs = counterpart(config)
@@ -159,6 +161,8 @@ def write_adapter(
     header = {"format": "pt", FINGERPRINT: base.fingerprint}
     with replacing_files(folder, seal=ADAPTER) as stage:
         tokenizer.save(stage)
+        writing = generation_text(tokenizer.special_ids.generation, {})
+        (stage / GENERATION).write_text(writing, encoding="utf-8")
         write_tensors(stage / ADAPTER_WEIGHTS, tensors, metadata=header, dtype=torch.float32)
         (stage / ADAPTER).write_text(json_text(settings), encoding="utf-8")
 

@@ -18,6 +18,7 @@ import torch
 from homespun.checkpoint.fields import read_json
 from homespun.checkpoint.hf_names import from_hf, generation_to_hf, layout, to_hf
 from homespun.checkpoint.place import CONFIG, GENERATION, WEIGHTS, model_folder
+from homespun.checkpoint.special_ids import generation_text, load_tokenizer
 from homespun.checkpoint.tensors import check_memory, write_tensors
 from homespun.checkpoint.weights import (
     check_tensors,
@@ -47,20 +48,22 @@ def save_model(
     tokenizer: Tokenizer,
     *,
     generation: Mapping[str, Any] | None = None,
+    generation_config: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Writes the model folder: whole, or (disk full, process killed) as it was before.
 
     generation: how to sample from it when nobody says, by our names: max_tokens, temperature,
-    top_k, top_p, min_p. dtype: what the weights are stored as. Raises WriteFailed.
+    top_k, top_p, min_p, repetition_penalty. generation_config: the same in the words of that file, in its place.
+    Which ids begin and end a text, the tokenizer says. dtype: what the weights are stored as. Raises WriteFailed.
     """
     assert isinstance(model, CausalLM), "unwrap the model first: a compiled or distributed one has other names"
-    end_of_text = tokenizer.end_of_text
-    config = to_hf(model.config, end_of_text=end_of_text, dtype=str(dtype).removeprefix("torch."))
+    stated = tokenizer.special_ids
+    config = to_hf(model.config, special_ids=stated.config, dtype=str(dtype).removeprefix("torch."))
     with replacing_files(folder, seal=CONFIG) as stage:
         tokenizer.save(stage)
-        sampling = generation_to_hf(generation or {}, end_of_text)
-        (stage / GENERATION).write_text(json_text(sampling), encoding="utf-8")
+        writing = generation_text(stated.generation, generation_config or generation_to_hf(generation or {}))
+        (stage / GENERATION).write_text(writing, encoding="utf-8")
         write_tensors(stage / WEIGHTS, to_stored(model), metadata={"format": "pt"}, dtype=dtype)
         (stage / CONFIG).write_text(json_text(config), encoding="utf-8")
 
@@ -73,12 +76,10 @@ def load_model(
     dtype: None takes the weights as they are stored. Raises CheckpointError where the folder
     is missing or incomplete, or says something that is not so, and TokenizerError.
     """
-    from homespun.tokenizer.open import load as load_tokenizer
-
     folder = model_folder(folder)
     with consistent_read(folder):
         config = load_config(folder)
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder, config)
         if tokenizer.vocab_size > config.vocab_size:
             raise CheckpointError(
                 f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",

@@ -18,9 +18,10 @@ from homespun.errors import CheckpointError, ModelError
 from homespun.model.config import LIMITS, GPTConfig, ModelConfig, config_of
 from homespun.model.families import FAMILIES, MODELS
 from homespun.model.family import Family, Field, HuggingFace
+from homespun.tokenizer.special_ids import SpecialIds
 
 OURS = "homespun-"  # model_type of what opens with homespun alone: homespun-lecture, homespun-bigram
-SAMPLING = ("temperature", "top_k", "top_p", "min_p")  # the same words on both sides
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")  # the same words on both sides
 FREE = {"norm_eps"}  # what a family leaves open, and Hugging Face's config has a word for
 ROTARY_BASE = {"rotary_base": Field("rope_theta")}
 
@@ -28,20 +29,18 @@ ROTARY_BASE = {"rotary_base": Field("rope_theta")}
 # ---- config: ours -> config.json ----
 
 
-def to_hf(config: ModelConfig, *, end_of_text: int | None, dtype: str) -> dict[str, Any]:
-    """What config.json says of a model. end_of_text: the id that stands between documents, where there is one."""
+def to_hf(config: ModelConfig, *, special_ids: SpecialIds, dtype: str) -> dict[str, Any]:
+    """What config.json says of a model. special_ids: the ids with a role, as it is to state them."""
     theirs = counterpart(config)
     if theirs is None:
         values = {"architectures": [type(config).__name__.removesuffix("Config")], **ours_to_json(config)}
     else:
         values = theirs_to_json(config, theirs)
-    return {
-        **values,
-        # Written even where they are null: GPT-2's default, 50256, is no id of a small vocabulary.
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
-        "dtype": dtype,
-    }
+    ids = special_ids.to_json()
+    if special_ids.pad is None:
+        del ids["pad_token_id"]
+    # The others are written even where they are null: GPT-2's default, 50256, is no id of a small vocabulary.
+    return {**values, **ids, "dtype": dtype}
 
 
 def counterpart(config: ModelConfig) -> HuggingFace | None:
@@ -92,10 +91,11 @@ def ours_to_json(config: ModelConfig) -> dict[str, Any]:
     return {"model_type": OURS + config.family, "about": about, **settings}
 
 
-def generation_to_hf(settings: Mapping[str, Any], end_of_text: int | None) -> dict[str, Any]:
-    """generation_config.json for settings in our names: max_tokens, temperature, top_k, top_p, min_p.
+def generation_to_hf(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How to sample, in the words of generation_config.json, for settings in our names: max_tokens, temperature,
+    top_k, top_p, min_p, repetition_penalty.
 
-    >>> generation_to_hf({"temperature": 0.8, "max_tokens": 200, "top_k": None}, None)
+    >>> generation_to_hf({"temperature": 0.8, "max_tokens": 200, "top_k": None})
     {'do_sample': True, 'temperature': 0.8, 'max_new_tokens': 200}
     """
     unknown = settings.keys() - {"max_tokens", *SAMPLING}
@@ -105,11 +105,6 @@ def generation_to_hf(settings: Mapping[str, Any], end_of_text: int | None) -> di
         sampling = {}
     longest = settings.get("max_tokens")
     return {
-        **(
-            {}
-            if end_of_text is None
-            else dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end_of_text)
-        ),
         "do_sample": bool(sampling),
         **sampling,
         **({} if longest is None else {"max_new_tokens": longest}),

@@ -31,8 +31,18 @@ def what_it_is(path: Path) -> tuple[str, str]:
         return folder_without_config(path)
     if path.exists():
         return not_a_folder(path)
+    if path.is_symlink():
+        return dead_link(path)
     near = neighbours(path)
     return f"There is no model folder {path}.", f"Did you mean {' or '.join(near)}?" if near else EVALUATIONS
+
+
+def dead_link(path: Path) -> tuple[str, str]:
+    end = path.resolve()
+    return (
+        f"{path} is a symbolic link, and what it points to is not there: {path.readlink()} ({end}).",
+        "Put that back, or give the folder of the model itself.",
+    )
 
 
 def not_a_folder(path: Path) -> tuple[str, str]:

@@ -21,7 +21,6 @@ NAMES = {" ": "space", "\n": "newline", "\t": "tab"}
 LINES_SHOWN = 8
 SCRIPTS_SHOWN = 6
 LABELS = 14  # columns that the names of the facts take
-NOTES_SHOWN = 12
 WIDEST = 100  # columns of running text
 COLOURS = {"stop": "red", "warn": "yellow", "note": "cyan"}
 
@@ -108,8 +107,9 @@ def show_command(text: tuple[str, ...], field: str | None, tokenizer: str, as_js
 def doctor_command(text: tuple[str, ...], field: str | None, as_json: bool) -> None:
     """What is wrong with TEXT, or odd about it, and what to do.
 
-    Looks for encoding damage, odd characters, duplicates and near-duplicates, boilerplate, validation text
-    that is in the training text, too; and whether there is enough of it. Nothing is changed.
+    Says what was noticed in reading it (files and rows left out, what had to be guessed), and looks for encoding
+    damage, odd characters, duplicates and near-duplicates, boilerplate, validation text that is in the training
+    text, too; and whether there is enough of it. Nothing is changed.
     Without a TEXT it looks at the one that train would take.
 
     \b
@@ -153,17 +153,13 @@ def show_names(corpora: list[dict[str, str]]) -> None:
 
 
 def show(description: Description, planned: Preview | NotEnoughText) -> None:
-    from homespun.cli.screens.terminal import console, facts, indented
+    from homespun.cli.screens.terminal import console, facts, indented, show_notes
 
     out = console()
     out.print(facts(found_in(description, out.width - LABELS), description.title))
     out.print()
     out.print(facts(trained_on(planned), "What would be trained on"))
-    if description.notes:
-        out.print("\nNotes", style="bold")
-        shown = description.notes[:NOTES_SHOWN]
-        more = len(description.notes) - len(shown)
-        out.print(facts([("-", note) for note in shown] + [("-", f"and {more} more")] * (more > 0)))
+    show_notes(out, description.notes, "Notes")
     out.print("\nHow it begins", style="bold")
     out.print(indented("\n".join(description.beginning.splitlines()[:LINES_SHOWN])))
 
@@ -172,7 +168,7 @@ def show_examination(examination: Examination) -> None:
     from rich.text import Text
 
     from homespun.cli.errors import folded
-    from homespun.cli.screens.terminal import console
+    from homespun.cli.screens.terminal import console, show_notes
 
     def say(sentence: str, indent: str) -> None:
         out.print(Text("\n".join(folded(sentence, min(out.width, WIDEST), indent))))
@@ -182,6 +178,7 @@ def show_examination(examination: Examination) -> None:
     documents = "1 document" if e.documents == 1 else f"{e.documents:,} documents"
     out.print(Text(visible(e.title), "bold"))
     out.print(f"{documents}, {e.characters:,} characters, {e.alphabet_size:,} different ones")
+    show_notes(out, e.notes, "Noticed in reading it")
     for finding in e.findings:
         advice, *commands = finding.todo.split("\n")
         out.print()
@@ -192,7 +189,8 @@ def show_examination(examination: Examination) -> None:
             out.print(Text(f"    {line}"), soft_wrap=True)
     out.print()
     if not e.findings:
-        say(f"Nothing found. Looked for: {', '.join(e.looked_for)}.", "")
+        nothing = "Nothing else found" if e.notes else "Nothing found"
+        say(f"{nothing}. Looked for: {', '.join(e.looked_for)}.", "")
     if e.sampled:
         say(e.sampled, "")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homespun.cli.screens.plain import json_option, print_json
-from homespun.errors import UsageError
+from homespun.errors import CheckpointError, UsageError
 from homespun.generation.settings import KINDS
 
 if TYPE_CHECKING:
@@ -80,13 +80,15 @@ def command(
         )
     import homespun
     from homespun.cli.screens.terminal import working
+    from homespun.training.log_lines import Noted
 
     opened = homespun.load(model)
+    opened.watcher = noted = Noted()
     other = homespun.load(against) if against else None
     with working("measuring"):
         split = opened.split_of(*text, field=field)
         result = opened.evaluate_split(split, stride=stride, weights="float32" if weights else None)
-        report = Report(model, text, result, opened.tokenizer.vocab_size)
+        report = Report(model, text, result, opened.tokenizer.vocab_size, noted.lines)
         if weights:
             report.rounded = Rounded(weights, opened.evaluate_split(split, stride=stride, weights=weights))
         if other is not None:
@@ -129,6 +131,7 @@ class Report:
     text: tuple[str, ...]
     result: Evaluation
     vocab_size: int
+    notes: list[str]  # what was noticed in reading the text
     against: Beside | None = None
     rounded: Rounded | None = None
     calibration: Calibration | None = None
@@ -137,6 +140,7 @@ class Report:
     def as_object(self) -> dict[str, Any]:
         """What --json prints. What was not asked for is not in it."""
         said: dict[str, Any] = {"model": self.model, "text": list(self.text), **told(self.result)}
+        said["notes"] = self.notes
         if self.against:
             same = self.against.same_tokenizer
             said["against"] = {
@@ -178,7 +182,12 @@ def memorised(opened: LanguageModel, split: Split) -> Memorisation:
     """What of the split, and of what the model writes, stands in the text that it was trained on."""
     from homespun.evaluation.memorisation import memorisation
 
-    dataset = opened.dataset()
+    try:
+        dataset = opened.dataset()
+    except CheckpointError as error:
+        raise CheckpointError(
+            error.what, "--memorisation compares with the text that the model was trained on: leave it out."
+        ) from error
     return memorisation(dataset, opened.tokenizer, written(opened, split.ids), split.ids)
 
 

@@ -65,7 +65,8 @@ def command(
     from homespun.cli.screens.live import Live
     from homespun.training.log_lines import LogLines
 
-    if as_json or not sys.stdout.isatty():
+    live = not as_json and sys.stdout.isatty()
+    if not live:
         planned = homespun.plan(*text, settings=list(settings), watcher=LogLines(), **options)
     else:
         with Live() as watcher:
@@ -75,15 +76,17 @@ def command(
     if as_json:
         print_json(as_dict(planned))
     else:
-        show(planned, command_for(program(), text, options, settings) if out is None else carry_out(out))
+        next_command = command_for(program(), text, options, settings) if out is None else carry_out(out)
+        show(planned, next_command, notes_are_there=live)
 
 
-def show(planned: Planned, next_command: str) -> None:
+def show(planned: Planned, next_command: str, *, notes_are_there: bool = False) -> None:
+    """notes_are_there: what was noticed in reading the text stands on this screen already."""
     from rich.padding import Padding
     from rich.text import Text
 
     from homespun.cli.screens.plan import plan_table, yardsticks
-    from homespun.cli.screens.terminal import console, size_in_words
+    from homespun.cli.screens.terminal import console, show_notes, size_in_words
     from homespun.dataset.doctor import briefly
 
     screen = console()
@@ -93,8 +96,11 @@ def show(planned: Planned, next_command: str) -> None:
     screen.print(
         f"  {text.train.tokens:,} tokens to learn from, {text.val.tokens:,} held out ({text.how})", style="dim"
     )
+    if not notes_are_there:
+        show_notes(screen, planned.examination.notes, "  Noticed in reading it")
     screen.print()
-    for line in briefly(planned.examination) or ["The data doctor finds nothing wrong with it."]:
+    nothing = "else" if planned.examination.notes else "wrong with it"
+    for line in briefly(planned.examination) or [f"The data doctor finds nothing {nothing}."]:
         screen.print(Padding(Text(line), (0, 2)))
     screen.print()
     screen.print(plan_table(planned.plan, planned.parameters, planned.forecast))
@@ -136,6 +142,7 @@ def as_dict(planned: Planned) -> dict[str, Any]:
         "expected_loss": loss and loss.loss,
         "expected_loss_low": loss and loss.low,
         "expected_loss_high": loss and loss.high,
+        "notes": list(planned.examination.notes),
         "findings": [vars(finding) for finding in planned.examination.findings],
     }
 

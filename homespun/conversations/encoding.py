@@ -24,6 +24,7 @@ from homespun.dataset.shards import ShardWriter, draft_of, id_type, open_splits,
 from homespun.dataset.unused import mark_used, remove_unused
 from homespun.errors import NotEnoughText, TextUnreadable, TokenizerError, WriteFailed
 from homespun.fetch.cache import cache_folder
+from homespun.tokenizer.char import CharTokenizer
 from homespun.tokenizer.chat_template import chat_tokenizer
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def write(draft: Path, found: Found, chat: ChatTokenizer, on_progress: OnProgres
             if on_progress is not None:
                 on_progress(done, sum(found.characters))
         if not files["answers"].tokens:
-            raise nothing_left(found, left_out)
+            raise nothing_left(found, left_out, chat.tokenizer)
         with telling_why(draft):
             entries = [file.finish() for file in files.values()]
             told = [[reason, *counted] for reason, counted in left_out.items()]
@@ -246,10 +247,16 @@ def text_example(document: Document, tokenizer: Tokenizer) -> Example:
     return Example(ids, [Answer(0, len(ids), characters, size)])
 
 
-def nothing_left(found: Found, left_out: dict[str, tuple[int, str]]) -> NotEnoughText:
+def nothing_left(found: Found, left_out: dict[str, tuple[int, str]], tokenizer: Tokenizer) -> NotEnoughText:
+    if isinstance(tokenizer, CharTokenizer):
+        todo = (
+            "Change the conversations, or take another model: smollm2, or one that was trained with --tokenizer "
+            "bpe or byte, knows every character."
+        )
+    else:
+        todo = "Change the conversations: many models want user and assistant in turn, and some no system text."
     return NotEnoughText(
         f"The model can learn from none of the conversations in {found.title}: "
         f"{'; '.join(describe_left_out(left_out))}.",
-        "Change the conversations, or take another model: smollm2, or one that was trained with --tokenizer bpe "
-        "or byte, knows every character.",
+        todo,
     )

@@ -17,7 +17,7 @@ from homespun.conversations.conversation import EXPECTED, Conversation, Conversa
 from homespun.errors import NotEnoughText
 from homespun.text.corpus import Corpus, FileSource, FolderSource
 from homespun.text.formats import READERS, SAYS_NOTHING, Request
-from homespun.text.notes import Tally
+from homespun.text.notes import Reading
 from homespun.text.sources import read
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Found:
     keys, characters: for each entry, a hash of its content (32 hexadecimal digits), and its length.
     shapes, texts: the number of conversations of each format, and the number of texts.
     left_out: why a conversation was skipped -> how many were, and the first one.
-    key: a hash of all entries. notes: lines for the user about how the files were read.
+    key: a hash of all entries. notes: lines for the user about what was found, and how the files were
+    read.
     """
 
     corpus: Corpus
@@ -99,9 +100,10 @@ def recognise(text: Sequence[str | Path] | Corpus, *, field: str | None = None) 
     if corpus.request.field is not None or not any(may_have_records(source) for source in corpus.sources):
         return None
     found = Found(replace(corpus, request=Request(records=ConversationRecords()), notes=[], _survey=None))
-    tally = Tally()
-    for document in found.corpus.documents(tally):
+    reading = Reading()
+    for document in found.corpus.documents(reading.tally):
         _count(found, document)
+        reading.took(document)
         if found.texts > ENOUGH and not found.shapes and not found.left_out:
             return None
     if not found.shapes and not found.left_out:
@@ -113,7 +115,7 @@ def recognise(text: Sequence[str | Path] | Corpus, *, field: str | None = None) 
             f"What the model is to say has to be there. {EXPECTED}.",
         )
     found.key = hashlib.sha256(f"{FORMAT} {' '.join(found.keys)}".encode()).hexdigest()[:32]
-    found.notes = tally.lines()
+    found.notes = [*corpus.said, found.said, *reading.lines()]
     return found
 
 

@@ -57,6 +57,7 @@ EXAMPLE = 80  # bytes of a passage that are shown
 class Examination:
     """What the doctor found. characters, bytes (UTF-8), alphabet_size: of the whole text.
 
+    notes: what reading the text noticed, a line each, as every command reports it.
     findings: the most severe first. sampled: which findings are estimates, in words, or "".
     """
 
@@ -67,6 +68,7 @@ class Examination:
     alphabet_size: int
     findings: tuple[Finding, ...]
     sampled: str
+    notes: tuple[str, ...] = ()
     looked_for: tuple[str, ...] = LOOKED_FOR
 
 
@@ -142,6 +144,7 @@ def report(corpus: Corpus, findings: list[Finding], sampled: str) -> Examination
         alphabet_size=len(survey.alphabet),
         findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
         sampled=sampled,
+        notes=tuple(corpus.notes),
     )
 
 

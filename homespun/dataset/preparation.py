@@ -101,7 +101,9 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, *, on_progress: OnProgress | N
     splits, folder, already_there = ids_of(
         corpus, survey, tokenizer, key=key, names=("train", "val"), cuts=plan.cuts, on_progress=on_progress
     )
-    fit_context(splits["train"].tokens, splits["val"].tokens, 1)  # refuses a split with nothing to predict
+    fit_context(
+        splits["train"].tokens, splits["val"].tokens, 1, tokenizer=tokenizer.kind
+    )  # refuses a split with nothing to predict
     return Dataset(
         train=splits["train"],
         val=splits["val"],

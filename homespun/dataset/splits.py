@@ -105,21 +105,24 @@ def check_learnable(title: str, characters: int, alphabet: Mapping[str, int]) ->
         )
 
 
-def fit_context(train_tokens: int, val_tokens: int, context_length: int) -> int:
+def fit_context(train_tokens: int, val_tokens: int, context_length: int, *, tokenizer: str | None = None) -> int:
     """Return the context length that fits the text: `context_length`, or less if the text is shorter.
 
     A training example is context_length tokens and the next token. The caller reports it when the result is
     smaller than requested. Raises NotEnoughText if a split has no token to predict.
+    tokenizer: its kind, if another one could be chosen.
 
     >>> fit_context(1_003_854, 111_540, 256), fit_context(40, 5, 256)
     (256, 39)
     """
     assert context_length >= 1
+    smaller_are_possible = tokenizer not in (None, "char", "byte")
     for name, tokens in (("training", train_tokens), ("validation", val_tokens)):
         if tokens < 2:
             raise NotEnoughText(
                 f"The text is too short: {tokens} token{'' if tokens == 1 else 's'} would be left for {name}, "
                 "and it takes two, one to look at and one to predict.",
-                "Give a longer text (a page at least, better a book), or smaller tokens: --tokenizer char.",
+                "Give a longer text (a page at least, better a book)"
+                + (", or smaller tokens: --tokenizer char." if smaller_are_possible else "."),
             )
     return min(context_length, train_tokens - 1)

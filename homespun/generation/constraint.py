@@ -62,7 +62,7 @@ class Grammar:
         matcher = guidance.LLMatcher(vocabulary(self.tokenizer), self.grammar)
         if matcher.is_error():
             raise unusable(self.told, matcher.get_error())
-        return Matching(matcher, vocab_size, self.tokenizer.vocab_size, self.tokenizer.end_of_text, self.told)
+        return Matching(matcher, vocab_size, self.tokenizer.vocab_size, self.tokenizer.ends, self.told)
 
 
 def pattern(regex: str, tokenizer: Tokenizer) -> Grammar:
@@ -97,12 +97,12 @@ def unusable(told: str, problem: str) -> UsageError:
 
 
 class Matching:
-    """A matcher of llguidance's, and the text that it has seen."""
+    """A matcher of llguidance's, and the text that it has seen. ends: ids that end a text; it knows the first."""
 
-    def __init__(self, matcher: Any, vocab_size: int, tokens: int, end_of_text: int | None, told: str) -> None:
+    def __init__(self, matcher: Any, vocab_size: int, tokens: int, ends: tuple[int, ...], told: str) -> None:
         self.matcher = matcher
         self.vocab_size = vocab_size
-        self.end_of_text = end_of_text
+        self.ends = tuple(id for id in ends if id < vocab_size)
         self.told = told
         self.tokens = tokens
 
@@ -113,6 +113,8 @@ class Matching:
         allowed = torch.zeros(self.vocab_size, dtype=torch.bool)
         allowed[: known.size] = torch.from_numpy(known)
         allowed[self.tokens :] = False  # what the library knows and the model does not: see Vocabulary
+        if self.ends:  # where one may stand any of them may, and nowhere else
+            allowed[list(self.ends)] = allowed[self.ends[0]].clone()
         if not bool(allowed.any()):
             raise ModelError(
                 f"{self.told} cannot be held: no token of this model may stand here.",
@@ -125,7 +127,7 @@ class Matching:
         self.check()
 
     def ends_with(self, id: int) -> bool:
-        return id == self.end_of_text
+        return id in self.ends
 
     def complete(self) -> bool:
         return bool(self.matcher.is_stopped())
@@ -156,10 +158,10 @@ class Vocabulary:
         self.tokenizer = tokenizer
         self.tokens = token_bytes_of(tokenizer)
         self.special_token_ids = sorted(tokenizer.special_tokens.values())
-        if tokenizer.end_of_text is None:
+        if not tokenizer.ends:
             self.tokens.append(b"")
             self.special_token_ids.append(len(self.tokens) - 1)
-        self.eos_token_id = len(self.tokens) - 1 if tokenizer.end_of_text is None else tokenizer.end_of_text
+        self.eos_token_id = tokenizer.ends[0] if tokenizer.ends else len(self.tokens) - 1
         self.bos_token_id = None
         self.id_of_byte = {token[0]: id for id, token in enumerate(self.tokens) if len(token) == 1}
         for byte in set(range(256)) - self.id_of_byte.keys():

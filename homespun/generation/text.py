@@ -97,7 +97,7 @@ def generate_pieces(
 ) -> Pieces:
     """The text after the prompt, as it comes, in whole characters and without the prompt.
 
-    settings: what `Request` has besides the prompt. The model's own end_of_text ends the text, and so does each
+    settings: what `Request` has besides the prompt. Each end that the model names ends the text, and so does each
     string of stop, of which nothing appears. Raises UnknownCharacter where the prompt has a character that the
     model never met, UsageError for settings that make no sense, both before the first piece.
     """
@@ -109,10 +109,9 @@ def pieces_of(model: CausalLM | Engine, tokenizer: Tokenizer, request: Request, 
     assert isinstance(request.prompt, str)
     stop = StopStrings(request.stop)
     prompt_ids = tokenizer.encode(request.prompt)
-    own_end = () if tokenizer.end_of_text is None else (tokenizer.end_of_text,)
     in_ids = request.with_(
         prompt=[*tokenizer.opening, *prompt_ids] or [first_id(tokenizer)],
-        stop_ids=(*request.stop_ids, *own_end),
+        stop_ids=(*request.stop_ids, *tokenizer.ends),
         below=tokenizer.vocab_size,  # many models have a few ids more, for the sake of a round number
     )
     return Pieces(submit(model, in_ids, use_cache), characters_after(tokenizer, prompt_ids), stop)

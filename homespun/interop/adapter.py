@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from homespun.checkpoint.adapter import AdapterConfig, Base, Change, is_adapter, read_adapter_config, read_changes
+from homespun.checkpoint.special_ids import generation_config
 from homespun.checkpoint.weights import weight_files
 from homespun.errors import CheckpointError
 from homespun.interop.find import PACKAGED, find_model
 from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
+from homespun.tokenizer.special_ids import SpecialIds
 
 if TYPE_CHECKING:
     from homespun.tokenizer.tokenizer import Tokenizer
@@ -34,26 +36,40 @@ def open_adapter(
     Raises CheckpointError where the base is gone or is another one, and where the adapter asks for what we lack.
     """
     from homespun.interop.open import open_model
-    from homespun.tokenizer.open import load as load_tokenizer
 
     adapter = read_adapter_config(folder)
     place = base_of(folder, adapter)
-    model, tokenizer, _ = open_model(place, device=device, dtype=dtype)
+    model, its_tokenizer, _ = open_model(place, device=device, dtype=dtype)
     if not isinstance(model, GPT):
         raise CheckpointError(
             f"{folder}: its base {adapter.base.name} is a bigram, which has no blocks to change.",
             "Give the folder of a whole model.",
         )
     merge(model, read_changes(folder, adapter, model.config))
-    if (folder / "tokenizer.json").is_file():
-        tokenizer = load_tokenizer(folder)
-        if tokenizer.vocab_size > model.config.vocab_size:
-            raise CheckpointError(
-                f"{folder}: its tokenizer has {tokenizer.vocab_size:,} tokens, and its base "
-                f"{model.config.vocab_size:,}.",
-                "The two are not of one model: take tokenizer.json from where the adapter comes from.",
-            )
+    tokenizer = tokenizer_of_adapter(folder, its_tokenizer)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise CheckpointError(
+            f"{folder}: its tokenizer has {tokenizer.vocab_size:,} tokens, and its base "
+            f"{model.config.vocab_size:,}.",
+            "The two are not of one model: take tokenizer.json from where the adapter comes from.",
+        )
     return model, tokenizer
+
+
+def tokenizer_of_adapter(folder: Path, base: Tokenizer) -> Tokenizer:
+    """The adapter's own, or its base's where it has none. What the base states of ids holds for the adapter; ends
+    that the adapter adds stand before those of the base. Raises TokenizerError."""
+    from homespun.tokenizer.open import load as load_tokenizer
+
+    if not (folder / "tokenizer.json").is_file():
+        return base
+    tokenizer = load_tokenizer(folder)
+    said = SpecialIds.from_json(generation_config(folder), below=tokenizer.vocab_size)
+    stated = base.special_ids
+    for id in (*reversed(said.eos), tokenizer.end_of_text):
+        stated = stated.ending_with(id)
+    tokenizer.stated = stated
+    return tokenizer
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ from homespun.interop.gguf.file import read_gguf
 from homespun.interop.gguf.load import load_gguf
 from homespun.interop.gguf.tokenizer import STAND_IN
 from homespun.interop.gguf.write import BLOCK, QUANTIZATIONS, WHOLE, write_gguf
-from homespun.interop.gguf.write_tokenizer import tokenizer_settings
+from homespun.interop.gguf.write_tokenizer import ends_by_role, tokenizer_settings
 from homespun.interop.modelfile import modelfile
 from homespun.interop.origin import SAMPLING, Origin
 from homespun.interop.probes import known_part, trials
@@ -53,6 +53,7 @@ MOST_DIVERGENCE = {
     **dict.fromkeys(("q5_1", "q5_0"), 0.3),
     **dict.fromkeys(("q4_1", "q4_0"), 0.7),
 }
+FINER_DTYPES = ("float32", "float16", "bfloat16")  # of a folder's weights, the finest first
 TWO_BYTES = 0x7FF  # the last character that UTF-8 writes in two bytes
 ASKED_OF_LLAMA_CPP = 32  # positions of each text: each is a request
 
@@ -132,10 +133,17 @@ def export_merged(leaving: Leaving, out: Path, *, dtype: torch.dtype, force: boo
     """Writes the model to a Hugging Face folder, with its tokenizer, settings for sampling and a card."""
     check_free("merged", out, force)
     precision = str(dtype).removeprefix("torch.")
-    known = {name: value for name, value in leaving.origin.sampling.items() if name != "repetition_penalty"}
+    origin = leaving.origin
     with replacing_files(out, seal=CONFIG) as stage:
-        save_model(stage, leaving.model, leaving.tokenizer, generation=known, dtype=dtype)
-        (stage / "README.md").write_text(export_card(leaving.origin, leaving.model, precision), encoding="utf-8")
+        save_model(
+            stage,
+            leaving.model,
+            leaving.tokenizer,
+            generation=origin.sampling,
+            generation_config=origin.generation,
+            dtype=dtype,
+        )
+        (stage / "README.md").write_text(export_card(origin, leaving.model, precision), encoding="utf-8")
         opened, tokenizer = load_model(stage, dtype=torch.float32)
         checks = [checked_by_reading(leaving, leaving.measured(), opened, tokenizer, precision)]
         names = sorted(path.name for path in stage.iterdir())
@@ -165,7 +173,7 @@ def sampling_settings(origin: Origin) -> dict[str, Any]:
 
 
 def needs_end(leaving: Leaving) -> bool:
-    return leaving.tokenizer.end_of_text is None
+    return not leaving.tokenizer.ends
 
 
 # ---- is it the model? ----
@@ -175,7 +183,8 @@ def checked_gguf(
     leaving: Leaving, texts: Sequence[Text], file: Path, quantize: str, ask_llama_cpp: bool
 ) -> list[Check]:
     opened, tokenizer = load_gguf(file, dtype=torch.float32)
-    checks = [checked_by_reading(leaving, texts, opened, tokenizer, quantize)]
+    ends = list(ends_by_role(leaving.tokenizer).values())
+    checks = [checked_by_reading(leaving, texts, opened, tokenizer, quantize, ends)]
     del opened
     if ask_llama_cpp and llama_cpp.is_installed():
         checks += filter(None, [checked_by_llama_cpp(leaving, texts, file, quantize)])
@@ -183,10 +192,17 @@ def checked_gguf(
 
 
 def checked_by_reading(
-    leaving: Leaving, texts: Sequence[Text], opened: CausalLM, tokenizer: Tokenizer, precision: str
+    leaving: Leaving,
+    texts: Sequence[Text],
+    opened: CausalLM,
+    tokenizer: Tokenizer,
+    precision: str,
+    ends: Sequence[int] | None = None,
 ) -> Check:
+    """Of what homespun reads back. ends: the ids that end a text there; None where they are all of the model's."""
     tried = trials(leaving.tokenizer, leaving.texts)
     check_ids("homespun", leaving.tokenizer, tried, (tokenizer.encode(text) for text in tried))
+    check_roles(leaving.tokenizer, leaving.tokenizer.ends if ends is None else ends, tokenizer)
     difference, cost = compared(leaving.model, opened, texts, leaving.opening)
     check_close("homespun", difference, precision)
     return Check("homespun", len(tried), difference, cost)
@@ -223,20 +239,35 @@ def check_ids(reader: str, tokenizer: Tokenizer, texts: Sequence[str], found: An
             )
 
 
+def check_roles(tokenizer: Tokenizer, ends: Sequence[int], exported: Tokenizer) -> None:
+    """Raises CheckpointError where a text begins or ends with other ids there. ends: those that were written."""
+    if exported.opening != tokenizer.opening:
+        raise not_the_model(f"a text begins with the ids {exported.opening}, and not with {tokenizer.opening}")
+    if sorted(exported.ends) != sorted(ends):
+        raise not_the_model(f"a text ends with the ids {sorted(exported.ends)}, and not with {sorted(ends)}")
+
+
 def check_close(reader: str, difference: Difference, precision: str) -> None:
     most = MOST_DIVERGENCE[precision]
     if not difference.divergence <= most or difference.largest == float("inf"):
         raise not_the_model(
             f"what {reader} expects of it is {difference.divergence:.4g} nats a token from the original, "
             f"and for {precision} {most:g} is the most (largest difference of a log-probability: "
-            f"{difference.largest:.4g}, same choice at {difference.same_choice} of {difference.positions})"
+            f"{difference.largest:.4g}, same choice at {difference.same_choice} of {difference.positions})",
+            precision,
         )
 
 
-def not_the_model(reason: str) -> CheckpointError:
+def not_the_model(reason: str, precision: str = "") -> CheckpointError:
+    """precision: of the weights, where it may be the reason."""
+    finer = FINER_DTYPES if precision in FINER_DTYPES else tuple(QUANTIZATIONS)
+    finer = finer[: finer.index(precision)] if precision in finer else ()
+    option = "--dtype" if precision in FINER_DTYPES else "--quantize"
     return CheckpointError(
         f"The export is not the model, so nothing was written: {reason}.",
-        "With more bits (--quantize q8_0, f16, f32) it may be; if not even with f32, that is a bug of homespun.",
+        f"With more bits it may be: {option} {finer[0]}. If not even so, that is a bug of homespun."
+        if finer
+        else "That is a bug of homespun: please report it.",
     )
 
 
@@ -261,6 +292,12 @@ def notes_of(leaving: Leaving, words: dict[str, Any], share: float, ask_llama_cp
     elif needs_end(leaving):
         notes.append(
             "the model has no token that ends a text; older versions of llama.cpp may not open a file without one"
+        )
+    written = ends_by_role(leaving.tokenizer).values()
+    if left := [leaving.tokenizer.token(id) for id in leaving.tokenizer.ends if id not in written]:
+        notes.append(
+            f"the model names {len(leaving.tokenizer.ends)} tokens that end a text, and a GGUF file has room for "
+            f"{len(written)}: {', '.join(left)} stand in the Modelfile only"
         )
     if getattr(leaving.tokenizer, "alphabet", ""):
         notes.append("a character that the model does not know is an error here; llama.cpp leaves it out silently")

@@ -10,6 +10,7 @@ import importlib.metadata
 import re
 from pathlib import Path
 
+from homespun.checkpoint.place import dead_link
 from homespun.errors import CheckpointError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
@@ -27,6 +28,8 @@ def find_model(model: str | Path) -> Path:
     path = Path(model).expanduser()
     if exists(path):
         return path
+    if path.is_symlink():
+        raise CheckpointError(*dead_link(path))
     if path.suffix.lower() == ".gguf":
         raise CheckpointError(f"There is no file {path}.", "Check the path of the .gguf file.")
     if isinstance(model, Path):

@@ -83,10 +83,12 @@ def modelfile(
 
 
 def ends_of_answers(tokenizer: Tokenizer) -> list[str]:
-    """The special tokens that end what a chat model says; none where it only completes, or nobody can tell."""
+    """The special tokens that end what a chat model says, and those of one that completes where it names several:
+    the one is in the GGUF file. None where nobody can tell."""
+    several = tokenizer.ends if len(tokenizer.ends) > 1 else ()
     try:
         chat = chat_tokenizer(tokenizer)
-        ends = frozenset() if chat is None else chat.ends
+        ends = frozenset(several) if chat is None else chat.ends
     except HomespunError:
         return []
     return [name for name, id in tokenizer.special_tokens.items() if id in ends]

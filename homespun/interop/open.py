@@ -11,6 +11,7 @@ import torch
 from homespun.checkpoint.adapter import is_adapter
 from homespun.checkpoint.folder import load_config, load_model
 from homespun.checkpoint.place import model_folder
+from homespun.checkpoint.special_ids import load_tokenizer
 from homespun.errors import CheckpointError
 from homespun.interop.adapter import open_adapter
 from homespun.interop.find import find_model
@@ -43,8 +44,6 @@ def look_into(place: Path) -> tuple[ModelConfig, Tokenizer]:
 
     Raises CheckpointError, TokenizerError; of an adapter, too, which has no shape of its own.
     """
-    from homespun.tokenizer.open import load as load_tokenizer
-
     if place.is_file() and place.suffix.lower() == ".gguf":
         file = read_gguf(place)
         return config_of(file), tokenizer_of(file)
@@ -54,7 +53,7 @@ def look_into(place: Path) -> tuple[ModelConfig, Tokenizer]:
             f"Make a whole model of it first:  homespun export {place} --to merged",
         )
     config = load_config(place)
-    return config, load_tokenizer(model_folder(place))
+    return config, load_tokenizer(model_folder(place), config)
 
 
 def loader_of(place: Path) -> Callable[..., tuple[CausalLM, Tokenizer]]:

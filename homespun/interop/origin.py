@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from homespun.checkpoint.fields import read_json
-from homespun.checkpoint.place import GENERATION
-from homespun.errors import CheckpointError
+from homespun.checkpoint.special_ids import generation_config
 from homespun.interop.gguf.file import read_gguf
+from homespun.tokenizer.special_ids import SpecialIds
 
 CARD = "README.md"
 ADAPTER = "adapter_config.json"
@@ -49,12 +49,19 @@ class Origin:
     license    as its card has it; "" where it says nothing
     sampling   by our names: temperature, top_k, top_p, min_p, repetition_penalty, max_tokens
     general    settings of a GGUF file about where the model comes from
+    generation what its generation_config.json says besides the ids, in its words
     """
 
     name: str
     license: str = ""
     sampling: dict[str, Any] = field(default_factory=dict)
     general: dict[str, Any] = field(default_factory=dict)
+    generation: dict[str, Any] = field(default_factory=dict)
+
+    def as_adapter_of(self, base: Origin) -> Origin:
+        """How to write with the model that it is worked into, where the adapter does not say otherwise."""
+        sampling, generation = base.sampling | self.sampling, base.generation | self.generation
+        return replace(self, sampling=sampling, generation=generation)
 
 
 def origin_of(model: str | Path, place: Path) -> Origin:
@@ -67,7 +74,9 @@ def origin_of(model: str | Path, place: Path) -> Origin:
         general["general.license"] = said["license"]
     if "base_model" in said:
         general |= {"general.base_model.count": 1, "general.base_model.0.name": said["base_model"]}
-    return Origin(name_of(model, place), said.get("license", ""), sampling_of(place), general)
+    ids = SpecialIds().to_json()
+    generation = {name: value for name, value in generation_config(place).items() if name not in ids}
+    return Origin(name_of(model, place), said.get("license", ""), sampling_of(generation), general, generation)
 
 
 def adapted(folder: Path) -> dict[str, str]:
@@ -109,15 +118,9 @@ def name_of(model: str | Path, place: Path) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:100] or "model"
 
 
-def sampling_of(folder: Path) -> dict[str, Any]:
-    """What generation_config.json says of sampling; nothing where it is not there, or damaged."""
-    if not (folder / GENERATION).is_file():
-        return {}
-    try:
-        said = read_json(folder / GENERATION)
-    except CheckpointError:
-        return {}
-    return sound_sampling({ours: said.get(theirs) for ours, (theirs, _) in SAMPLING.items()})
+def sampling_of(generation: dict[str, Any]) -> dict[str, Any]:
+    """What the content of a generation_config.json says of sampling."""
+    return sound_sampling({ours: generation.get(theirs) for ours, (theirs, _) in SAMPLING.items()})
 
 
 def sound_sampling(found: dict[str, Any]) -> dict[str, Any]:

@@ -275,7 +275,7 @@ class BigramConfig:
         if not isinstance(self.vocab_size, int) or not 1 <= self.vocab_size <= 2**14:
             raise ModelError(
                 f"A bigram table of vocab_size = {self.vocab_size!r} would have that many entries squared.",
-                "Take a tokenizer with at most 16,384 tokens: --tokenizer char or byte.",
+                "Take a tokenizer with at most 16,384 tokens: --tokenizer byte or bpe:4096.",
             )
         if not isinstance(self.context_length, int) or not 1 <= self.context_length <= LIMITS["context_length"]:
             raise ModelError(

@@ -144,6 +144,7 @@ LLAMA = Family(
     hugging_face=HuggingFace(
         model_type="llama",
         architecture="LlamaForCausalLM",
+        default_ids=(1, 2),
         fields=LLAMA_FIELDS,
         names=LLAMA_NAMES,
         written={**LLAMA_WRITTEN, "attention_bias": False, "mlp_bias": False},
@@ -193,6 +194,7 @@ GPT2 = Family(
     hugging_face=HuggingFace(
         model_type="gpt2",
         architecture="GPT2LMHeadModel",
+        default_ids=(50256,),
         fields={
             "n_embd": Field("n_embd"),
             "vocab_size": Field("vocab_size"),

@@ -39,6 +39,7 @@ class HuggingFace:
                  where the file does not say it
     transposed   how the names of matrices end that are stored (in, out), as GPT-2's Conv1D has them
     outer_name   that all modules but the head begin with, and that the first files were written without
+    default_ids  special ids that its config has where nobody has set them: bos, then each end of text
     whole_heads  whether transformers wants n_embd to be a multiple of n_head, whatever a head's width is
     """
 
@@ -50,6 +51,7 @@ class HuggingFace:
     accepted: Mapping[str, tuple[Any, ...]]
     transposed: tuple[str, ...] = ()
     outer_name: str = ""
+    default_ids: tuple[int, ...] = ()
     whole_heads: bool = False
 
 

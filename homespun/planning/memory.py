@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from homespun.errors import TrainingError
 from homespun.evaluation.loss import batch_size_for
 from homespun.model.config import ModelConfig
@@ -59,6 +61,24 @@ def micro_batches_that_fit(config: ModelConfig, batch_size: int, free: int, memo
     raise TrainingError(
         f"Training this model takes about {config.memory(1) / 1e9:,.1f} GB of memory even with "
         f"one sequence at a time, and {free / 1e9:,.1f} GB are free.",
-        "Take a smaller --size or a shorter --context, or close other programs. To try it all the same: "
+        f"Take {something_smaller(config)}, or close other programs. To try it all the same: "
         "--set micro_batches=N, with an N that divides batch_size.",
     )
+
+
+def something_smaller(shape: Any) -> str:
+    """Return what takes less memory than a model of that shape: a config, or a plan of training or of fine-tuning.
+
+    It never names what is the case already: no smaller size than the smallest, no shorter context than a token.
+    """
+    from homespun.planning.search import SIZES
+
+    smallest, shorter = SIZES["nano"], max(1, shape.context_length // 2)
+    if not hasattr(shape, "n_layer"):  # a plan of fine-tuning
+        return f"shorter rows (--set context_length={shorter})"
+    if not shape.n_layer:
+        return "a tokenizer with fewer tokens"
+    ways = [f"a shorter context (--context {shorter})"] if shorter < shape.context_length else []
+    if shape.n_layer * shape.n_embd**2 > smallest.n_layer * smallest.n_embd**2:
+        ways = ["a smaller model (--size nano)", *ways]
+    return " or ".join(ways) or "a tokenizer with fewer tokens"

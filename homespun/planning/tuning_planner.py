@@ -12,7 +12,7 @@ from homespun.model.config import ModelConfig
 from homespun.model.families import MODELS
 from homespun.planning.evaluations import EVALUATIONS, TRAINING_COST
 from homespun.planning.forecast import Forecast
-from homespun.planning.memory import SHARE
+from homespun.planning.memory import SHARE, something_smaller
 from homespun.planning.tuning_facts import TuningFacts
 from homespun.planning.tuning_memory import lora_numbers, step_bytes, weight_bytes
 from homespun.planning.tuning_plan import TuningPlan
@@ -206,7 +206,7 @@ def fit_into_memory(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
         f"and {facts.memory_free / 1e9:,.1f} GB are free.",
         "Take --qlora, which keeps the model in four bits, or a smaller model; or close other programs."
         if plan.method != "qlora"
-        else "Take a smaller model, shorter rows (--set context_length=64), or close other programs.",
+        else f"Take a smaller model, {something_smaller(plan)}, or close other programs.",
     )
 
 

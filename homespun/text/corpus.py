@@ -100,7 +100,8 @@ class Corpus:
     """The documents of one run, read when they are asked for, as often as they are asked for.
 
     `name` is short and fit for a folder: "shakespeare", "my-notes"; `title` is for people.
-    `notes` are one-liners for people about how it was read, complete after `survey()`.
+    `notes` are one-liners for people about how it was read, complete after `survey()`; `said` are those that
+    were known before.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Corpus:
     sources: Sequence[Source]
     request: Request = field(default_factory=Request)
     notes: list[str] = field(default_factory=list)
+    said: Sequence[str] = ()
     _survey: Survey | None = field(default=None, repr=False)
 
     def documents(self, tally: Tally | None = None) -> Iterator[Document]:
@@ -136,7 +138,8 @@ class Corpus:
         if self._survey is None:
             from homespun.text.survey import survey
 
-            self._survey, self.notes = survey(self, on_progress)
+            self._survey, found = survey(self, on_progress)
+            self.notes = [*self.said, *found]
         return self._survey
 
 

@@ -84,16 +84,20 @@ def decoded(blob: Blob, header: str = "") -> Document:
         encoding = detect(blob)
         remarks: set[str] = set()
         document = Document(blob.origin, encoding.name, lambda: _stream(blob, encoding, header, remarks), remarks)
+    document.remarks.update(remarks_on(encoding, blob.origin))
+    return document
+
+
+def remarks_on(encoding: Encoding, origin: str) -> list[str]:
+    """What is to be said of a text that was decoded so."""
+    said = []
     if encoding.mixed:
-        document.remarks.add(
-            f"{blob.origin} mixes encodings: all of it is read as {encoding.name}, but parts of it are UTF-8"
-        )
+        said.append(f"{origin} mixes encodings: all of it is read as {encoding.name}, but parts of it are UTF-8")
     if encoding.damaged:
         places = "1 damaged place" if encoding.damaged == 1 else f"{encoding.damaged:,} damaged places"
-        document.remarks.add(
-            f"{blob.origin}: {places} in its {encoding.name}, the first at byte {encoding.first:,}, read as \ufffd"
-        )
-    return document
+        where = f"the first at byte {encoding.first:,}, read as \ufffd"
+        said.append(f"{origin}: {places} in its {encoding.name}, {where}")
+    return said
 
 
 def _stream(blob: Blob, encoding: Encoding, header: str, remarks: set[str]) -> Iterator[str]:

@@ -106,7 +106,9 @@ def default_corpus() -> tuple[Corpus, str]:
         except DownloadFailed as failure:
             missing.append(f"{named.name} could not be had ({failure.what.splitlines()[0].rstrip('.')})")
         else:
-            return corpus, "; ".join(["no text was given", *missing, f"so this is {named.name}"])
+            why = "; ".join(["no text was given", *missing, f"so this is {named.name}"])
+            corpus.said = [why, *corpus.said]
+            return corpus, why
     raise DownloadFailed("No named corpus can be had:\n" + "\n".join(missing), "Give a text of your own.")
 
 

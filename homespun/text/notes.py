@@ -1,4 +1,7 @@
-"""What a person should know about how a text was read: counted by kind, told in one line each.
+"""What a person should know about how a text was read: counted by kind, reported in one line each.
+
+`Tally` counts what readers pass over; `Reading` adds what shows of the documents themselves. Every command that
+reads a text reports the same lines.
 
 >>> tally = Tally()
 >>> for name in ("logo.png", "photo.jpg"):
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from homespun.text.document import whole_characters
+from homespun.text.document import Document, whole_characters
 
 # kind: (for one, for several)
 KINDS = {
@@ -45,9 +48,8 @@ class Tally:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.examples.setdefault(kind, whole_characters(example))
 
-    def say(self, line: str) -> None:
-        if line not in self.said:
-            self.said.append(line)
+    def say(self, *lines: str) -> None:
+        self.said.extend(line for line in dict.fromkeys(lines) if line not in self.said)
 
     def lines(self) -> list[str]:
         counted = []
@@ -59,6 +61,13 @@ class Tally:
                 counted.append(f"{count:,} {several}, such as {self.examples[kind]}")
         return [*self.said, *counted]
 
+    def heed(self, remark: str, example: str) -> None:
+        """Counts a remark that is a kind, or keeps one that is a line of its own."""
+        if remark in KINDS:
+            self.add(remark, example)
+        else:
+            self.say(remark)
+
     def merge(self, other: Tally) -> None:
         """Add what another pass found."""
         for kind, count in other.counts.items():
@@ -66,3 +75,46 @@ class Tally:
             self.examples.setdefault(kind, other.examples[kind])
         for line in other.said:
             self.say(line)
+
+
+ENCODINGS = {
+    "utf-8-sig": "UTF-8 with a byte order mark, which is left out",
+    "utf-16-le": "UTF-16 (little-endian)",
+    "utf-16-be": "UTF-16 (big-endian)",
+    "utf-32-le": "UTF-32 (little-endian)",
+    "utf-32-be": "UTF-32 (big-endian)",
+    "latin-1": "Latin-1 (ISO 8859-1)",
+    "cp1252": "Windows-1252 (Western European)",
+}
+
+
+class Reading:
+    """What is noticed while documents are read. tally: hand it to whoever gives the documents.
+
+    >>> from homespun.text.document import text_document
+    >>> reading = Reading()
+    >>> reading.took(text_document("a.txt", "one", "latin-1"))
+    >>> reading.lines()
+    ['a.txt is Latin-1 (ISO 8859-1)']
+    """
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.encodings: dict[str, int] = {}  # name -> number of documents
+        self._first: dict[str, str] = {}
+
+    def took(self, document: Document) -> None:
+        """A document that was read to its end: its remarks are complete only then."""
+        self.encodings[document.encoding] = self.encodings.get(document.encoding, 0) + 1
+        self._first.setdefault(document.encoding, document.origin)
+        for remark in sorted(document.remarks):
+            self.tally.heed(remark, document.origin)
+
+    def lines(self) -> list[str]:
+        said = []
+        for name in sorted(self.encodings.keys() - {"utf-8"}):
+            count, first, shown = self.encodings[name], self._first[name], ENCODINGS.get(name, name)
+            said.append(
+                f"{first} is {shown}" if count == 1 else f"{count:,} documents are {shown}, such as {first}"
+            )
+        return [*said, *self.tally.lines()]

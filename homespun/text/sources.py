@@ -24,8 +24,10 @@ from homespun.fetch.web import Download, retrieve, without_password
 from homespun.text.blob import told
 from homespun.text.corpus import Corpus, FileSource, FolderSource, Source
 from homespun.text.document import whole_characters
+from homespun.text.folder import has
 from homespun.text.formats import READERS, Request
 from homespun.text.named import named_corpora, open_named
+from homespun.text.notes import Tally
 from homespun.text.spool import spooled
 
 _CONTENT_TYPES = {
@@ -56,13 +58,17 @@ def read(*sources: str | Path, field: str | None = None) -> Corpus:
             "No text was given.", "Give a file, a folder, an address, - or a name of homespun data list."
         )
     found: list[tuple[str, str, list[Source]]] = []
-    for source in dict.fromkeys(str(source) for source in sources):
-        found.append(_resolved(source))
+    given, tally = [str(source) for source in sources], Tally()
+    for number, source in enumerate(given):
+        if source in given[:number]:
+            tally.add("twice", source)
+        else:
+            found.append(_resolved(source))
     names, titles = [name for name, _, _ in found], [title for _, title, _ in found]
     every = [source for _, _, several in found for source in several]
     name = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
     shown = ", ".join(titles[:3]) + (f" and {len(titles) - 3} more" if len(titles) > 3 else "")
-    return Corpus(name, shown, every, Request(field))
+    return Corpus(name, shown, every, Request(field), said=tally.lines())
 
 
 def _resolved(source: str) -> tuple[str, str, list[Source]]:
@@ -87,8 +93,11 @@ def _exists(path: Path, shown: str) -> bool:
     """Raises TextUnreadable where something is there, but cannot even be looked at."""
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False  # ValueError: a NUL in it, someone gave the text itself
+    except (FileNotFoundError, NotADirectoryError):
+        refuse_dead_link(path)
+        return False
+    except ValueError:
+        return False  # a NUL in it, someone gave the text itself
     except PermissionError as error:
         raise TextUnreadable(
             f"{shown} cannot be looked at: you have no permission for a folder on the way to it.",
@@ -102,6 +111,19 @@ def _exists(path: Path, shown: str) -> bool:
             "Give the file or folder that it should lead to.",
         ) from error
     return True
+
+
+def refuse_dead_link(path: Path) -> None:
+    """Raises TextNotFound where the path, or a folder on the way to it, is a link that points to nothing."""
+    for place in (path, *path.parents):
+        if place.is_symlink() and not has(place.parent, place.name):
+            target, end = str(place.readlink()), os.path.realpath(place)
+            where = target if target == end else f"{target} ({end})"
+            raise TextNotFound(
+                f"{whole_characters(str(place))} is a symbolic link, and what it points to is not there: "
+                f"{whole_characters(where)}.",
+                "Put that back, or give the file or folder that is meant.",
+            )
 
 
 def _from_path(path: Path, shown: str) -> Source:
@@ -133,6 +155,8 @@ def _matching(pattern: str) -> Iterator[Source]:
     paths = [Path(name) for name in sorted(set(_names_like(pattern)))] if pattern.strip() else []
     chosen = [path for path in paths if path.is_file()] or [path for path in paths if path.is_dir()]
     if not chosen:
+        for path in paths:
+            refuse_dead_link(path)
         raise _not_found(pattern)
     for path in chosen:
         yield _from_path(path, whole_characters(str(path)))
@@ -169,7 +193,8 @@ def _not_found(source: str) -> TextNotFound:
             "Give the path of a file, not the text; or pipe it in:  … | homespun train -",
         )
     if glob.has_magic(source):
-        return TextNotFound(f"No file matches {source}.", "Check the pattern; ** stands for any folders.")
+        hint = "" if "**" in source else "; ** stands for any folders"
+        return TextNotFound(f"No file matches {source}.", f"Check the pattern{hint}.")
     path = Path(source).expanduser()
     names = [corpus.name for corpus in named_corpora()]
     if path.parent != Path() and not path.parent.is_dir():
@@ -186,7 +211,7 @@ def _not_found(source: str) -> TextNotFound:
 def _near(path: Path, names: list[str]) -> list[str]:
     """Names in the same folder and named corpora that look like it."""
     try:
-        here = [file.name for file in path.parent.iterdir()]
+        here = [file.name for file in path.parent.iterdir() if has(path.parent, file.name)]
     except OSError:
         here = []
     by_small = {name.lower(): name for name in [*names, *sorted(here)]}

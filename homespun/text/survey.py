@@ -14,13 +14,13 @@ from homespun import __version__
 from homespun.errors import WriteFailed
 from homespun.fetch.cache import cache_folder, written_whole
 from homespun.text.document import Document
-from homespun.text.notes import KINDS, Tally
+from homespun.text.notes import Reading
 
 if TYPE_CHECKING:
     from homespun.text.corpus import Corpus
 
 FORMAT = 1  # of the key of a text
-READING = 2  # goes up when the way texts are read changes: what is cached is then made anew
+READING = 3  # goes up when the way texts are read changes: what is cached is then made anew
 _UNICODE = 0x110000
 _COUNT_AT = 2**18  # characters that are counted together, however many documents they are from
 _BLOCK = 2**16  # characters that fit the processor's cache as the 64-bit numbers that they are counted as
@@ -57,9 +57,9 @@ def survey(corpus: Corpus, on_progress: Callable[[int], None] | None = None) -> 
     if name and (kept := _load(name)):
         return kept
     found = _Counting(on_progress)
-    for document in corpus.documents(found.tally):
+    for document in corpus.documents(found.reading.tally):
         found.read(document)
-    result, notes = found.result(), found.notes()
+    result, notes = found.result(), found.reading.lines()
     if name:
         _save(name, result, notes)
     return result, notes
@@ -69,7 +69,7 @@ class _Counting:
     """The pass itself, a piece at a time."""
 
     def __init__(self, on_progress: Callable[[int], None] | None) -> None:
-        self.tally = Tally()
+        self.reading = Reading()
         self._on_progress = on_progress
         self._characters = self._bytes = 0
         self._counts = np.zeros(_UNICODE, dtype=np.int64)
@@ -77,8 +77,6 @@ class _Counting:
         self._waiting_length = 0
         self._lengths: list[int] = []
         self._keys: list[str] = []
-        self._encodings: dict[str, int] = {}
-        self._first_origin: dict[str, str] = {}
         self._longest = self._shortest = ("", 0)
 
     def read(self, document: Document) -> None:
@@ -94,17 +92,11 @@ class _Counting:
         self._characters += length
         self._lengths.append(length)
         self._keys.append(digest.hexdigest()[:32])
-        self._encodings[document.encoding] = self._encodings.get(document.encoding, 0) + 1
-        self._first_origin.setdefault(document.encoding, document.origin)
         if length > self._longest[1]:
             self._longest = (document.origin, length)
         if not self._shortest[0] or length < self._shortest[1]:
             self._shortest = (document.origin, length)
-        for remark in sorted(document.remarks):
-            if remark in KINDS:
-                self.tally.add(remark, document.origin)
-            else:
-                self.tally.say(remark)
+        self.reading.took(document)
 
     def _count(self, piece: str) -> None:
         self._waiting.append(piece)
@@ -136,34 +128,10 @@ class _Counting:
             document_keys=self._keys,
             key=_key_of_all(self._lengths, self._keys),
             duplicates=len(self._keys) - len(set(self._keys)),
-            encodings=dict(sorted(self._encodings.items(), key=lambda item: (-item[1], item[0]))),
+            encodings=dict(sorted(self.reading.encodings.items(), key=lambda item: (-item[1], item[0]))),
             longest=self._longest,
             shortest=self._shortest,
         )
-
-    def notes(self) -> list[str]:
-        unusual = [name for name in self._encodings if name != "utf-8"]
-        said = []
-        for name in sorted(unusual):
-            count = self._encodings[name]
-            if count == 1:
-                said.append(f"{self._first_origin[name]} is {_ENCODINGS.get(name, name)}")
-            else:
-                said.append(
-                    f"{count:,} documents are {_ENCODINGS.get(name, name)}, such as {self._first_origin[name]}"
-                )
-        return [*said, *self.tally.lines()]
-
-
-_ENCODINGS = {
-    "utf-8-sig": "UTF-8 with a byte order mark, which is left out",
-    "utf-16-le": "UTF-16 (little-endian)",
-    "utf-16-be": "UTF-16 (big-endian)",
-    "utf-32-le": "UTF-32 (little-endian)",
-    "utf-32-be": "UTF-32 (big-endian)",
-    "latin-1": "Latin-1 (ISO 8859-1)",
-    "cp1252": "Windows-1252 (Western European)",
-}
 
 
 def _key_of_all(lengths: list[int], keys: list[str]) -> str:

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
 from homespun.tokenizer.byte_level import byte_characters, has_affixes
-from homespun.tokenizer.special import in_parts, special_tokens_from
+from homespun.tokenizer.special import adds_tokens, in_parts, special_tokens_from
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
 from homespun.tokenizer.unknown import lone_surrogate, unknown_character
 
@@ -48,11 +48,12 @@ class ByteTokenizer(Tokenizer):
     def with_special_tokens(
         self, tokens: Iterable[str], *, end_of_text: str | None, settings: Mapping[str, Any] | None = None
     ) -> ByteTokenizer:
-        return ByteTokenizer(
+        grown = ByteTokenizer(
             special_tokens=list(dict.fromkeys([*self.special_tokens, *tokens])),
             end_of_text=end_of_text,
             settings=self.settings if settings is None else settings,
         )
+        return self._passed_on(grown)
 
     def encode_array(self, text: str) -> NDArray[Any]:
         if not text.isascii() and lone_surrogate(text):
@@ -83,5 +84,6 @@ def special_tokens_of(content: dict[str, Any]) -> list[str] | None:
         and pre_tokenizer.get("type") == "ByteLevel"
         and not pre_tokenizer.get("add_prefix_space")
         and not content.get("normalizer")
+        and not adds_tokens(content.get("post_processor"))
     )
     return special_tokens_from(BYTES, content.get("added_tokens") or []) if plain else None

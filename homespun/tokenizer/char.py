@@ -16,7 +16,7 @@ from tokenizers import decoders, models
 
 from homespun.errors import NotEnoughText
 from homespun.tokenizer.byte_level import has_affixes
-from homespun.tokenizer.special import in_parts, special_tokens_from
+from homespun.tokenizer.special import adds_tokens, in_parts, special_tokens_from
 from homespun.tokenizer.stream import CharacterStream, TokenStream
 from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, readable, special
 from homespun.tokenizer.unknown import UNKNOWN, lone_surrogate, unknown_character
@@ -56,12 +56,13 @@ class CharTokenizer(Tokenizer):
     def with_special_tokens(
         self, tokens: Iterable[str], *, end_of_text: str | None, settings: Mapping[str, Any] | None = None
     ) -> CharTokenizer:
-        return CharTokenizer(
+        grown = CharTokenizer(
             self.alphabet,
             special_tokens=list(dict.fromkeys([*self.special_tokens, *tokens])),
             end_of_text=end_of_text,
             settings=self.settings if settings is None else settings,
         )
+        return self._passed_on(grown)
 
     @cached_property
     def _code_points(self) -> NDArray[np.uint32]:
@@ -127,6 +128,7 @@ def alphabet_of(content: dict[str, Any]) -> tuple[list[str], list[str]] | None:
     plain = not any(content.get(part) for part in ("normalizer", "pre_tokenizer"))
     if (
         not plain
+        or adds_tokens(content.get("post_processor"))
         or has_affixes(model)
         or model.get("type") != "BPE"
         or model.get("merges")

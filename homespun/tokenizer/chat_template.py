@@ -137,8 +137,8 @@ class ChatTokenizer:
 
     @cached_property
     def ends(self) -> frozenset[int]:
-        """Ids that end an answer: end of text, and the special token that the template puts after an answer."""
-        found = set() if self.tokenizer.end_of_text is None else {self.tokenizer.end_of_text}
+        """Ids that end an answer: every end of text, and the special token that the template puts after it."""
+        found = set(self.tokenizer.ends)
         asked: list[Message] = [{"role": "user", "content": PROBE}]
         answered = self.template.render([*asked, {"role": "assistant", "content": PROBE}])
         behind = self._with_special(answered.rpartition(PROBE)[2].strip())

@@ -38,6 +38,11 @@ def build(
     if spec == "bpe" or (name == "bpe" and size.isdecimal()):
         return train_bpe(int(size) if size else bpe_size(characters), characters=characters, pieces=pieces)
     path = Path(spec).expanduser()
+    if spec and path.is_symlink() and not path.exists():
+        raise UsageError(
+            f"{spec} is a symbolic link, and what it points to is not there: {path.resolve()}.",
+            "Put that back, or give the tokenizer itself.",
+        )
     if not spec or not path.exists():
         raise UsageError(
             f"There is no tokenizer called {spec!r}, and no file or folder of that name.",

@@ -41,10 +41,18 @@ def load(path: Path | str) -> Tokenizer:
     if not path.is_file():
         raise TokenizerError(f"There is no tokenizer at {path}.", "Check the path.")
     if path.suffix == ".model":
-        from homespun.tokenizer.sentencepiece import load_sentencepiece
-
-        return load_sentencepiece(path)
+        return _load_pieces(path)
     return _load_json(path)
+
+
+def _load_pieces(path: Path) -> Tokenizer:
+    """A SentencePiece model, with what tokenizer_config.json beside it says of it."""
+    from homespun.tokenizer.sentencepiece import load_sentencepiece
+
+    said = _read_settings(path.parent)
+    tokenizer = load_sentencepiece(path, named=_contents(said), opens=said.get("add_bos_token") is True)
+    tokenizer.settings.update(_kept(said))
+    return tokenizer
 
 
 def _load_json(path: Path) -> Tokenizer:
@@ -53,10 +61,12 @@ def _load_json(path: Path) -> Tokenizer:
     if found is not None:
         alphabet, special_tokens = found
         end = _end_among(special_tokens, said)
-        return CharTokenizer(alphabet, special_tokens=special_tokens, end_of_text=end, settings=_kept(said))
+        settings = _kept(said) | _named_among(special_tokens, said)
+        return CharTokenizer(alphabet, special_tokens=special_tokens, end_of_text=end, settings=settings)
     if (special_tokens_of_bytes := special_tokens_of(content)) is not None:
         end = _end_among(special_tokens_of_bytes, said)
-        return ByteTokenizer(special_tokens=special_tokens_of_bytes, end_of_text=end, settings=_kept(said))
+        settings = _kept(said) | _named_among(special_tokens_of_bytes, said)
+        return ByteTokenizer(special_tokens=special_tokens_of_bytes, end_of_text=end, settings=settings)
     backend = backend_from(content, path)
     settings = {**_kept(said), **_named_tokens(said, backend)}
     tokenizer = Tokenizer(
@@ -93,20 +103,35 @@ def _named_tokens(said: dict[str, Any], backend: Backend) -> dict[str, str]:
     """
     added = {token.content for token in backend.get_added_tokens_decoder().values()}
     named = {}
-    for role in NAMED_TOKENS:
-        token = said.get(role)
-        if isinstance(token, dict):  # an older format
-            token = token.get("content")
-        if isinstance(token, str) and not lone_surrogate(token) and backend.token_to_id(token) is not None:
+    for role, token in _contents(said).items():
+        if backend.token_to_id(token) is not None:
             named[role] = token
             if token not in added:
                 backend.add_special_tokens([special(token)])
     return named
 
 
+def _contents(said: dict[str, Any]) -> dict[str, str]:
+    """Role -> token, for the tokens that the settings name."""
+    found = {}
+    for role in NAMED_TOKENS:
+        token = said.get(role)
+        if isinstance(token, dict):  # an older way to write it
+            token = token.get("content")
+        if isinstance(token, str) and not lone_surrogate(token):
+            found[role] = token
+    return found
+
+
+def _named_among(special_tokens: list[str], said: dict[str, Any]) -> dict[str, str]:
+    """The tokens with a role that are special already; what ends a text, `_end_among` says."""
+    named = _contents(said)
+    return {role: named[role] for role in named if role != "eos_token" and named[role] in special_tokens}
+
+
 def _end_among(special_tokens: list[str], said: dict[str, Any]) -> str | None:
     """Return the end-of-text token: the one that the settings name, else `<|endoftext|>` if it exists."""
-    named = said.get("eos_token")
+    named = _contents(said).get("eos_token")
     return named if named in special_tokens else END_OF_TEXT if END_OF_TEXT in special_tokens else None
 
 

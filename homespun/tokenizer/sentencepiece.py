@@ -11,7 +11,8 @@ pieces of a run (`000`) if two orders are equally likely in a unigram model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tokenizers import Tokenizer as Backend
 
 from homespun.errors import MissingExtra
 from homespun.tokenizer.json_file import LARGEST_FILE, LARGEST_VOCABULARY, check_pieces, wrong
-from homespun.tokenizer.steps import OUTER_SPACES, SPACE, SPACES, WORDS
+from homespun.tokenizer.steps import OUTER_SPACES, SPACE, SPACES, WORDS, opening_template
 from homespun.tokenizer.tokenizer import Tokenizer, special
 
 LONGEST_ADDITION = 1000  # bytes that a normalisation table may substitute for a character
@@ -46,20 +47,30 @@ TRIALS = (
 )
 
 
-def load_sentencepiece(path: Path) -> Tokenizer:
-    """Return the tokenizer of a SentencePiece model file. Raises TokenizerError, MissingExtra."""
+def load_sentencepiece(path: Path, *, named: Mapping[str, str] | None = None, opens: bool = False) -> Tokenizer:
+    """Return the tokenizer of a SentencePiece model file.
+
+    named: tokens with a role (bos_token, eos_token, …), if others are meant than the file itself says.
+    opens: bos_token stands before every text, which the file does not say. Raises TokenizerError, MissingExtra.
+    """
     proto, processor = _read(path)
     backend = _converted(proto, processor, path)
     _compare(backend, processor, _names(proto, "USER_DEFINED"), path)
-    named = {"bos_token": processor.bos_id(), "unk_token": processor.unk_id(), "pad_token": processor.pad_id()}
-    settings = {name: proto.pieces[id].piece for name, id in named.items() if id >= 0}
-    end = processor.eos_id()
-    return Tokenizer(
-        backend,
-        "sentencepiece",
-        end_of_text=proto.pieces[end].piece if end >= 0 else None,
-        settings=settings,
-    )
+    roles = {
+        "bos_token": processor.bos_id(),
+        "eos_token": processor.eos_id(),
+        "unk_token": processor.unk_id(),
+        "pad_token": processor.pad_id(),
+    }
+    reserved = _names(proto, "UNKNOWN") + _names(proto, "CONTROL")
+    settings = {role: proto.pieces[id].piece for role, id in roles.items() if id >= 0}
+    settings |= {role: token for role, token in (named or {}).items() if token in reserved}
+    end, first = settings.pop("eos_token", None), settings.get("bos_token", "")
+    if opens and first in reserved:
+        content = json.loads(backend.to_str())
+        content["post_processor"] = opening_template(first, [piece.piece for piece in proto.pieces].index(first))
+        backend = Backend.from_str(json.dumps(content))
+    return Tokenizer(backend, "sentencepiece", end_of_text=end, settings=settings)
 
 
 def _read(path: Path) -> tuple[Any, Any]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from homespun.tokenizer.steps import steps_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -38,3 +40,18 @@ def in_parts(
         parts += [text_of(ids[start:place]), token_of(int(ids[place]))]
         start = place + 1
     return "".join([*parts, text_of(ids[start:])])
+
+
+def adds_tokens(post_processor: Any) -> bool:
+    """Whether this post_processor puts a token before or behind a text.
+
+    >>> adds_tokens({"type": "ByteLevel", "trim_offsets": True}), adds_tokens(opening_template("<s>", 1))
+    (False, True)
+    """
+    for step in steps_of(post_processor):
+        if step.get("type") in ("BertProcessing", "RobertaProcessing"):
+            return True
+        parts = step.get("single")
+        if isinstance(parts, list) and any("SpecialToken" in part for part in parts):
+            return True
+    return False

@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from tokenizers import AddedToken, decoders, models
@@ -26,6 +26,7 @@ from tokenizers import Tokenizer as Backend
 from homespun.errors import TokenizerError, WriteFailed
 from homespun.tokenizer.byte_level import token_bytes
 from homespun.tokenizer.failure import damaged, failures_explained, is_the_librarys
+from homespun.tokenizer.special_ids import StatedIds, ids_of_new_model
 from homespun.tokenizer.stream import ByteStream, PieceStream, TokenStream, WindowStream
 from homespun.tokenizer.unknown import lone_surrogate, unknown_character
 from homespun.tokenizer.words import WordTable, cut
@@ -41,6 +42,8 @@ BLOCK_CHARACTERS = 2**18
 
 MOST_OPENING = 100  # ids before a text; tokenizers in use have one or two
 
+T = TypeVar("T", bound="Tokenizer")
+
 
 class Tokenizer:
     """Text to ids and back.
@@ -49,6 +52,7 @@ class Tokenizer:
     vocab_size: ids are 0 .. vocab_size - 1.
     end_of_text: the id that separates documents, or None if there is none.
     settings: the other content of tokenizer_config.json; kept from a user's own file (a chat template, say).
+    stated: the ids with a role that the model's files state; None if there is no model yet.
     may_be_cut: cutting a text between WORDS changes no id (see words.py).
     """
 
@@ -66,6 +70,7 @@ class Tokenizer:
         backend.no_padding()
         self.kind = kind
         self.settings = dict(settings or {})
+        self.stated: StatedIds | None = None
         self.end_of_text_token = end_of_text
         self.end_of_text: int | None = backend.token_to_id(end_of_text) if end_of_text else None
         self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
@@ -88,6 +93,18 @@ class Tokenizer:
         """Tokens that never come from text, such as `<|endoftext|>` and the separators of a chat: token -> id."""
         added = self._backend.get_added_tokens_decoder()
         return {token.content: id for id, token in sorted(added.items()) if token.special}
+
+    @property
+    def special_ids(self) -> StatedIds:
+        """What a model folder is to state of the ids with a role."""
+        return ids_of_new_model(self.end_of_text) if self.stated is None else self.stated
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The ids that end a text that a model writes: end_of_text, then the others that the model names."""
+        own = () if self.end_of_text is None else (self.end_of_text,)
+        named = self.stated.ends if self.stated else ()
+        return tuple(id for id in dict.fromkeys((*own, *named)) if id < self.vocab_size)
 
     @cached_property
     def opening(self) -> list[int]:
@@ -145,13 +162,19 @@ class Tokenizer:
         with failures_explained(damaged("be copied")):
             backend = Backend.from_str(self._backend.to_str())
             backend.add_special_tokens([special(token) for token in tokens])
-        return Tokenizer(
+        grown = Tokenizer(
             backend,
             self.kind,
             end_of_text=end_of_text,
             settings=self.settings if settings is None else settings,
             may_be_cut=self._may_be_cut,
         )
+        return self._passed_on(grown)
+
+    def _passed_on(self, grown: T) -> T:
+        """grown, a tokenizer with the ids of this one and more, with what is stated of these."""
+        grown.stated = self.stated and self.stated.ending_with(grown.end_of_text)
+        return grown
 
     @cached_property
     def key(self) -> str:

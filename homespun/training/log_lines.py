@@ -56,6 +56,17 @@ class LogLines(Watcher):
         self.say(f"{end} after {result.seconds:,.0f} s: loss {result.val_loss:.4f} at step {result.best_step:,}")
 
 
+class Noted(Watcher):
+    """Prints nothing and keeps the notes, each once: for those who show them in a place of their own."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        if line not in self.lines:
+            self.lines.append(line)
+
+
 def time_left(seconds: float | None) -> str:
     """Format the time left as minutes and seconds.
 

@@ -18,6 +18,7 @@ from homespun.machine.contention import check_contention
 from homespun.machine.device import autocast, choose_dtype, is_out_of_memory
 from homespun.planning.base_plan import BasePlan
 from homespun.planning.evaluations import evaluation_is_due, final_eval_tokens
+from homespun.planning.memory import something_smaller
 from homespun.planning.plan import Plan
 from homespun.training.compiled import Forward
 from homespun.training.optimizer import Optimizers
@@ -273,5 +274,5 @@ def more_micro_batches(plan: BasePlan) -> int:
             return parts
     raise TrainingError(
         "There is not enough memory even for one sequence at a time.",
-        f"Take a smaller model or a shorter context than {plan.context_length}:  --size nano",
+        f"Take {something_smaller(plan)}, or close other programs.",
     )

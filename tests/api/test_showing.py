@@ -158,8 +158,11 @@ def test_no_weights_are_read(tokenizer: Tokenizer, tmp_path: Path) -> None:
     said = json.loads((folder / "config.json").read_text())
     from homespun.checkpoint.hf_names import layout, to_hf
     from homespun.checkpoint.weights import shapes_of, stored_shape
+    from homespun.tokenizer.special_ids import SpecialIds
 
-    (folder / "config.json").write_text(json.dumps({**said, **to_hf(wide, end_of_text=256, dtype="bfloat16")}))
+    (folder / "config.json").write_text(
+        json.dumps({**said, **to_hf(wide, special_ids=SpecialIds(eos=(256,)), dtype="bfloat16")})
+    )
     shapes, header, start = shapes_of(wide), {}, 0
     for tensor in layout(wide, shapes):
         shape = stored_shape(tensor, shapes)

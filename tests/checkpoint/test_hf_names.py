@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from homespun.checkpoint.hf_names import from_hf, generation_to_hf, only_here, to_hf
 from homespun.errors import CheckpointError
 from homespun.model.config import GPTConfig
+from homespun.tokenizer.special_ids import SpecialIds
 from tests.checkpoint.models import EVERY_KIND, tiny
 
 
 def there_and_back(config: Any) -> Any:
-    return from_hf(json.loads(json.dumps(to_hf(config, end_of_text=None, dtype="float32"))), "config.json")
+    return from_hf(json.loads(json.dumps(to_hf(config, special_ids=SpecialIds(), dtype="float32"))), "config.json")
 
 
 @st.composite
@@ -69,7 +70,7 @@ def test_a_model_that_transformers_does_not_have_says_so(
 ) -> None:
     config = tiny(family, **changes)
     assert reason in only_here(config)
-    values = to_hf(config, end_of_text=None, dtype="float32")
+    values = to_hf(config, special_ids=SpecialIds(), dtype="float32")
     assert values["model_type"] == f"homespun-{family}"
     assert "opens with homespun alone" in values["about"]
     assert there_and_back(config) == config
@@ -83,25 +84,17 @@ def test_the_usual_models_are_those_of_transformers(family: str) -> None:
 @pytest.mark.parametrize("family", EVERY_KIND)
 def test_the_ids_of_the_ends_of_a_text_are_written_even_where_there_are_none(family: str) -> None:
     """GPT-2's default, 50256, would be no id of a small vocabulary."""
-    none = to_hf(tiny(family), end_of_text=None, dtype="float32")
+    none = to_hf(tiny(family), special_ids=SpecialIds(), dtype="float32")
     assert (none["bos_token_id"], none["eos_token_id"]) == (None, None)
-    some = to_hf(tiny(family), end_of_text=30, dtype="bfloat16")
+    some = to_hf(tiny(family), special_ids=SpecialIds(bos=30, eos=(30,)), dtype="bfloat16")
     assert (some["bos_token_id"], some["eos_token_id"], some["dtype"]) == (30, 30, "bfloat16")
 
 
 def test_sampling_is_written_in_foreign_words() -> None:
-    told = generation_to_hf({"temperature": 0.8, "top_k": 20, "top_p": None, "max_tokens": 99}, 7)
-    assert told == {
-        "bos_token_id": 7,
-        "eos_token_id": 7,
-        "pad_token_id": 7,
-        "do_sample": True,
-        "temperature": 0.8,
-        "top_k": 20,
-        "max_new_tokens": 99,
-    }
-    assert generation_to_hf({}, None) == {"do_sample": False}
-    assert generation_to_hf({"temperature": 0, "top_k": 20}, None) == {"do_sample": False}
+    told = generation_to_hf({"temperature": 0.8, "top_k": 20, "top_p": None, "max_tokens": 99})
+    assert told == {"do_sample": True, "temperature": 0.8, "top_k": 20, "max_new_tokens": 99}
+    assert generation_to_hf({}) == {"do_sample": False}
+    assert generation_to_hf({"temperature": 0, "top_k": 20}) == {"do_sample": False}
 
 
 QWEN3 = {
@@ -220,7 +213,7 @@ def test_what_homespun_cannot_honour_is_refused_by_name(values: dict[str, Any], 
     ],
 )
 def test_our_own_configs_are_not_trusted_either(changes: dict[str, Any], what: str) -> None:
-    assert what in refused({**to_hf(tiny("lecture"), end_of_text=None, dtype="float32"), **changes})
+    assert what in refused({**to_hf(tiny("lecture"), special_ids=SpecialIds(), dtype="float32"), **changes})
 
 
 @settings(max_examples=200, deadline=None)

@@ -307,3 +307,14 @@ def test_small_talk_needs_no_letter_that_tiny_shakespeare_lacks(shakespeare_text
 @pytest.mark.parametrize("module", [conversations, encoding, found, packing, preparing, rendering])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
+
+
+def test_how_conversations_were_read_is_noted_as_of_any_text(tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    talks = [messages("où est le café où l'élève lève la tête", f"à la fenêtre {at}") for at in range(9)]
+    content = "".join(json.dumps(talk, ensure_ascii=False) + "\n" for talk in talks)
+    path.write_bytes(content.encode("latin-1"))
+    notes = found_in(path).notes
+    assert any("9 documents are " in note for note in notes) and any("9 conversations" in note for note in notes)
+    path.write_bytes(content.encode() + json.dumps(messages("a", "b")).encode().replace(b"b", b"\xe9"))
+    assert any("1 damaged place in its utf-8" in note for note in found_in(path).notes)

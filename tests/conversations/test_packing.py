@@ -295,3 +295,14 @@ def test_a_plain_text_keeps_the_borders_of_its_documents(tmp_path: Path, documen
             here = document == number
             assert end is None or not (ids[here] == end).any()  # only predicted, never looked at
             assert (targets[here][:-1] == ids[here][1:]).all()
+
+
+def test_another_model_is_advised_only_where_it_is_the_characters(tmp_path: Path) -> None:
+    words = tokenizer("byte")
+    words.settings["chat_template"] = "{{ raise_exception('Roles must alternate') }}"
+    path = write(tmp_path / "a.jsonl", [talk("a", "b"), talk("c", "d")])
+    found = recognise([path])
+    assert found is not None
+    with pytest.raises(NotEnoughText, match="Roles must alternate") as caught:
+        prepare_conversations(found, words, length=64, seed=1)
+    assert "--tokenizer" not in caught.value.todo and "in turn" in caught.value.todo

@@ -136,3 +136,12 @@ def test_a_long_text_keeps_the_context_and_a_short_one_shortens_it():
 def test_a_split_with_nothing_to_predict_is_refused(train, val, says):
     with pytest.raises(NotEnoughText, match=says):
         fit_context(train, val, 8)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "advised"), [("bpe", True), ("file", True), ("char", False), ("byte", False), (None, False)]
+)
+def test_smaller_tokens_are_advised_where_there_are_some(tokenizer, advised):
+    with pytest.raises(NotEnoughText) as error:
+        fit_context(1, 50, 8, tokenizer=tokenizer)
+    assert ("--tokenizer char" in error.value.todo) == advised

@@ -15,6 +15,7 @@ from homespun.checkpoint.hf_names import to_hf
 from homespun.checkpoint.weights import to_stored
 from homespun.dataset.shards import Split
 from homespun.model.gpt import GPT
+from homespun.tokenizer.special_ids import SpecialIds
 
 transformers = pytest.importorskip("transformers")
 
@@ -48,7 +49,7 @@ def split(smollm2: LanguageModel) -> Split:
 
 def in_transformers(model: GPT) -> Any:
     """Their own Llama, filled with the same weights, in float32."""
-    said = to_hf(model.config, end_of_text=None, dtype="float32")
+    said = to_hf(model.config, special_ids=SpecialIds(), dtype="float32")
     theirs = transformers.LlamaForCausalLM(transformers.LlamaConfig(**said))
     missing, unexpected = theirs.load_state_dict(to_stored(model), strict=False)
     assert missing == ["lm_head.weight"] and not unexpected  # which is the embedding

@@ -16,6 +16,10 @@ class ByteTokenizer:
     end_of_text: int | None = 256
     opening: tuple[int, ...] = ()
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        return () if self.end_of_text is None else (self.end_of_text,)
+
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 

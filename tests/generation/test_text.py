@@ -190,6 +190,7 @@ class Letters:
     """A tokenizer of a few characters, without an end of text."""
 
     end_of_text = None
+    ends = ()
     opening = ()
 
     def __init__(self, alphabet: str) -> None:

@@ -27,6 +27,9 @@ TOKENIZERS = {
     ("interop/gguf/tokenizer.py", "kind == 'gpt2'"),
     ("interop/gguf/tokenizer.py", "kind == 'llama'"),
     ("interop/gguf/tokenizer.py", "('qwen2', 'deepseek-r1-qwen')"),
+    ("interop/gguf/tokenizer.py", "{'gpt2': byte_level, 'llama': sentencepiece}"),
+    ("interop/gguf/tokenizer.py", "file.settings.get('tokenizer.ggml.model') == 'llama'"),
+    ("interop/gguf/tokenizer.py", "file.settings.get('tokenizer.ggml.model') != 'llama'"),
 }
 LOOK_UPS = {"get", "startswith", "endswith"}
 VALUES = {"FAMILIES", "MODELS"}  # what is looked up in them is a family's value, and not something about its name

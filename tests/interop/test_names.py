@@ -163,3 +163,17 @@ def test_without_the_hubs_library_the_extra_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(MissingExtra, match=r"pip install \"homespun\[hub\]\""):
         find_model("org/name")
+
+
+@pytest.mark.parametrize("name", ["run", "models/run", "model.gguf", "org/name"])
+def test_a_link_that_points_to_nothing_is_told_and_not_asked_for_on_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).symlink_to(tmp_path / "gone")
+    for given in (name, Path(name)):
+        with pytest.raises(CheckpointError) as caught:
+            homespun.load(given)
+        assert "is a symbolic link" in caught.value.what and str(tmp_path / "gone") in caught.value.what
+    assert hub.asked == []

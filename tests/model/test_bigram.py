@@ -52,7 +52,7 @@ def test_a_table_of_a_whole_vocabulary_of_words_is_refused() -> None:
         BigramConfig(vocab_size=50_257)
     assert str(caught.value) == (
         "A bigram table of vocab_size = 50257 would have that many entries squared.\n"
-        "Take a tokenizer with at most 16,384 tokens: --tokenizer char or byte."
+        "Take a tokenizer with at most 16,384 tokens: --tokenizer byte or bpe:4096."
     )
     with pytest.raises(ModelError, match="context_length is 0"):
         BigramConfig(vocab_size=65, context_length=0)

@@ -8,8 +8,10 @@ import pytest
 from homespun.errors import TrainingError
 from homespun.model.config import BigramConfig, GPTConfig
 from homespun.planning.facts import Facts
-from homespun.planning.memory import SHARE, bytes_of_a_run, micro_batches_that_fit
+from homespun.planning.memory import SHARE, bytes_of_a_run, micro_batches_that_fit, something_smaller
 from homespun.planning.planner import Wishes, decide
+from homespun.planning.tuning_plan import TuningPlan
+from homespun.training.loop import more_micro_batches
 from tests.patience import PATIENCE
 
 MEASURE = """
@@ -88,3 +90,29 @@ def test_the_plan_foresees_it_and_a_setting_wins() -> None:
 
 def test_a_bigram_is_its_table() -> None:
     assert BigramConfig(1000, 8).memory(1) == 16 * 10**6 + 12 * 8 * 1000
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "context"),
+    [
+        ({"n_layer": 48, "n_embd": 1600, "n_head": 25, "context_length": 1024}, True, "--context 512"),
+        ({"n_layer": 4, "n_embd": 128, "n_head": 4, "context_length": 64}, False, "--context 32"),
+        ({"n_layer": 1, "n_embd": 64, "n_head": 4, "context_length": 1}, False, ""),
+    ],
+)
+def test_nothing_is_advised_that_is_so_already(shape: dict[str, int], size: bool, context: str) -> None:
+    advice = something_smaller(GPTConfig.of("modern", vocab_size=200_000, **shape))
+    assert ("--size nano" in advice) == size
+    assert (context in advice if context else "--context" not in advice) and advice
+
+
+def test_a_bigram_is_not_told_to_take_a_smaller_size() -> None:
+    assert something_smaller(BigramConfig(vocab_size=16_000)) == "a tokenizer with fewer tokens"
+
+
+def test_who_fine_tunes_is_told_of_an_option_that_there_is() -> None:
+    shape = {"batch_size": 2, "micro_batches": 2, "context_length": 64}
+    plan = TuningPlan(text=("t",), base="m", method="lora", steps=1, learning_rate=1e-3, warmup_steps=1, **shape)
+    with pytest.raises(TrainingError) as error:
+        more_micro_batches(plan)
+    assert "--set context_length=32" in error.value.todo and "--size" not in error.value.todo

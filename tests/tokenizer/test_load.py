@@ -253,3 +253,10 @@ def test_a_tokenizer_that_looks_like_ours_and_is_not_is_no_tokenizer_of_ours(
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     (tmp_path / "tokenizer_config.json").unlink()
     assert load(tmp_path).kind == "file"
+
+
+def test_a_link_that_points_to_nothing_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").symlink_to(tmp_path / "gone.json")
+    with pytest.raises(UsageError, match="is a symbolic link") as caught:
+        build(str(tmp_path / "tokenizer.json"), alphabet={"a": 1}, documents=1, pieces=lambda: iter(["a"]))
+    assert str(tmp_path / "gone.json") in caught.value.what

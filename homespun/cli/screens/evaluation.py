@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from homespun.cli.screens.terminal import console, indented, table
+from homespun.cli.screens.terminal import console, indented, show_notes, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +32,7 @@ BAR = 20  # columns
 def show(report: Report) -> None:
     out = console()
     out.print(Text(f"{report.model} on {', '.join(report.text) or 'what its training kept back'}", "bold"))
+    show_notes(out, report.notes, "Noticed in reading it")
     if report.against:
         show_both(out, report)
     elif report.rounded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,7 @@ from homespun.planning.plan import Plan
 
 LOSS_STYLE = "bold dark_orange"
 NUMBERS = ("none", "one", "two", "three", "four", "five")
+ALWAYS_COUNTED = 3  # n-gram models that are shown whatever the best one is
 
 
 def plan_table(plan: Plan, parameters: int, forecast: Forecast | None, folder: str | None = None) -> Table:
@@ -79,12 +81,7 @@ def yardsticks(facts: Facts, forecast: Forecast) -> Table:
     table.add_row(
         "  before it has learnt anything", f"{math.log(facts.vocab_size):.2f}", "a guess among all tokens"
     )
-    names = ("how often each token occurs", "what follows each token", "what follows each two")
-    rungs = list(zip(names, facts.ngram_losses, strict=False))
-    if len(facts.ngram_losses) > len(names):
-        longest = facts.ngram_losses.index(min(facts.ngram_losses)) + 1
-        rungs.append((f"what follows each {NUMBERS[longest - 1]}", facts.ngram_losses[longest - 1]))
-    for name, loss in rungs:
+    for name, loss in counted_rows(facts.ngram_losses):
         table.add_row(f"  {name}", f"{loss:.2f}", "by counting")
     if forecast.loss:
         table.add_row(
@@ -93,6 +90,23 @@ def yardsticks(facts: Facts, forecast: Forecast) -> Table:
             "expected",
         )
     return table
+
+
+def counted_rows(losses: Sequence[float]) -> list[tuple[str, float]]:
+    """The first three n-gram models, and the best where it is a longer one: what each goes by, and its loss.
+
+    losses[n - 1]: that of n tokens counted together.
+
+    >>> [name for name, _ in counted_rows([2.0, 1.5, 1.2, 1.1, 1.3])]
+    ['how often each token occurs', 'what follows each token', 'what follows each two', 'what follows each three']
+    >>> len(counted_rows([1.39, 1.4, 1.5, 1.7, 1.9]))
+    3
+    """
+    names = ["how often each token occurs", "what follows each token"]
+    names += [f"what follows each {NUMBERS[n]}" for n in range(2, len(losses))]
+    best = losses.index(min(losses))
+    shown = [*range(min(ALWAYS_COUNTED, len(losses))), *([best] if best >= ALWAYS_COUNTED else [])]
+    return [(names[n], losses[n]) for n in shown]
 
 
 def times(epochs: float) -> str:

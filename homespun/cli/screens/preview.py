@@ -55,7 +55,8 @@ def preview(corpus: Corpus, spec: str = "auto") -> Preview:
         tokens += survey.documents
     split = plan_splits(survey.document_characters, survey.document_keys)
     train = sum(split.cuts)
-    fit_context(tokens * train // survey.characters, tokens - tokens * train // survey.characters, 1)
+    in_train = tokens * train // survey.characters
+    fit_context(in_train, tokens - in_train, 1, tokenizer=tokenizer.kind)
     return Preview(
         tokenizer=spec,
         why=why,

@@ -145,7 +145,7 @@ def tokenizer_rows(tokens: Tokens) -> Rows:
         ("special", f"{named}{more}" if named else "none"),
         (
             "text ends",
-            f"with {tokens.end_of_text}" if tokens.end_of_text else "nowhere: it writes until it is stopped",
+            f"with {' or '.join(tokens.ends)}" if tokens.ends else "nowhere: it writes until it is stopped",
         ),
         (
             "chat",

@@ -17,6 +17,7 @@ from rich.text import Text
 from homespun.cli.screens.plain import visible
 from homespun.fetch.progress import downloads_reported, each_once, how_far
 
+NOTES_SHOWN = 12
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -84,6 +85,16 @@ def size_in_words(count: float) -> str:
             break
         count /= 1000
     return f"{count:.0f} {unit}" if count >= 9.95 or unit == "B" else f"{count:.1f} {unit}"
+
+
+def show_notes(out: Console, notes: Sequence[str], title: str) -> None:
+    """What was noticed in reading a text, under a title; nothing where nothing was."""
+    if not notes:
+        return
+    more = len(notes) - NOTES_SHOWN
+    shown = [*notes[:NOTES_SHOWN], *([f"and {more:,} more: --json has all of them"] if more > 0 else [])]
+    out.print(Text(f"\n{title}", "bold"))
+    out.print(facts([("-", note) for note in shown]))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ files of these models. For a name that is not known here the ids could not be tr
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from homespun.tokenizer.json_file import (
     cuts_safely,
     wrong,
 )
+from homespun.tokenizer.special_ids import SpecialIds, StatedIds
 from homespun.tokenizer.steps import BYTES, DIGITS, LLAMA_3, NFC, QWEN_2, opening_template, split
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.unknown import UNKNOWN
@@ -43,6 +45,10 @@ KINDS = range(1, 7)
 
 # What homespun writes where the end of text is no such thing, because there is none and llama.cpp wants one.
 STAND_IN = "homespun.end_of_text_is_a_stand_in"
+# The same for the token that begins a text: without one llama.cpp would take token 11.
+BOS_STAND_IN = "homespun.bos_is_a_stand_in"
+# Of a SentencePiece model where a file does not say (llama-vocab.cpp).
+USUAL_PIECES = {"bos": 1, "eos": 2, "unknown": 0}
 
 
 def words(pattern: str) -> list[dict[str, Any]]:
@@ -63,20 +69,22 @@ WAYS: dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None, bool]] = {
 def tokenizer_of(file: GGUFFile) -> Tokenizer:
     """The tokenizer of a GGUF file. Raises TokenizerError, MissingExtra."""
     kind = file.settings.get("tokenizer.ggml.model")
-    if kind == "gpt2":
-        return byte_level(file)
-    if kind == "llama":
-        return sentencepiece(file)
-    raise wrong(
-        file.path, f"its kind is {str(kind)[:40]!r}, and homespun rebuilds gpt2 (BPE) and llama (SentencePiece)"
-    )
+    makers = {"gpt2": byte_level, "llama": sentencepiece}
+    if kind not in makers:
+        raise wrong(
+            file.path,
+            f"its kind is {str(kind)[:40]!r}, and homespun rebuilds gpt2 (BPE) and llama (SentencePiece)",
+        )
+    tokenizer = makers[kind](file)
+    tokenizer.stated = stated_ids(file)
+    return tokenizer
 
 
 def byte_level(file: GGUFFile) -> Tokenizer:
     content = tokenizer_json(file)
     settings = named_tokens(file)
     end = settings.get("eos_token")
-    kept = {name: value for name, value in settings.items() if not name.endswith("_token")}
+    kept = {name: value for name, value in settings.items() if name != "eos_token"}
     if (found := alphabet_of(content)) is not None:
         return CharTokenizer(found[0], special_tokens=found[1], end_of_text=end, settings=kept)
     if (special_tokens := special_tokens_of(content)) is not None:
@@ -191,32 +199,72 @@ def texts(file: GGUFFile, name: str, *, required: bool = True) -> list[str]:
 
 def opening_mark(file: GGUFFile, tokens: list[str]) -> dict[str, Any] | None:
     """The step that puts the model's first mark before every text, where the file asks for it."""
-    # llama.cpp puts it there for Llama 3 whether or not the file says so.
-    usual = file.settings.get("tokenizer.ggml.pre") in ("llama-bpe", "llama3", "llama-v3")
     first = token_with_role(file, "bos", tokens)
-    if first is None or file.settings.get("tokenizer.ggml.add_bos_token", usual) is not True:
-        return None
-    return opening_template(first, tokens.index(first))
+    return opening_template(first, tokens.index(first)) if first is not None and opens(file) else None
+
+
+def opens(file: GGUFFile) -> bool:
+    """Whether every text begins with the BOS token.
+
+    If the file does not say, llama.cpp adds it for SentencePiece models and for Llama 3.
+    """
+    usual = file.settings.get("tokenizer.ggml.model") == "llama"
+    usual = usual or file.settings.get("tokenizer.ggml.pre") in ("llama-bpe", "llama3", "llama-v3")
+    return file.settings.get("tokenizer.ggml.add_bos_token", usual) is True
 
 
 def token_with_role(file: GGUFFile, role: str, tokens: list[str]) -> str | None:
+    id = id_with_role(file, role, len(tokens))
+    return None if id is None else tokens[id]
+
+
+def id_with_role(file: GGUFFile, role: str, count: int) -> int | None:
+    """role: bos, eos, padding, unknown. count: of the tokens. None where there is none, or one that stands in."""
+    stands_in = file.settings.get(STAND_IN) is True
+    if role == "bos":  # older files do not say; what stood in for one stood in for both
+        stands_in = file.settings.get(BOS_STAND_IN, stands_in) is True
+    if stands_in and role in ("bos", "eos"):
+        return None
     id = file.settings.get(f"tokenizer.ggml.{role}_token_id")
     if id is None:
+        return usual_id(file, role, count)
+    if not isinstance(id, int) or not 0 <= id < count:
+        raise wrong(file.path, f"its {role} token is {str(id)[:40]}, and its ids are 0 to {count - 1:,}")
+    return id
+
+
+def usual_id(file: GGUFFile, role: str, count: int) -> int | None:
+    """What llama.cpp takes for a SentencePiece model whose file does not say, where that is no ordinary piece."""
+    id, kinds = USUAL_PIECES.get(role, count), file.settings.get("tokenizer.ggml.token_type")
+    if file.settings.get("tokenizer.ggml.model") != "llama" or not isinstance(kinds, list):
         return None
-    if not isinstance(id, int) or not 0 <= id < len(tokens):
-        raise wrong(file.path, f"its {role} token is {str(id)[:40]}, and its ids are 0 to {len(tokens) - 1:,}")
-    return tokens[id]
+    return id if id < min(count, len(kinds)) and kinds[id] in (CONTROL, UNKNOWN_KIND) else None
+
+
+def stated_ids(file: GGUFFile) -> StatedIds:
+    """The ids with a role. Ends are up to three: of the text, of a turn (eot), of a message to a tool (eom)."""
+    count = len(texts(file, "tokens"))
+    others = [file.settings.get(f"tokenizer.ggml.{role}_token_id") for role in ("eot", "eom")]
+    ends = [id_with_role(file, "eos", count), *others]
+    known = tuple(dict.fromkeys(id for id in ends if type(id) is int and 0 <= id < count))
+    ids = SpecialIds(bos=id_with_role(file, "bos", count), eos=known)
+    # A row for padding is said beside the tokenizer, as most models have it: in config.json it would tell
+    # transformers to learn nothing of that row, and many models fill up with the end of text.
+    return StatedIds(ids, replace(ids, pad=id_with_role(file, "padding", count)))
 
 
 def named_tokens(file: GGUFFile) -> dict[str, Any]:
-    """What tokenizer_config.json says besides: tokens with a role, and how a conversation is written."""
+    """What tokenizer_config.json says besides: tokens with a role, what is put around a text, and how a
+    conversation is written."""
     tokens = texts(file, "tokens")
     roles = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
-    if file.settings.get(STAND_IN) is True:
-        roles = {}
-    named: dict[str, Any] = {name: token_with_role(file, role, tokens) for name, role in roles.items()}
+    named = {name: token_with_role(file, role, tokens) for name, role in roles.items()}
     named["chat_template"] = file.settings.get("tokenizer.chat_template")
-    return {name: value for name, value in named.items() if isinstance(value, str)}
+    said: dict[str, Any] = {name: value for name, value in named.items() if isinstance(value, str)}
+    for name in ("add_bos_token", "add_eos_token"):
+        if isinstance(flag := file.settings.get(f"tokenizer.ggml.{name}"), bool):
+            said[name] = flag
+    return said | ({"add_bos_token": True} if "bos_token" in said and opens(file) else {})
 
 
 def sentencepiece(file: GGUFFile) -> Tokenizer:
@@ -224,6 +272,7 @@ def sentencepiece(file: GGUFFile) -> Tokenizer:
     from homespun.tokenizer.sentencepiece import load_sentencepiece
 
     tokens, kinds = vocabulary(file)
+    named = named_tokens(file)
     scores = file.settings.get("tokenizer.ggml.scores")
     if not isinstance(scores, list) or len(scores) != len(tokens):
         raise wrong(file.path, "its tokenizer.ggml.scores are not one for each token")
@@ -231,10 +280,10 @@ def sentencepiece(file: GGUFFile) -> Tokenizer:
         path = Path(folder) / "tokenizer.model"
         path.write_bytes(sentencepiece_model(file, tokens, kinds, scores))
         try:
-            tokenizer = load_sentencepiece(path)
+            tokenizer = load_sentencepiece(path, opens=opens(file))
         except TokenizerError as error:
             raise TokenizerError(error.what.replace(str(path), str(file.path)), TODO) from error
-    tokenizer.settings.update(named_tokens(file))
+    tokenizer.settings.update({name: value for name, value in named.items() if name != "eos_token"})
     return tokenizer
 
 

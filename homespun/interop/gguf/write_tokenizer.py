@@ -12,7 +12,7 @@ from typing import Any
 
 from homespun.errors import TokenizerError
 from homespun.interop.gguf.characters import NO_MERGE, merges_of_characters, word_of
-from homespun.interop.gguf.tokenizer import CONTROL, NORMAL, STAND_IN, UNUSED, USER_DEFINED, WAYS
+from homespun.interop.gguf.tokenizer import BOS_STAND_IN, CONTROL, NORMAL, STAND_IN, UNUSED, USER_DEFINED, WAYS
 from homespun.interop.gguf.write_pieces import is_sentencepiece, pieces_settings, what_differs
 from homespun.tokenizer.byte_level import byte_characters
 from homespun.tokenizer.chat_template import template_of
@@ -23,6 +23,7 @@ TODO = "Export it with --to merged. To have it in llama.cpp, train with --tokeni
 PLAIN_WAY = "smollm"  # how a text is cut where it makes no difference; it takes no spaces away either
 # Without an end of text llama.cpp takes this id for it, where there are so many. (llama-vocab.cpp, model gpt2)
 USUAL_END = 11
+BOS, EOS = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"
 NEVER_IN_TEXT = (0xFF, 0xFE, 0xC0, 0xC1)  # bytes that no text in UTF-8 has
 
 
@@ -50,6 +51,7 @@ def tokenizer_settings(tokenizer: Tokenizer, *, rows: int, rarest: int) -> dict[
     else:
         settings = byte_level_settings(content, rows)
     settings |= marks(tokenizer, rows) | end_of_text(tokenizer, settings["tokenizer.ggml.tokens"], rarest)
+    settings = with_some_bos(settings)
     template = template_of(tokenizer.settings.get("chat_template"))
     return settings if template is None else {**settings, "tokenizer.chat_template": template}
 
@@ -141,29 +143,54 @@ def cuts(part: Any) -> list[dict[str, Any]]:
 
 def marks(tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
     """The tokens with a role, and whether llama.cpp is to put the first of them before every text."""
-    opening = tokenizer.opening
+    opening, stated = tokenizer.opening, tokenizer.special_ids
     if len(opening) > 1:
         raise refused(f"it puts {len(opening)} tokens before every text, and llama.cpp puts one")
     named = {"bos": "bos_token", "padding": "pad_token", "unknown": "unk_token"}
     ids = {role: tokenizer.special_tokens.get(tokenizer.settings.get(name, "")) for role, name in named.items()}
-    ids["bos"] = opening[0] if opening else ids["bos"] if ids["bos"] is not None else tokenizer.end_of_text
+    ids["bos"] = first_of(*opening, stated.config.bos, stated.generation.bos, ids["bos"])
+    ids["padding"] = first_of(stated.generation.pad, stated.config.pad, ids["padding"])
     settings: dict[str, Any] = {
         f"tokenizer.ggml.{role}_token_id": id for role, id in ids.items() if id is not None and id < rows
     }
-    return {**settings, "tokenizer.ggml.add_bos_token": bool(opening), "tokenizer.ggml.add_eos_token": False}
+    adds_end = tokenizer.settings.get("add_eos_token") is True
+    return {**settings, "tokenizer.ggml.add_bos_token": bool(opening), "tokenizer.ggml.add_eos_token": adds_end}
+
+
+def first_of(*ids: int | None) -> int | None:
+    """The first that is one."""
+    return next((id for id in ids if id is not None), None)
+
+
+def ends_by_role(tokenizer: Tokenizer) -> dict[str, int]:
+    """Role -> id, as far as the format has roles for the ends that the model names: it has three.
+
+    eos ends a text, eot a turn, eom a message to a tool; to llama.cpp each ends what is written.
+    """
+    if not tokenizer.ends:
+        return {}
+    first, *others = tokenizer.ends
+    others.sort(key=lambda id: "eom" in tokenizer.token(id))  # Llama 3 calls it so; the order is kept otherwise
+    return dict(zip(("eos", "eot", "eom"), (first, *others), strict=False))
 
 
 def end_of_text(tokenizer: Tokenizer, tokens: list[str], rarest: int) -> dict[str, Any]:
-    """The token that ends a text; where there is none, one that stands in for it, and a word that it does."""
-    if tokenizer.end_of_text is not None:
-        return {"tokenizer.ggml.eos_token_id": tokenizer.end_of_text}
+    """The tokens that end a text; where there is none, one that stands in for it, and a word that it does."""
+    if tokenizer.ends:
+        return {f"tokenizer.ggml.{role}_token_id": id for role, id in ends_by_role(tokenizer).items()}
     if len(tokens) <= USUAL_END:
         return {}
     letters = byte_characters()
     impossible = [letters[byte] for byte in NEVER_IN_TEXT if letters[byte] in tokens]
     stand_in = tokens.index(impossible[0]) if impossible else rarest
-    ids = {f"tokenizer.ggml.{role}_token_id": stand_in for role in ("bos", "eos")}
-    return {**ids, STAND_IN: True}
+    return {EOS: stand_in, STAND_IN: True}
+
+
+def with_some_bos(settings: dict[str, Any]) -> dict[str, Any]:
+    """With an end of text in the place of the bos token, where there is none, and a word that it stands in."""
+    if BOS in settings:
+        return {**settings, BOS_STAND_IN: False} if STAND_IN in settings else settings
+    return {**settings, BOS: settings[EOS], BOS_STAND_IN: True} if EOS in settings else settings
 
 
 def refused(reason: str) -> TokenizerError:

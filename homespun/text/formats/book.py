@@ -25,17 +25,30 @@ _LOCKS = "META-INF/encryption.xml"
 def epub(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The chapters in reading order, a blank line between them. Raises TextUnreadable, MissingExtra."""
     with told(blob.origin), blob.open() as file, zipfile.ZipFile(file) as archive:
-        chapters, size = [], 0
+        chapters, size, damaged = [], 0, 0
         for path in _spine(archive, blob.origin):
             content = _member(archive, path, blob.origin)
             size += len(content)
+            damaged += not _is_utf8(content)
             if size > MAX_BOOK:
                 raise TextUnreadable(
                     f"{blob.origin} has more than {MAX_BOOK:,} bytes of text.",
                     "Split it, or save it as plain text.",
                 )
             chapters.append(readable(content.decode("utf-8-sig", "replace"), f"{blob.origin}: {path}"))
+    if damaged:
+        tally.say(
+            f"{blob.origin}: {damaged:,} of its {len(chapters):,} chapters have damaged places, read as \ufffd"
+        )
     yield text_document(blob.origin, "\n".join(chapter for chapter in chapters if chapter))
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _spine(archive: zipfile.ZipFile, origin: str) -> list[str]:

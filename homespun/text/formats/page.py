@@ -8,7 +8,7 @@ from itertools import islice
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob
-from homespun.text.decode import detect
+from homespun.text.decode import detect, remarks_on
 from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
 from homespun.text.notes import Tally
@@ -38,11 +38,11 @@ def html(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         raise TextUnreadable(
             f"{blob.origin} is a page of more than {MAX_PAGE:,} bytes.", "Split it, or save it as plain text."
         )
-    codec, name = _encoding(blob, content)
+    codec, name = _encoding(blob, content, tally)
     yield text_document(blob.origin, readable(content.decode(codec, "replace"), blob.origin), name)
 
 
-def _encoding(blob: Blob, content: bytes) -> tuple[str, str]:
+def _encoding(blob: Blob, content: bytes, tally: Tally) -> tuple[str, str]:
     """(codec, name): what the bytes are for sure, else what the page says, else what they look like."""
     try:
         content.decode("utf-8")
@@ -60,6 +60,7 @@ def _encoding(blob: Blob, content: bytes) -> tuple[str, str]:
         else:
             return name, name
     found = detect(blob)
+    tally.say(*remarks_on(found, blob.origin))
     return found.codec, found.name
 
 

@@ -10,11 +10,11 @@ from itertools import islice
 
 from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, told
-from homespun.text.decode import decoded, detect
+from homespun.text.decode import decoded, detect, remarks_on
 from homespun.text.document import Document, record_document, text_document
 from homespun.text.formats import Request
 from homespun.text.formats.lines import lines_of
-from homespun.text.notes import Tally
+from homespun.text.notes import KINDS, Tally
 
 MAX_JSON = 2**27  # bytes of a .json file, which has to be in memory as a whole
 MAX_LINE = 2**27  # characters of one line of JSON
@@ -30,6 +30,7 @@ def json_lines(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]
     Raises TextUnreadable, which names the line, and the fields that are there.
     """
     encoding = detect(blob)
+    tally.say(*remarks_on(encoding, blob.origin))
     errors = "replace" if encoding.damaged else "strict"
     with told(blob.origin), io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors) as lines:
         for number, line in enumerate(lines_of(lines, blob.origin, MAX_LINE), start=1):
@@ -44,6 +45,7 @@ def json_list(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     if blob.size > MAX_JSON:
         raise _too_large(blob.origin)
     document = decoded(blob)
+    tally.say(*sorted(document.remarks - KINDS.keys()))  # of the file, however many documents are in it
     content = _whole(document)
     if not content.startswith("[", _after_space(content, 0)):
         if (found := request.record(_object(content), f"{blob.origin},")) is not None:
@@ -176,13 +178,14 @@ def _text_of(record: object, request: Request, where: str) -> str:
     name = request.field or "text"
     if name not in record:
         raise TextUnreadable(
-            f"{where} has no field {name!r}; {_fields(record)}", f"{_way_out(record)}{request.expected}"
+            f"{where} has no field {name!r}; {_fields(record)}", f"{_way_out(record, request)}{request.expected}"
         )
     text = record[name]
     if not isinstance(text, str) and text is not None:
         shown = "" if isinstance(text, (list, dict)) else f": {text}"[:60]
         raise TextUnreadable(
-            f"{where} has no text in the field {name!r} but a {type(text).__name__}{shown}.", _way_out(record)
+            f"{where} has no text in the field {name!r} but a {type(text).__name__}{shown}.",
+            _way_out(record, request),
         )
     return text or ""
 
@@ -192,9 +195,10 @@ def _fields(record: dict) -> str:
     return f"it has {', '.join(names)}." if names else "it has none at all."
 
 
-def _way_out(record: dict) -> str:
+def _way_out(record: dict, request: Request) -> str:
     if any(isinstance(record.get(name), list) for name in ("messages", "conversations")):
-        return "That is a conversation, and homespun finetune MODEL FILE learns from those."
+        without = " without --field" if request.field is not None else ""
+        return f"That is a conversation, and homespun finetune MODEL FILE{without} learns from those."
     textual = [name for name, value in record.items() if isinstance(value, str)]
     return (
         f"Name the field that holds the text, such as --field {textual[0]}." if textual else "No field holds text."

@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob, told
-from homespun.text.decode import detect
+from homespun.text.decode import detect, remarks_on
 from homespun.text.document import Document, record_document, text_document
 from homespun.text.formats import Request
 from homespun.text.formats.lines import lines_of
@@ -17,6 +17,7 @@ from homespun.text.notes import Tally
 
 MAX_LINE = 2**24  # characters of one line
 MAX_FIELD = 2**26  # characters of one field, which may have many lines: a whole book in one is fine
+LONGEST_NAME = 60  # characters of a column's name that are shown: a table without names has texts there
 MAX_COLUMNS = 2**14  # as many as a spreadsheet has
 _LOOK = 1000  # rows by which the column is chosen
 _ROWS = 64  # of a Parquet table that are in memory together
@@ -27,6 +28,7 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
     """One document a row; the first row names the columns. Fields are separated by commas, in .tsv by tabs;
     a file whose first line has no comma but semicolons or tabs is read by those. Raises TextUnreadable."""
     encoding = detect(blob)
+    tally.say(*remarks_on(encoding, blob.origin))
     errors = "replace" if encoding.damaged else "strict"
     csv.field_size_limit(MAX_FIELD)
     with (
@@ -45,6 +47,8 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
                 yield from _records(header, chain(look, rows), request, blob.origin, encoding.name)
                 return
             column = header.index(_column(header, look, request.field, blob.origin, tally))
+            if header == [header[column]] and header[column] not in ("text", request.field):
+                tally.say(f"{blob.origin}: its first line, {_short(header[column])}, is read as a column's name")
             for number, row in enumerate(chain(look, rows), start=1):
                 text = row[column] if column < len(row) else ""
                 yield text_document(f"{blob.origin}:{number}", text, encoding.name)
@@ -107,21 +111,26 @@ def _column(header: list[str], rows: list[list[str]], wanted: str | None, origin
     lengths = [sum(len(row[i]) for row in rows if i < len(row)) for i in range(len(header))]
     chosen = header[lengths.index(max(lengths))]
     if len(header) > 1:
-        tally.say(f"{origin}: the text is taken from the column {chosen!r}, the longest of {_listed(header)}")
+        tally.say(
+            f"{origin}: the text is taken from the column {_short(chosen)}, the longest of {_listed(header)}"
+        )
     return chosen
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…")
 
 
 def _named_column(names: list[str], wanted: str, origin: str) -> str:
     if wanted not in names:
         there = f"its columns are {_listed(names)}" if names else "it has no columns at all"
-        raise TextUnreadable(
-            f"{origin} has no column {wanted!r}; {there}.", "Name one that holds text with --field."
-        )
+        todo = "Name one that holds text with --field." if names else "Give a table with a text in it."
+        raise TextUnreadable(f"{origin} has no column {wanted!r}; {there}.", todo)
     return wanted
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:12]) + (", …" if len(names) > 12 else "")
+    return ", ".join(map(_short, names[:12])) + (", …" if len(names) > 12 else "")
 
 
 def parquet(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
