@@ -1,7 +1,7 @@
 """SmolLM2-135M, fine-tuned in four bits on Python's standard library: what it then makes of packages it never saw.
 
 Of the library some packages are held out. Before and after, their bits per byte are measured, in windows as long
-as the rows that were learnt from; and the most memory that the command held is read from its own answer.
+as the rows that were trained on; and the most memory that the command held is read from its own answer.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(work: Work) -> Outcome:
-    learnt, held_out = divided(work.folder)
-    rounds = [attempt(one_round, work, number, learnt, held_out) for number in range(work.rounds)]
+    trained, held_out = divided(work.folder)
+    rounds = [attempt(one_round, work, number, trained, held_out) for number in range(work.rounds)]
     values: dict[str, list[Value]] = {
         "finetune_code": each(rounds, lambda found: 1 - found["after"] / found["before"]),
         "finetune_memory": each(rounds, lambda found: found["peak_memory"] / GIB),
@@ -61,22 +61,22 @@ def measure(work: Work) -> Outcome:
 def divided(folder: Path) -> tuple[Path, Path]:
     """The standard library in two folders: to learn from, and held out."""
     library = Path(sysconfig.get_paths()["stdlib"])
-    learnt, held_out = folder / "learnt", folder / "held-out"
+    trained, held_out = folder / "trained", folder / "held-out"
     for file in sorted(library.rglob("*.py")):
         place = file.relative_to(library)
         if set(place.parts[:-1]) & set(LEFT_OUT) or place.parts[0].startswith("config-"):
             continue
-        target = (held_out if place.parts[0] in HELD_OUT else learnt) / place
+        target = (held_out if place.parts[0] in HELD_OUT else trained) / place
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    return learnt, held_out
+    return trained, held_out
 
 
-def one_round(work: Work, number: int, learnt: Path, held_out: Path) -> dict[str, Any]:
+def one_round(work: Work, number: int, trained: Path, held_out: Path) -> dict[str, Any]:
     out = work.folder / f"run-{number}"
     how_long = ["--steps", "2"] if work.smoke else ["--minutes", str(work.options.minutes)]
     model = str(tuned_model(work)) if work.smoke else "smollm2"
-    text = learnt / "collections" if work.smoke else learnt
+    text = trained / "collections" if work.smoke else trained
     command = [sys.executable, "-m", "homespun", "finetune", model, str(text), f"--{work.options.method}"]
     command += [*how_long, "--out", str(out), "--seed", str(1337 + number), "--json"]
     ended = subprocess.run(

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pairs import RESULTS, ROOT, Benchmark, Row, median_of, range_of, told
+from benchmarks.pairs import RESULTS, ROOT, Benchmark, Row, formatted, median_of, range_of
 from benchmarks.rounds import of_side, reasons
 
 PAGE = ROOT / "docs" / "speed.md"
@@ -41,7 +41,7 @@ def benchmarks() -> list[Benchmark]:
 
 
 def render(page: Path = PAGE, results: Path = RESULTS) -> None:
-    """Writes the part below the marker anew."""
+    """Rewrite the part of the page below the marker."""
     text = page.read_text(encoding="utf-8")
     assert text.count(MARKER) == 1, f"{page} has to have the line once: {MARKER}"
     page.write_text(text.partition(MARKER)[0] + MARKER + "\n\n" + generated(results), encoding="utf-8")
@@ -67,7 +67,7 @@ def generated(folder: Path = RESULTS) -> str:
 def line(row: Row, result: dict[str, Any] | None) -> str:
     """A row of the table. It says where it misses what it must reach, and where there is no result."""
     found = result["rows"].get(row.key) if result else None
-    must, aim = (told(goal, row.unit) for goal in (row.must, row.aim))
+    must, aim = (formatted(goal, row.unit) for goal in (row.must, row.aim))
     if found is None:
         return f"| {row.measured} | not measured yet | | | {must} | {aim} |"
     short = " (not there yet)" if falls_short(row, found) else ""

@@ -124,7 +124,7 @@ class Benchmark:
         said = []
         for row in self.rows:
             if found := result["rows"].get(row.key):
-                ends = f"must {told(row.must, row.unit)}, aim {told(row.aim, row.unit)}"
+                ends = f"must {formatted(row.must, row.unit)}, aim {formatted(row.aim, row.unit)}"
                 said.append(f"{row.measured}: {median_of(found, row)} ({range_of(found, row)}; {ends})")
         for side, found in result["sides"].items():
             said.append(f"  {side}: {of_side(found, result['unit'], 4)}")
@@ -155,10 +155,10 @@ def ratios(over: Sequence[Value], under: Sequence[Value]) -> list[Value]:
     return [ratio(a, b) for a, b in zip(over, under, strict=True)]
 
 
-def told(value: float | None, unit: str) -> str:
+def formatted(value: float | None, unit: str) -> str:
     """A number as the table has it.
 
-    >>> told(4.317, "times"), told(0.432, "share"), told(1.46971, "nats"), told(None, "s")
+    >>> formatted(4.317, "times"), formatted(0.432, "share"), formatted(1.46971, "nats"), formatted(None, "s")
     ('4.32 times', '43%', '1.4697', '–')
     """
     if value is None:
@@ -180,8 +180,8 @@ def median_of(found: dict[str, Any], row: Row) -> str:
     'not reached'
     """
     if found["median"] is not None:
-        return told(found["median"], row.unit)
-    return "not reached" if found["at_least"] is None else f"at least {told(found['at_least'], row.unit)}"
+        return formatted(found["median"], row.unit)
+    return "not reached" if found["at_least"] is None else f"at least {formatted(found['at_least'], row.unit)}"
 
 
 def range_of(found: dict[str, Any], row: Row) -> str:
@@ -195,7 +195,7 @@ def range_of(found: dict[str, Any], row: Row) -> str:
     if found["median"] is None:
         why = dict.fromkeys(missing["why"] for missing in found["not_reached"])
         return f"{how_many_missed(found)}: {'; '.join(why)}"
-    low, high = (told(found[end], row.unit) for end in ("low", "high"))
+    low, high = (formatted(found[end], row.unit) for end in ("low", "high"))
     return f"{low.removesuffix(' ' + row.unit)} to {high}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.commands import TINY, Finished, environment, shakespeare, train
-from benchmarks.pairs import Benchmark, Outcome, Row, Work, told
+from benchmarks.pairs import Benchmark, Outcome, Row, Work, formatted
 from benchmarks.rounds import NotReached, Value, attempt, joined, largest
 
 TEXTS = "shakespeare,shakespeare-plays,python"
@@ -96,7 +96,7 @@ def line(one: dict[str, Any]) -> str:
     return (
         f"{one['text']}, {one['minutes']:g} min: {one['seconds']:.0f} s of "
         f"{one['planned_seconds'] or 60 * one['minutes']:.0f}, loss {one['val_loss']:.4f} of "
-        f"{told(one['expected_loss'], 'nats')}, memory {megabytes(one['peak_memory'])} of "
+        f"{formatted(one['expected_loss'], 'nats')}, memory {megabytes(one['peak_memory'])} of "
         f"{megabytes(one['planned_memory'])}"
     )
 
@@ -115,11 +115,11 @@ def section(result: dict[str, Any]) -> str:
         if "not_reached" in one:
             rows.append(f"| {one['text']} | {one['minutes']:g} | not reached: {one['not_reached']} | | | | | |")
             continue
-        low, high = (told(one[f"expected_loss_{end}"], "nats") for end in ("low", "high"))
+        low, high = (formatted(one[f"expected_loss_{end}"], "nats") for end in ("low", "high"))
         rows.append(
             f"| {one['text']} | {one['minutes']:g} | {one['planned_seconds'] or 60 * one['minutes']:.0f} s "
             f"| {one['seconds']:.0f} s | {megabytes(one['planned_memory'])} | {megabytes(one['peak_memory'])} "
-            f"| {told(one['expected_loss'], 'nats')} ({low} to {high}) | {one['val_loss']:.4f} |"
+            f"| {formatted(one['expected_loss'], 'nats')} ({low} to {high}) | {one['val_loss']:.4f} |"
         )
     return "\n".join(
         [

@@ -29,7 +29,7 @@ SHORTEST = 4  # letters of a word that is replaced
 class Inventor:
     """Replaces words by new ones, made of the first half of one word and the second half of another."""
 
-    dice: random.Random
+    rng: random.Random
     words: int = 0
     different: set[str] = field(default_factory=set)
     invented: list[str] = field(default_factory=list)
@@ -47,15 +47,15 @@ class Inventor:
         wanted = HEAPS[0] * self.words ** HEAPS[1] - len(self.different)
         count = min(int(max(wanted, 0) / (1 - USED_AGAIN)), int(MOST_REPLACED * words), len(places))
         parts, at = [], 0
-        for start, end in sorted(self.dice.sample(places, count)):
+        for start, end in sorted(self.rng.sample(places, count)):
             parts += [text[at:start], self.other(text[start:end], text, places)]
             at = end
         return "".join([*parts, text[at:]])
 
     def other(self, word: str, text: str, places: Sequence[tuple[int, int]]) -> str:
-        if self.invented and self.dice.random() < USED_AGAIN:
-            return self.dice.choice(self.invented)
-        start, end = self.dice.choice(places)
+        if self.invented and self.rng.random() < USED_AGAIN:
+            return self.rng.choice(self.invented)
+        start, end = self.rng.choice(places)
         new = word[: (len(word) + 1) // 2] + text[(start + end) // 2 : end].lower()
         if new not in self.different:
             self.different.add(new)

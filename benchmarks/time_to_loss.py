@@ -45,7 +45,7 @@ def measure(work: Work) -> Outcome:
         ours, recipe = [text, "--steps", "2", *TINY], [text, "--steps", "4", *TINY]
     caches = environment(work.folder)
     # An empty GLIBC_TUNABLES is one that the user has set: the command leaves the allocator as it is.
-    plainly = {**caches, "GLIBC_TUNABLES": ""}
+    plain_env = {**caches, "GLIBC_TUNABLES": ""}
     outcome = Outcome(values={}, unit="s", ratio_of="plain / ours")
     # The text is prepared, and the machine known, as it is from the second run on.
     train([text, "--steps", "2", *TINY], out=free(work.folder / "before"), environment=caches)
@@ -57,7 +57,7 @@ def measure(work: Work) -> Outcome:
         )
         return seconds_to(goal, records, side)
 
-    seconds = alternate(work.rounds, lambda: run("ours", ours, caches), lambda: run("plain", recipe, plainly))
+    seconds = alternate(work.rounds, lambda: run("ours", ours, caches), lambda: run("plain", recipe, plain_env))
     outcome.sides = dict(zip(("ours", "plain"), seconds, strict=True))
     outcome.values["sooner"] = ratios(outcome.sides["plain"], outcome.sides["ours"])
     outcome.notes.append(

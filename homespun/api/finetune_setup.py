@@ -148,7 +148,7 @@ class Tuning:
             out,
             open_base=partial(open_base, self.place, self.tokenizer.vocab_size),
             base=self.base,
-            border=self.border(),
+            separator=self.separator(),
             general=general_split(self.tokenizer),
             title=self.title,
             watcher=watcher,
@@ -158,7 +158,7 @@ class Tuning:
             resume=resume,
         )
 
-    def border(self) -> int | None:
+    def separator(self) -> int | None:
         """The separator between documents; None for a single document, and for conversations."""
         several = not self.plan.conversations and self.dataset.train.documents + self.dataset.val.documents > 2
         return self.tokenizer.end_of_text if several else None
@@ -248,7 +248,7 @@ def prepare_rows(found: Found, tokenizer: Tokenizer, plan: TuningPlan, watcher: 
     for line in dataset.notes:
         watcher.note(line)
     watcher.note(
-        f"{dataset.train.documents:,} are learnt from: {dataset.train.tokens:,} tokens of answers; "
+        f"{dataset.train.documents:,} are trained on: {dataset.train.tokens:,} tokens of answers; "
         f"held out for validation: {dataset.how}"
     )
     return dataset

@@ -57,10 +57,10 @@ class Tokens:
     kind: str
     vocab_size: int
     end_of_text: str | None
-    ends: tuple[str, ...]
     special: dict[str, int]
     opening: tuple[int, ...]
     chat_template: bool
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

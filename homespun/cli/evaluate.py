@@ -1,4 +1,4 @@
-"""homespun evaluate: how well a model predicts a text, how sure it may be, and what it knows by heart."""
+"""homespun evaluate: how well a model predicts a text, how sure it may be, and what it has memorised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from homespun.evaluation.loss import Evaluation
     from homespun.evaluation.memorisation import Memorisation
 
-# What a model writes to see what it knows by heart: it goes on from pieces of the held-out text.
+# Generated to find memorised passages: continuations of pieces of the held-out text.
 SAMPLES, SAMPLE_TOKENS, PROMPT_TOKENS = 16, 256, 16
 
 
@@ -139,17 +139,17 @@ class Report:
 
     def as_object(self) -> dict[str, Any]:
         """What --json prints. What was not asked for is not in it."""
-        said: dict[str, Any] = {"model": self.model, "text": list(self.text), **told(self.result)}
+        said: dict[str, Any] = {"model": self.model, "text": list(self.text), **as_json(self.result)}
         said["notes"] = self.notes
         if self.against:
             same = self.against.same_tokenizer
             said["against"] = {
                 "model": self.against.model,
                 "same_tokenizer": same,
-                **told(self.against.result),
+                **as_json(self.against.result),
             }
         if self.rounded:
-            said["weights"] = {"float32": told(self.result), self.rounded.kind: told(self.rounded.result)}
+            said["weights"] = {"float32": as_json(self.result), self.rounded.kind: as_json(self.rounded.result)}
         if self.calibration:
             said["calibration"] = asdict(self.calibration)
         if self.memorisation:
@@ -157,7 +157,7 @@ class Report:
         return said
 
 
-def told(result: Evaluation) -> dict[str, Any]:
+def as_json(result: Evaluation) -> dict[str, Any]:
     return {**vars(result), "windows": "sliding" if result.sliding else "non-overlapping"}
 
 

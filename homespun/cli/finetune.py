@@ -35,7 +35,7 @@ def command(
     """Tune MODEL on TEXT: any text, a code repository, or conversations.
 
     MODEL is a run folder, a Hugging Face folder, a .gguf file, a name on the hub, or smollm2. Conversations
-    (messages, ShareGPT, Alpaca; .jsonl, .json, .csv) are recognised; of them the answers are learnt.
+    (messages, ShareGPT, Alpaca; .jsonl, .json, .csv) are recognised; of them the answers are trainable_parameters.
     What comes out is a folder that every command takes for MODEL: an adapter that `peft` opens, or with
     --full a whole model that `transformers` opens.
 
@@ -76,7 +76,7 @@ JSON_FIELDS = (
     "best_step",
     "val_tokens",
     "parameters",
-    "learnt",
+    "trainable_parameters",
     "step_seconds",
     "peak_memory",
     "interrupted",

@@ -73,18 +73,18 @@ class Conversation:
     """The messages of a conversation, up to the last answer that is a training target.
 
     messages: the input of a chat template; roles are system, user, assistant and tool.
-    learnt: for each message, whether it is an answer to train on.
+    targets: for each message, whether it is an answer to train on.
     names: further variables for the template: the tools, if there are any.
     """
 
     messages: tuple[Mapping[str, Any], ...]
-    learnt: tuple[bool, ...]
+    targets: tuple[bool, ...]
     shape: str
     names: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Return the conversation on one line, the same for equal conversations."""
-        return json.dumps([self.messages, self.learnt, self.names], ensure_ascii=False, sort_keys=True)
+        return json.dumps([self.messages, self.targets, self.names], ensure_ascii=False, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,12 @@ def _from_list(record: Mapping[str, Any], name: str, where: str) -> Conversation
             "Divide it into several.",
         )
     messages = _system(record)
-    learnt = [False] * len(messages)
+    targets = [False] * len(messages)
     for number, item in enumerate(items, start=1):
         message = _message(item, keys, f"{where} message {number},")
         messages.append(message)
-        learnt.append(message["role"] == "assistant" and item.get("weight") != 0)
-    return _conversation(messages, learnt, shape, _names(record, where))
+        targets.append(message["role"] == "assistant" and item.get("weight") != 0)
+    return _conversation(messages, targets, shape, _names(record, where))
 
 
 def _message(item: object, keys: tuple[str, str], where: str) -> dict[str, Any]:
@@ -259,11 +259,11 @@ def clean(text: str) -> str:
 
 
 def _conversation(
-    messages: list[dict[str, Any]], learnt: list[bool], shape: str, names: Mapping[str, Any]
+    messages: list[dict[str, Any]], targets: list[bool], shape: str, names: Mapping[str, Any]
 ) -> Conversation | LeftOut:
     """Return the conversation without empty answers, and without what follows the last answer (never a target)."""
     has_words = [bool(message["content"].strip() or message.get("tool_calls")) for message in messages]
-    answers = [at for at, is_one in enumerate(learnt) if is_one and has_words[at]]
+    answers = [at for at, is_one in enumerate(targets) if is_one and has_words[at]]
     if not answers:
         return LeftOut(NO_ANSWER, shape)
     end = answers[-1] + 1

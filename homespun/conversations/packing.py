@@ -20,7 +20,7 @@ from torch import Tensor
 
 from homespun.dataset.shuffle import mixed, shuffled
 
-NOT_LEARNT = -1  # the target of places outside the loss mask, which GPT.forward ignores
+IGNORED = -1  # the target of places outside the loss mask, which GPT.forward ignores
 PADDING = -1  # the document number of padding
 
 
@@ -46,7 +46,7 @@ class Answers:
     characters: np.ndarray
     bytes: np.ndarray
 
-    def learnt(self, places: np.ndarray) -> np.ndarray:
+    def is_target(self, places: np.ndarray) -> np.ndarray:
         """Return whether the tokens at `places`, any shape, are targets."""
         before = np.searchsorted(self.starts, places, side="right") - 1
         return (before >= 0) & (places < self.ends[before])
@@ -107,10 +107,10 @@ class PackedSplit:
 
         shape = (len(numbers), self.length)
         ids, positions = (torch.zeros(shape, dtype=torch.int64) for _ in range(2))
-        targets = torch.full(shape, NOT_LEARNT, dtype=torch.int64)
+        targets = torch.full(shape, IGNORED, dtype=torch.int64)
         documents = torch.full(shape, PADDING, dtype=torch.int64)
         at = torch.from_numpy(place)
-        following = np.where(self.answers.learnt(source + 1), self.ids[source + 1].astype(np.int64), NOT_LEARNT)
+        following = np.where(self.answers.is_target(source + 1), self.ids[source + 1].astype(np.int64), IGNORED)
         ids.view(-1)[at] = torch.from_numpy(self.ids[source].astype(np.int64))
         targets.view(-1)[at] = torch.from_numpy(following)
         documents.view(-1)[at] = torch.from_numpy(np.repeat(document, counts))
@@ -148,8 +148,8 @@ def packed(
 ) -> PackedSplit:
     """Pack the pieces of `ids` that begin at `starts` and take `counts` places (n,), each at most `length`."""
     order, first = best_fit(counts, length, seed)
-    learnt = answers.counts(starts + counts + 1) - answers.counts(starts + 1)
-    tokens, characters, size = (round(number) for number in learnt.sum(axis=1).tolist())
+    covered = answers.counts(starts + counts + 1) - answers.counts(starts + 1)
+    tokens, characters, size = (round(number) for number in covered.sum(axis=1).tolist())
     return PackedSplit(
         name, length, tokens, characters, size, len(starts), ids, answers, starts[order], counts[order], first
     )

@@ -46,7 +46,7 @@ class Written:
     """A text as `ChatTokenizer.written` returns it, and the character ranges of its targets."""
 
     text: str
-    learnt: list[tuple[int, int]]
+    targets: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Told:
 
     messages: list[dict[str, Any]]
     names: dict[str, Any]
-    learnt: tuple[bool, ...]
+    targets: tuple[bool, ...]
 
 
 class Places:
@@ -111,7 +111,7 @@ class Renderer:
             # A part of one character was separated by APART, and may itself be the name of a token.
             places.add(part, encoding, self.chat.tokenizer.encode(part) if len(part) == 1 else encoding.ids)
         answers = []
-        for start, end in written.learnt:
+        for start, end in written.targets:
             first, last = places.tokens(start, end)
             if first < last:
                 words = self._ends.sub("", written.text[start:end]).replace(APART, "")
@@ -123,14 +123,14 @@ class Renderer:
         told = Told(
             self.chat.kept_apart(aliased(conversation.messages)),
             self.chat.kept_apart(conversation.names),
-            conversation.learnt,
+            conversation.targets,
         )
         if self.chat.template.marks_answers:
             return [self._as_marked(told)]
-        spans = [self._answer(told, at) for at, learnt in enumerate(told.learnt) if learnt]
+        spans = [self._answer(told, at) for at, targets in enumerate(told.targets) if targets]
         text = spans[-1].text
-        if all(text.startswith(span.text[: span.learnt[0][1]]) for span in spans):
-            return [Written(text, [stretch for span in spans for stretch in span.learnt])]
+        if all(text.startswith(span.text[: span.targets[0][1]]) for span in spans):
+            return [Written(text, [stretch for span in spans for stretch in span.targets])]
         return spans
 
     def _as_marked(self, told: Told) -> Written:
@@ -140,13 +140,13 @@ class Renderer:
         answers = [at for at, message in enumerate(told.messages) if message["role"] == "assistant"]
         for speaking in (answers, range(len(told.messages))):  # some templates mark the messages of all roles
             if len(speaking) == len(stretches):
-                stretches = [stretches[number] for number, at in enumerate(speaking) if told.learnt[at]]
+                stretches = [stretches[number] for number, at in enumerate(speaking) if told.targets[at]]
                 break
-        learnt = []
+        targets = []
         for start, end in stretches:
             behind = self._ends.match(text, end)
-            learnt.append((start, behind.end() if behind else end))
-        return Written(text, learnt)
+            targets.append((start, behind.end() if behind else end))
+        return Written(text, targets)
 
     def _answer(self, told: Told, at: int) -> Written:
         """Return the conversation up to and including message `at`, an answer, which alone is the target."""

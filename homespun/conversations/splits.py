@@ -80,7 +80,7 @@ def held_back(encoded: Encoded) -> np.ndarray:
     if len(sizes) < 2:
         raise NotEnoughText(
             f"There is only one conversation to learn from in {found.title}, and it takes two different ones: "
-            "one is kept back to see how well the other was learnt.",
+            "one is held out to measure how well the model learned the other.",
             "Give more of them: some dozens teach a manner of speaking, some hundreds a little more.",
         )
     chosen = documents_to_keep_back(sizes)
@@ -166,7 +166,7 @@ def longer(length: int, behind_answer: int, inside_answer: int, none: int, lost:
         if count
     ]
     total = behind_answer + inside_answer + none
-    return f"{total:,} longer than {length + 1:,} tokens: {', '.join(done)}; {lost:,} tokens are not learnt from"
+    return f"{total:,} longer than {length + 1:,} tokens: {', '.join(done)}; {lost:,} tokens are not trained on"
 
 
 def windows(start: int, places: int, length: int) -> Pieces:

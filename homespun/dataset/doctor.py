@@ -170,7 +170,7 @@ def too_little(characters: int, epochs: float | None = None) -> Finding | None:
         return Finding(
             "too little text",
             "warn",
-            f"{characters:,} characters are {pages(characters)}: a model learns them by heart, little else.",
+            f"{characters:,} characters are {pages(characters)}: a model memorises them and learns little else.",
             "Give more of the same kind. From about 100,000 characters on it learns words, from a million how "
             "they go together.",
         )
@@ -179,7 +179,7 @@ def too_little(characters: int, epochs: float | None = None) -> Finding | None:
             "too little text",
             "warn" if epochs > 4 * MOST_EPOCHS else "note",
             f"The text would be read {epochs:,.0f} times. Up to {GOOD_EPOCHS} times are nearly as good as new "
-            f"text; after {MOST_EPOCHS} the model learns hardly anything but the text by heart.",
+            f"text; after {MOST_EPOCHS} the model only overfits.",
             "Give more text of the same kind, or fewer minutes (or steps).",
         )
     if characters < LITTLE:
@@ -188,7 +188,7 @@ def too_little(characters: int, epochs: float | None = None) -> Finding | None:
             "note",
             f"{characters:,} characters are {pages(characters)}: enough for words and names, not for "
             "sentences that hold together.",
-            "Give more of the same kind. Without: few minutes are enough, and more would only teach it by heart.",
+            "Give more of the same kind. Without: few minutes are enough, and with more the model overfits.",
         )
     return None
 
@@ -255,7 +255,7 @@ def describe_copies(
         kind,
         "warn" if share > COPIES_MUCH else "note",
         f"{documents} {same} as another, {percent(share)} of the text: {names[copy]} is like {names[original]}.",
-        "The model learns by heart what it sees more than once. Keep one of each.",
+        "The model memorises repeated text. Keep one of each.",
     )
 
 

@@ -190,7 +190,7 @@ def describe_repeated(found: Repeated, place: Place, text: str) -> Finding:
         "warn" if found.share > REPEATED_MUCH else "note",
         f"{percent(found.share)} of the text stood in it before. {quoted(text)} comes most often, "
         f"{'about ' * (found.copies > 99)}{times(found.copies)} (first in {place}).",
-        "The model learns by heart what it sees more than once, and learns less of the rest. Keep one of each.",
+        "The model memorises repeated text and learns less of the rest. Keep one of each.",
     )
 
 

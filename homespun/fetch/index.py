@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from homespun.errors import DownloadFailed
 from homespun.fetch.cache import check_size, copy_checked, written_whole
-from homespun.fetch.progress import told
+from homespun.fetch.progress import with_progress
 from homespun.fetch.web import CONNECT_SECONDS, MAX_REDIRECTS, READ_SECONDS, without_password
 
 if TYPE_CHECKING:
@@ -206,6 +206,6 @@ def _fetch(client: PyPIClient, link: Link, sha256: str, path: Path) -> None:
         if response.status_code != 200:
             raise DownloadFailed(f"{link.filename}: {response.status_code} {response.reason_phrase}")
         size = check_size(response.headers.get("content-length", ""), link.filename, MAX_ARCHIVE)
-        blocks = told(response.iter_bytes(BLOCK), link.filename, size)
+        blocks = with_progress(response.iter_bytes(BLOCK), link.filename, size)
         with written_whole(path) as file:
             copy_checked(blocks, file, link.filename, MAX_ARCHIVE, sha256)

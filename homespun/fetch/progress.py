@@ -3,10 +3,10 @@
 Code that needs a file from the network (a tokenizer, a named text) is often far below the code that shows
 progress. So the code that shows it sets a listener for a block, and every download inside reports to it.
 
->>> from homespun.fetch.progress import told
+>>> from homespun.fetch.progress import with_progress
 >>> heard = []
 >>> with downloads_reported(lambda *facts: heard.append(facts)):
-...     blocks = list(told([b"abc", b"de"], "book.txt", 5))
+...     blocks = list(with_progress([b"abc", b"de"], "book.txt", 5))
 >>> heard
 [('book.txt', 3, 5), ('book.txt', 5, 5)]
 """
@@ -36,7 +36,7 @@ def downloads_reported(listener: Listener) -> Iterator[None]:
         _listener.reset(before)
 
 
-def told(blocks: Iterable[bytes], name: str, size: int) -> Iterator[bytes]:
+def with_progress(blocks: Iterable[bytes], name: str, size: int) -> Iterator[bytes]:
     """Yield the chunks of a download unchanged, and report each to the listener. size: 0 if it is not known."""
     listener = _listener.get()
     done = 0

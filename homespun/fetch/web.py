@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from homespun.errors import DownloadFailed
 from homespun.fetch.cache import cache_folder, check_size, copy_checked, remove_abandoned, sha256_of, written_whole
-from homespun.fetch.progress import told
+from homespun.fetch.progress import with_progress
 from homespun.fetch.stream import answering_soon, content_of, steady
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _stream_to(
                     return earlier
                 _check_status(response)
                 size = check_size(response.headers.get("content-length", ""), shown, max_bytes)
-                sent = told(steady(response.iter_raw(), shown), shown, size)
+                sent = with_progress(steady(response.iter_raw(), shown), shown, size)
                 blocks = content_of(sent, response.headers.get("content-encoding", ""), shown)
                 with written_whole(path) as file:
                     copy_checked(blocks, file, shown, max_bytes, sha256)

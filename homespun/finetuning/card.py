@@ -39,7 +39,11 @@ def tuning_card(plan: TuningPlan, result: TuningResult, dataset: Any, title: str
     library = "transformers" if plan.method == "full" else "peft"
     opens = WITH_TRANSFORMERS if plan.method == "full" else WITH_PEFT
     early = f" It was interrupted there; the plan had {plan.steps:,} steps." if result.interrupted else ""
-    size = f"rank {plan.rank}, alpha {plan.alpha:g}: {result.learnt:,} numbers" if plan.rank else ""
+    size = (
+        f"rank {plan.rank}, alpha {plan.alpha:g}: {result.trainable_parameters:,} trainable parameters"
+        if plan.rank
+        else ""
+    )
     what = "answers of the conversations" if plan.conversations else "text"
     verb = "chat" if plan.conversations else "generate"
     return f"""---

@@ -15,15 +15,15 @@ class Learner(nn.Module):
 
     model           the model to train, possibly with LoRA
     context_length  of the sequences, at most that of the model
-    border          the separator id, if the sequences are cut from a text of several documents: attention
+    separator          the separator id, if the sequences are cut from a text of several documents: attention
                     and positions do not cross it
     """
 
-    def __init__(self, model: CausalLM, context_length: int, border: int | None = None) -> None:
+    def __init__(self, model: CausalLM, context_length: int, separator: int | None = None) -> None:
         super().__init__()
         self.model = model
         self.config = model.config.with_(context_length=context_length)
-        self.border = border
+        self.separator = separator
 
     def forward(
         self, ids: Tensor, targets: Tensor, documents: Tensor | None = None, positions: Tensor | None = None
@@ -31,25 +31,25 @@ class Learner(nn.Module):
         """ids, targets, documents, positions (B, T) -> the mean loss over targets that are not negative."""
         if not isinstance(self.model, GPT):
             return None, self.model(ids, targets)[1]
-        if documents is None and self.border is not None:
-            documents = documents_of(ids, self.border)
+        if documents is None and self.separator is not None:
+            documents = documents_of(ids, self.separator)
         x = self.model.features(ids, Causal(documents, positions))  # (B, T, C)
         counts = targets >= 0
         head = self.model.head
         return None, head_loss(x[counts], head.weight, head.bias, targets[counts])
 
 
-def documents_of(ids: Tensor, border: int) -> Tensor | None:
-    """The document number of each token, (B, T), where `border` starts one; None if every row has only one.
+def documents_of(ids: Tensor, separator: int) -> Tensor | None:
+    """The document number of each token, (B, T), where `separator` starts one; None if every row has only one.
 
     The separator between two texts ends one and starts the other: it is predicted at the end of the
     first, and the first token of the second is predicted from it.
 
     >>> import torch
-    >>> documents_of(torch.tensor([[5, 6, 0, 7, 0, 8]]), border=0).tolist()
+    >>> documents_of(torch.tensor([[5, 6, 0, 7, 0, 8]]), separator=0).tolist()
     [[0, 0, 1, 1, 2, 2]]
     """
-    borders = ids == border
-    if not bool(borders[:, 1:].any()):
+    separators = ids == separator
+    if not bool(separators[:, 1:].any()):
         return None
-    return borders.cumsum(dim=1)
+    return separators.cumsum(dim=1)

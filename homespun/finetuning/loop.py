@@ -34,10 +34,10 @@ class TuningLoop(Loop):
         model: Any,
         dataset: Any,
         *,
-        border: int | None,
+        separator: int | None,
         **others: Any,
     ) -> None:
-        self.learner = Learner(model, plan.context_length, border)
+        self.learner = Learner(model, plan.context_length, separator)
         super().__init__(plan, model, dataset, **others)
 
     def make_batches(self) -> Any:
@@ -75,7 +75,9 @@ class TuningLoop(Loop):
     def read(self, model: Any, tokens: int) -> Evaluation:
         """Evaluate on the validation split, or on `tokens` of it. model: the trained one, or one of that shape."""
         learner = (
-            self.learner if model is self.model else Learner(model, self.plan.context_length, self.learner.border)
+            self.learner
+            if model is self.model
+            else Learner(model, self.plan.context_length, self.learner.separator)
         )
         if self.reads_rows:
             return evaluate_rows(learner, self.dataset.val, tokens, self.autocast)
@@ -87,8 +89,8 @@ class TuningLoop(Loop):
 
 def final_eval_tokens(plan: BasePlan, held_out: int) -> int:
     """Tokens of each text in the final evaluation, which runs twice on each: few enough to take little time."""
-    learnt = plan.steps * plan.tokens_per_step
-    return min(held_out, max(FEWEST_FINAL_EVAL_TOKENS, plan.eval_tokens, int(FINAL_EVAL_SHARE * learnt)))
+    trained = plan.steps * plan.tokens_per_step
+    return min(held_out, max(FEWEST_FINAL_EVAL_TOKENS, plan.eval_tokens, int(FINAL_EVAL_SHARE * trained)))
 
 
 def evaluate_rows(learner: Learner, split: Any, tokens: int, autocast: Callable[[], Any]) -> Evaluation:

@@ -45,7 +45,7 @@ FINAL_EVAL_PASSES = 2.0  # evaluations of the user's text: with the base model, 
 class TuningResult(Result):
     """The result of a fine-tuning; `before` means the base model, evaluated on exactly the same text.
 
-    learnt          number of trainable parameters, of all the `parameters`
+    trainable_parameters          number of trainable parameters, of all the `parameters`
     general_before, general     bits per byte of a general text, which show what the model has forgotten
     """
 
@@ -54,7 +54,7 @@ class TuningResult(Result):
     general_before: float = 0.0
     general: float = 0.0
     sample_before: str = ""
-    learnt: int = 0
+    trainable_parameters: int = 0
     method: str = "lora"
 
 
@@ -63,7 +63,7 @@ class TuningRun(Run):
 
     open_base   opens the base model in a given dtype
     base        the description of the base for the adapter's folder
-    border      the separator id between documents of a text, if there are several
+    separator      the separator id between documents of a text, if there are several
     general     a text that is unrelated to the user's
     """
 
@@ -81,14 +81,14 @@ class TuningRun(Run):
         *,
         open_base: Callable[[torch.dtype], CausalLM],
         base: Base,
-        border: int | None,
+        separator: int | None,
         general: Split,
         **others: Any,
     ) -> None:
         super().__init__(plan, dataset, tokenizer, out, **others)
         self.open_base = open_base
         self.base = base
-        self.border = border
+        self.separator = separator
         self.general = general
         self.weights_file = WEIGHTS if plan.method == "full" else ADAPTER_WEIGHTS
 
@@ -96,7 +96,7 @@ class TuningRun(Run):
         return prepared_model(self.plan, self.open_base)
 
     def make_loop(self, **asked: Any) -> TuningLoop:
-        return TuningLoop(self.plan, self.model, self.dataset, border=self.border, **asked)
+        return TuningLoop(self.plan, self.model, self.dataset, separator=self.separator, **asked)
 
     def final_evaluations(self) -> float:
         """Time of the final evaluations, on the user's text and the general one, each before and after tuning."""
@@ -110,7 +110,7 @@ class TuningRun(Run):
 
     def parameters(self) -> int:
         assert isinstance(self.model, CausalLM)
-        return self.model.config.number_of_parameters() + (self.plan.learnt if self.plan.rank else 0)
+        return self.model.config.number_of_parameters() + (self.plan.trainable_parameters if self.plan.rank else 0)
 
     def save(self) -> None:
         assert isinstance(self.model, CausalLM)
@@ -176,7 +176,7 @@ class TuningRun(Run):
                 general_before=self.general_loss(base).bits_per_byte,
                 general=general.bits_per_byte,
                 sample_before=self.sample(base),
-                learnt=self.plan.learnt,
+                trainable_parameters=self.plan.trainable_parameters,
                 method=self.plan.method,
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ def fastest_step(
     """The C++ step where it suits, is there (wait: can be compiled now) and passes its check; else the model."""
     from homespun.kernels.decoding.kernel import native_step
 
-    return native_step(model, weights, blocks, wait=wait, note=note) or ModelStep(model, weights, blocks)
+    return native_step(model, weights, blocks, wait=wait, note=note) or ModelStep(model, weights, blocks, note)
 
 
 def bytes_per_block(model: GPT, weights: str, *, wait: bool = False) -> int:
@@ -37,7 +38,7 @@ def bytes_per_block(model: GPT, weights: str, *, wait: bool = False) -> int:
     from homespun.kernels.decoding.native_step import bytes_per_number, numbers_in_a_block
 
     config = model.config
-    if suits(model, weights) and DECODING.available(wait):
+    if suits(model, weights) and DECODING.available(math.inf if wait else 0.0):
         return numbers_in_a_block(config) * bytes_per_number(weights)
     numbers = 2 * config.n_layer * config.n_kv_head * config.head_width * BLOCK
     return numbers * model.token_embedding.weight.element_size()

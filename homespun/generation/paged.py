@@ -6,6 +6,7 @@ new tokens of all sequences as one row (1, N); only attention knows which token 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from homespun.generation.kv_blocks import blocks_for
 from homespun.kernels.decoding.slots import BLOCK, Slots
 from homespun.kernels.exchange import sharing_weights
 from homespun.kernels.rounding import with_rounded_weights
+from homespun.kernels.select import with_decoding_kernels
 from homespun.machine.contention import check_contention
 from homespun.model.context import Context
 from homespun.model.dot_product import attend_fused
@@ -132,9 +134,12 @@ class ModelStep:
 
     is_compiled = False
 
-    def __init__(self, model: GPT, weights: str, blocks: int) -> None:
+    def __init__(
+        self, model: GPT, weights: str, blocks: int, note: Callable[[str], None] = lambda line: None
+    ) -> None:
         # A copy of the modules, on the same weights: it is in evaluation mode whatever the model does meanwhile.
-        self.model = with_rounded_weights(sharing_weights(model), weights).eval()
+        plain = with_rounded_weights(sharing_weights(model), weights).eval()
+        self.model = with_decoding_kernels(plain, note)
         self.blocks = blocks
         self.cache = PagedKVCache(blocks)
 

@@ -126,7 +126,10 @@ def sample(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
     >>> sample(torch.tensor([[1.0, 4.0], [1.0, float("nan")]]), Sampling(temperature=0), torch.zeros(2)).tolist()
     [1, -1]
     """
-    return torch.where(logits.amax(dim=-1).isfinite(), chosen(logits, sampling, draws), -1)
+    highest = logits.amax(dim=-1)
+    if not logits.is_cuda and math.isfinite(float(highest.sum())):  # a GPU would be waited for
+        return chosen(logits, sampling, draws)
+    return torch.where(highest.isfinite(), chosen(logits, sampling, draws), -1)
 
 
 def chosen(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:

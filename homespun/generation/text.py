@@ -30,8 +30,8 @@ def generate_ids(
     """The ids that follow prompt_ids, at most max_tokens, one by one; a stop id ends them and is not among them.
 
     settings: what `Request` has besides the prompt. Of a prompt longer than the model's context_length the
-    last tokens count; what a model sees of a longer text says `window`. The dice are this generation's own:
-    torch's random state is neither used nor changed. Dropout is off.
+    last tokens count; `window` says what a model sees of a longer text. The random numbers are this
+    generation's own: torch's random state is neither used nor changed. Dropout is off.
     Raises ModelError for an empty prompt and for ids that the model does not have.
     """
     stream = submit(model, Request(prompt_ids, **settings), use_cache)

@@ -93,7 +93,7 @@ def check(model: str, found: Any) -> None:
         raise DownloadFailed(
             f"{model} has {len(files):,} files with {size / 2**30:,.1f} GiB together; "
             f"homespun fetches up to {MOST_BYTES / 2**30:,.0f} GiB.",
-            f"Fetch it yourself, and give the folder:  {by_hand(model)}",
+            f"Fetch it yourself, and give the folder:  {how_to_fetch(model)}",
         )
 
 
@@ -104,9 +104,9 @@ def not_to_be_had(model: str, revision: str, error: Exception) -> DownloadFailed
     return DownloadFailed(
         f"{which} is no folder here, and could not be had from the Hugging Face hub: {reason[:300].rstrip('.')}.",
         "Check the name. Without a network: fetch it where there is one, copy the folder, and give its path:\n"
-        f"  {by_hand(model)}",
+        f"  {how_to_fetch(model)}",
     )
 
 
-def by_hand(model: str) -> str:
+def how_to_fetch(model: str) -> str:
     return f"hf download {model} --include '*.safetensors' '*.json' --local-dir {model.split('/')[1]}"

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from homespun.kernels.exchange import InPlaceOf, Replacement
+from homespun.kernels.exchange import Exchanged, Replacement
 from homespun.model.norm import RMSNorm
 
 BLOCK_NORMS = ("attention_norm", "feed_forward_norm")
 
 
-class CastOutput(InPlaceOf):
+class CastOutput(Exchanged):
     """To be inherited before a module's class: its result, in another dtype."""
 
     def __init__(self, original: nn.Module, dtype: torch.dtype) -> None:
@@ -42,7 +42,7 @@ class CastLayerNorm(CastOutput, nn.LayerNorm):
     """x (…, C) -> (…, C)"""
 
 
-class CastInputLinear(InPlaceOf, nn.Linear):
+class CastInputLinear(Exchanged, nn.Linear):
     """x (…, inputs) in any dtype -> (…, outputs), in the dtype of the weight."""
 
     def forward(self, x: Tensor) -> Tensor:

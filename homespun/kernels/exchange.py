@@ -48,7 +48,7 @@ def sharing_weights(model: M) -> M:
     return copying.deepcopy(model, shared)
 
 
-class InPlaceOf(nn.Module):
+class Exchanged(nn.Module):
     """To be inherited before a module's class: has all that the original has, and computes in another way."""
 
     def __init__(self, original: nn.Module) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from homespun.kernels.exchange import InPlaceOf, exchange
+from homespun.kernels.exchange import Exchanged, exchange
 from homespun.model.block import Block
 from homespun.model.context import Context
 from homespun.model.gpt import GPT
 
 
-class RecomputedBlock(InPlaceOf, Block):
+class RecomputedBlock(Exchanged, Block):
     """x (B, T, C) -> (B, T, C)"""
 
     def forward(self, x: Tensor, context: Context) -> Tensor:

@@ -13,7 +13,8 @@ from torch import nn
 
 from homespun.kernels.exchange import sharing_weights
 from homespun.kernels.kernel import ModuleKernel
-from homespun.kernels.selfcheck import computes_gradients_of
+from homespun.kernels.projections import PROJECTIONS
+from homespun.kernels.selfcheck import computes_gradients_of, same_logits, sample_ids
 from homespun.kernels.training.modules import ATTENTION, EMBEDDING, LINEAR, SWIGLU
 from homespun.model.config import ModelConfig
 from homespun.model.gpt import GPT
@@ -21,6 +22,8 @@ from homespun.model.gpt import GPT
 # Of a whole training step, which is compiled; of a model that is fine-tuned, whose matrices multiply as before.
 TRAINING = (EMBEDDING, LINEAR, ATTENTION, SWIGLU)
 FINE_TUNING = (ATTENTION, SWIGLU)
+
+DECODING = (PROJECTIONS,)  # of a model that PyTorch decodes
 
 WORTH_IT = 10_000_000  # parameters: a smaller model is fine-tuned before the C++ operations are compiled
 
@@ -67,6 +70,25 @@ def use_fine_tuning_kernels(model: GPT, context_length: int, note: Note = lambda
     applied(model, suitable(FINE_TUNING, config, model.device, "bfloat16"), torch.bfloat16, note, copy=False)
 
 
+@torch.inference_mode()
+def with_decoding_kernels(model: GPT, note: Note = lambda line: None) -> GPT:
+    """What PyTorch decodes with, on the same weights: a model in evaluation mode, or the model itself."""
+    dtype = model.token_embedding.weight.dtype
+    kernels = suitable(DECODING, model.config, model.device, dtype)
+    other = sharing_weights(model)
+    for kernel in kernels:
+        kernel.apply(other)
+    if [type(module) for module in other.modules()] == [type(module) for module in model.modules()]:
+        return model  # such as one with LoRA, whose projections are no plain matrices
+    ids = sample_ids(model, min(5, model.config.context_length))
+    right = model(ids)[0][0]  # (N, V)
+    kind = "float32" if dtype == torch.float32 else "bfloat16"
+    if not right.isfinite().all() or same_logits(other(ids)[0][0], right, kind):
+        return other
+    note(f"the model is decoded without kernels: these compute something else here: {names_of(kernels)}")
+    return model
+
+
 def worth_compiling(config: ModelConfig, device: str, dtype: str, at_most: float = math.inf) -> bool:
     """Whether a fine-tuning gains from the kernels; where they can be had they are compiled now.
 
@@ -97,7 +119,10 @@ def applied(model: GPT, kernels: Sequence[ModuleKernel], dtype: torch.dtype, not
     if not kernels:
         return model
     if not computes_gradients_of(model, apply, dtype):
-        names = ", ".join(kernel.name for kernel in kernels)
-        note(f"the model is computed without kernels: these compute something else here: {names}")
+        note(f"the model is computed without kernels: these compute something else here: {names_of(kernels)}")
         return model
     return apply(sharing_weights(model).train() if copy else model)
+
+
+def names_of(kernels: Sequence[ModuleKernel]) -> str:
+    return ", ".join(kernel.name for kernel in kernels)

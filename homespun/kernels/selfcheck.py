@@ -41,7 +41,7 @@ def computes_gradients_of(model: GPT, apply: Callable[[GPT], GPT], dtype: torch.
     """Whether the model that `apply` makes of another has the loss and gradient of `model`, to rounding.
 
     Both are held against the model in float32, each weight's gradient by itself: with kernels it may not be much
-    farther off than that of the model in `dtype` is. At the start of training a gate with GELU in the place of
+    farther off than that of the model in `dtype` is. At the start of training a gate with GELU instead of
     SwiGLU's is off by a tenth there; rounding to bfloat16 makes two to four hundredths.
     The model, its gradients and torch's random state stay as they were.
     """

@@ -140,7 +140,9 @@ def make(source: Path, path: Path) -> None:
             command = [found, *ALWAYS, *flags, "-o", str(beside), str(source), "-lm"]
             try:
                 code, said = compiled(command)
-            except (OSError, subprocess.TimeoutExpired) as error:
+            except subprocess.TimeoutExpired:
+                return  # the computer is busy, and the source is not at fault: it is tried again the next time
+            except OSError as error:
                 said = str(error)
                 break
             if code == 0:

@@ -39,7 +39,6 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """x (B, T, C) -> (B, T, C)"""
         q, k, v = self.project(x)  # (B, T, H, D), and twice (B, T, G, D), G key-value heads
-        q, k = self.query_norm(q), self.key_norm(k)
         if context.rope is not None:
             q, k = apply_rope(q, *context.rope), apply_rope(k, *context.rope)
         v = drop_whole(v, self.value_dropout, along=-1, training=self.training)
@@ -47,8 +46,10 @@ class CausalSelfAttention(nn.Module):
         return self.output(out.flatten(2))  # (B, T, H * D) -> (B, T, C)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, T, C) -> queries (B, T, H, D), keys and values (B, T, G, D)."""
-        return self.split_heads(self.query(x)), self.split_heads(self.key(x)), self.split_heads(self.value(x))
+        """x (B, T, C) -> normed queries (B, T, H, D), normed keys and values (B, T, G, D)."""
+        q = self.query_norm(self.split_heads(self.query(x)))
+        k = self.key_norm(self.split_heads(self.key(x)))
+        return q, k, self.split_heads(self.value(x))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
         """q (B, T, H, D), k and v (B, T, G, D) -> (B, T, H, D)"""

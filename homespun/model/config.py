@@ -271,7 +271,7 @@ class BigramConfig:
         return self.vocab_size
 
     def __post_init__(self) -> None:
-        # The table has V x V entries: a large vocabulary would not fit, and would not be learnt either.
+        # The table has V x V entries: a large vocabulary would not fit, and could not be trained either.
         if not isinstance(self.vocab_size, int) or not 1 <= self.vocab_size <= 2**14:
             raise ModelError(
                 f"A bigram table of vocab_size = {self.vocab_size!r} would have that many entries squared.",

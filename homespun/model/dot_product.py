@@ -30,9 +30,10 @@ def attend_explicitly(
     q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0, mask: Tensor | None = None
 ) -> Tensor:
     """Attention as the lecture writes it. The T queries are the last of the S tokens."""
+    k, v = per_query_head(k, q.size(1)), per_query_head(v, q.size(1))  # (B, H, S, D)
     weights = attention_weights(q, k, scale, mask)  # (B, H, T, S)
     weights = F.dropout(weights, dropout, training=dropout > 0.0)
-    return weights.to(v.dtype) @ per_query_head(v, q.size(1))  # (B, H, T, D)
+    return weights.to(v.dtype) @ v  # (B, H, T, D)
 
 
 def attention_weights(q: Tensor, k: Tensor, scale: float, mask: Tensor | None = None) -> Tensor:

@@ -26,7 +26,12 @@ else:
 OPTIMIZERS = ("muon", "adamw")
 FORMAT = 2  # of plan.toml; a plan without a number is of format 1
 # Names of format 1, and what they are called since.
-RENAMED = {"look_tokens": "eval_tokens", "calm_from": "lr_backoff_from", "retimed": "rescheduled"}
+RENAMED = {
+    "look_tokens": "eval_tokens",
+    "calm_from": "lr_backoff_from",
+    "retimed": "rescheduled",
+    "learnt": "trainable_parameters",
+}
 NOT_YET = -1  # compile_from of a run in which no step has been a compiled one so far
 OF_THE_TEXT = ("text", "field", "text_key")
 
@@ -53,7 +58,7 @@ class BasePlan:
     field: str = fact("the field of a .jsonl, .csv or .parquet text that is read", "")
     text_key: str = fact("sha256 of the text, so that a replay knows whether it is still the same", "")
 
-    context_length: int = setting("the most tokens that the model looks at", least=1)
+    context_length: int = setting("context length: the most tokens that the model attends to", least=1)
     steps: int = setting("updates of the weights; with minutes, as many as are expected to fit", least=1)
     minutes: float = fact("time for the whole run, which moves its end to fit; 0 = the steps are what counts", 0.0)
     rescheduled: tuple[tuple[int, int], ...] = fact(
@@ -63,23 +68,23 @@ class BasePlan:
         "steps at which the run had ended, and was carried on with a new schedule", ()
     )
     batch_size: int = setting("sequences a step", least=1)
-    micro_batches: int = setting("parts that a step's sequences are computed in, to save memory", 1, least=1)
+    micro_batches: int = setting("micro-batches of a step (gradient accumulation), to save memory", 1, least=1)
     optimizer: str = setting("muon (for the blocks' matrices, AdamW for the rest) or adamw", "adamw")
-    learning_rate: float = setting("size of a step at its largest", least=0)
-    weight_decay: float = setting("pull of the matrices towards zero", 0.1, least=0)
-    warmup_steps: int = setting("steps over which the learning rate climbs", least=0)
+    learning_rate: float = setting("peak learning rate", least=0)
+    weight_decay: float = setting("weight decay of the matrices (decoupled, as in AdamW)", 0.1, least=0)
+    warmup_steps: int = setting("warmup: steps over which the learning rate rises linearly", least=0)
     decay: float = setting(
-        "last share of the run over which the learning rate falls to zero", 1.0, least=0, most=1
+        "last share of the run over which the learning rate falls linearly to zero", 1.0, least=0, most=1
     )
     lr_backoff_from: int = fact(
-        "step from which the learning rate is less than a third, because the run ran away; 0 = never", 0
+        "step from which the learning rate is 0.3 of the schedule, because training diverged; 0 = never", 0
     )
-    clip: float = setting("longest gradient that is followed at its full length; 0 = any", 1.0, least=0)
+    clip: float = setting("gradient clipping: largest gradient norm; 0 = none", 1.0, least=0)
     evaluate_every: int = setting("steps between evaluations; 0 = a tenth of the run", 0, least=0)
     eval_tokens: int = setting(
-        "tokens of the validation text, spread over it, that an evaluation on the way reads; 0 = all", 0, least=0
+        "tokens of the validation split, spread over it, for an evaluation during the run; 0 = all", 0, least=0
     )
-    seed: int = setting("where all chance comes from", 1337, least=0, most=2**31 - 1)
+    seed: int = setting("seed of every random number", 1337, least=0, most=2**31 - 1)
     device: str = setting("cpu, cuda, mps", "cpu")
     dtype: str = setting("of matrix products: float32 or bfloat16", "float32")
     compile: bool = setting("whether torch.compile makes the step faster", False)
@@ -110,23 +115,25 @@ class BasePlan:
     def tokens_per_step(self) -> int:
         return self.batch_size * self.context_length
 
-    def leg(self, step: int) -> tuple[int, int]:
+    def segment(self, step: int) -> tuple[int, int]:
         """Return the (first step, end step) of the segment of the run that contains step number `step`.
 
         A run has one segment; every extension adds one.
         """
         ends = (0, *self.extended, self.steps)
-        return next((legs for legs in pairwise(ends) if legs[0] <= step < legs[1]), (ends[-2], ends[-1]))
+        return next(
+            (segments for segments in pairwise(ends) if segments[0] <= step < segments[1]), (ends[-2], ends[-1])
+        )
 
     def progress(self, step: int) -> float:
         """The share of its segment, from 0 to 1, that is done when step number `step` (from 0) begins."""
-        begin, end = self.leg(step)
+        begin, end = self.segment(step)
         rescheduled = [(at - begin, until - begin) for at, until in self.rescheduled if begin < at < end]
         return progress_at(step - begin, end - begin, rescheduled)
 
     def learning_rate_share(self, step: int) -> float:
         """The share of learning_rate that step number `step` (from 0) uses, before any learning-rate backoff."""
-        begin, _ = self.leg(step)
+        begin, _ = self.segment(step)
         return learning_rate_at(
             step - begin, self.progress(step), warmup_steps=self.warmup_steps, decay=self.decay
         )

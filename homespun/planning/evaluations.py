@@ -19,13 +19,13 @@ MOST_FINAL_EVAL_TOKENS = 2_000_000  # tokens; `homespun evaluate` uses the whole
 TRAINING_COST = 3  # time of training on a token / time of evaluating it
 
 
-def eval_tokens(learnt: int, val_tokens: int) -> int:
-    """Tokens of one evaluation during a run that trains on `learnt` tokens; 0 = the whole validation split.
+def eval_tokens(trained: int, val_tokens: int) -> int:
+    """Tokens of one evaluation during a run that trains on `trained` tokens; 0 = the whole validation split.
 
     >>> eval_tokens(4_500_000, 111_540), eval_tokens(50_000_000, 111_540)
     (40500, 0)
     """
-    affordable = max(FEWEST, int(SHARE_OF_EVALUATIONS * TRAINING_COST * learnt / EVALUATIONS))
+    affordable = max(FEWEST, int(SHARE_OF_EVALUATIONS * TRAINING_COST * trained / EVALUATIONS))
     return affordable if affordable < val_tokens else 0
 
 
@@ -36,8 +36,8 @@ def final_eval_tokens(plan: BasePlan, val_tokens: int) -> int:
     """
     if not plan.eval_tokens:
         return val_tokens
-    learnt = plan.steps * plan.tokens_per_step
-    affordable = max(FEWEST, plan.eval_tokens, int(SHARE_OF_FINAL_EVALUATION * TRAINING_COST * learnt))
+    trained = plan.steps * plan.tokens_per_step
+    affordable = max(FEWEST, plan.eval_tokens, int(SHARE_OF_FINAL_EVALUATION * TRAINING_COST * trained))
     return min(val_tokens, MOST_FINAL_EVAL_TOKENS, affordable)
 
 

@@ -100,9 +100,9 @@ class Counted:
     static: float
     cached: float
 
-    def reached(self, learnt: float, entries: float, law: Law = LAW) -> float:
-        """The baseline loss for a model of `entries` million matrix entries after `learnt` million tokens."""
-        looks_back = learnt / (learnt + law.cache_tokens * entries**-law.cache_size)
+    def reached(self, trained: float, entries: float, law: Law = LAW) -> float:
+        """The baseline loss for a model of `entries` million matrix entries after `trained` million tokens."""
+        looks_back = trained / (trained + law.cache_tokens * entries**-law.cache_size)
         names = (self.static / self.best) ** law.static_power
         return self.best * names * (self.cached / self.best) ** (law.cache_power * looks_back)
 
@@ -122,17 +122,17 @@ def expected_loss(
     entries = config.n_layer * config.matrix_entries() / MILLION
     read = steps * tokens_per_step / MILLION
     times = steps * tokens_per_step / train_tokens
-    learnt = read / (1 + tokens_per_step / MILLION / law.batch)
+    trained = read / (1 + tokens_per_step / MILLION / law.batch)
     fifths = config.dropout / 0.2
     again = law.again * law.drop_again**fifths
-    learnt *= again / times * (1 - math.exp(-times / again))
+    trained *= again / times * (1 - math.exp(-times / again))
     entries *= law.drop_size**fifths
-    share = law.floor + law.size * entries**-law.size_power + law.data * learnt**-law.data_power
+    share = law.floor + law.size * entries**-law.size_power + law.data * trained**-law.data_power
     share += law.context / config.context_length
-    by_heart = law.heart * times**law.heart_power
-    drilled_in = law.drop_heart * overfit_pressure(config, times, train_tokens) ** law.drop_power
-    share *= 1 + max(0.0, 1 - fifths) * by_heart + min(1.0, fifths) * drilled_in
-    reached = counted.reached(learnt, entries, law) if counted else 1.0
+    overfit = law.heart * times**law.heart_power
+    with_dropout = law.drop_heart * overfit_pressure(config, times, train_tokens) ** law.drop_power
+    share *= 1 + max(0.0, 1 - fifths) * overfit + min(1.0, fifths) * with_dropout
+    reached = counted.reached(trained, entries, law) if counted else 1.0
     return reached * share * FAMILIES[config.family].loss_factor
 
 

@@ -77,7 +77,7 @@ def expectation(plan: Plan, config: ModelConfig, facts: Facts) -> Expectation | 
     if not MODELS[config.family].planned:
         return None
     loss = expected_loss(config, plan.steps, plan.tokens_per_step, facts.train_tokens, facts.counted)
-    loss = min(loss, math.log(facts.vocab_size))  # knowing nothing costs no more
+    loss = min(loss, math.log(facts.vocab_size))  # a uniform guess
     share = share_of_the_law(plan.steps, plan.tokens_per_step)
     loss = loss**share * loss_after_few_steps(plan.steps, facts.vocab_size, facts.ngram_losses) ** (1 - share)
     off = NINE_IN_TEN * (share * LAW.spread + (1 - share) * SPREAD)

@@ -18,14 +18,14 @@ class Plan(BasePlan):
     tokenizer: str = fact("char, byte, bpe:N, gpt2, or a path")
     model: str = fact(", ".join(list(MODELS)[:-1]) + f" or {list(MODELS)[-1]}")
 
-    n_layer: int = setting("blocks of the model", least=1)
-    n_head: int = setting("heads of attention in a block", least=1)
-    n_kv_head: int = setting("heads that keys and values are made for; divides n_head", least=1)
-    n_embd: int = setting("numbers that a token is written as between the blocks", least=1)
-    n_inner: int = setting("width inside the feed-forward layers", least=1)
-    tied_head: bool = setting("whether the head and the token embedding are one table")
+    n_layer: int = setting("transformer blocks", least=1)
+    n_head: int = setting("attention heads per block", least=1)
+    n_kv_head: int = setting("key-value heads per block; divides n_head", least=1)
+    n_embd: int = setting("width of the residual stream", least=1)
+    n_inner: int = setting("hidden width of the feed-forward layers", least=1)
+    tied_head: bool = setting("whether the head shares the weights of the token embedding")
     dropout: float = setting(
-        "share of what layers say that is left out while training, so that less is learnt by heart",
+        "dropout: share of activations set to zero in training; delays overfitting",
         0.0,
         least=0,
         most=0.95,

@@ -20,18 +20,16 @@ class TuningPlan(BasePlan):
     base_revision: str = fact("of a model from the hub: the commit", "")
     base_key: str = fact("fingerprint of its weights, so that a replay knows whether they are still the same", "")
     method: str = fact("lora (small matrices beside the model's), qlora (and the model in four bits) or full")
-    conversations: bool = fact("whether the text is conversations, of which the answers are learnt", False)
+    conversations: bool = fact("whether the text is conversations, of which only the answers are targets", False)
 
-    rank: int = setting(
-        "width of the small matrices of LoRA; 0 = the whole model is trained", 16, least=0, most=1024
-    )
-    alpha: float = setting("what LoRA adds is multiplied by alpha / rank", 32.0, least=0)
-    learnt: int = fact("numbers that are trained", 0)
-    dropout: float = setting("share of numbers set to zero while training; slow on a CPU", 0.0, least=0, most=0.95)
+    rank: int = setting("rank of LoRA; 0 = the whole model is trained", 16, least=0, most=1024)
+    alpha: float = setting("scale of LoRA: alpha / rank multiplies the update", 32.0, least=0)
+    trainable_parameters: int = fact("trainable parameters", 0)
+    dropout: float = setting("dropout: share of activations set to zero; slow on a CPU", 0.0, least=0, most=0.95)
     quick: bool = setting(
-        "attention and SwiGLU by operations of our own in C++, where the processor multiplies in bfloat16", False
+        "native kernels for attention and SwiGLU, where the processor multiplies in bfloat16", False
     )
-    recompute: bool = setting("compute every block a second time instead of remembering it: less memory", False)
+    recompute: bool = setting("activation checkpointing: recompute every block; less memory", False)
 
     def __post_init__(self) -> None:
         self.check_one_of("method", METHODS)

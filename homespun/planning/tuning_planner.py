@@ -70,7 +70,7 @@ def way_for(config: ModelConfig, wanted: str, new_tokens: int) -> tuple[str, str
     if here_only:
         reason = f"{here_only}, so there is no adapter for it either"
     elif new_tokens:
-        reason = f"the model gets {new_tokens} new tokens, and their rows have to be learnt"
+        reason = f"the model gets {new_tokens} new tokens, and their rows have to be trained"
     if not reason:
         return wanted or "lora", ""
     if wanted in ("lora", "qlora"):
@@ -125,16 +125,16 @@ def decide(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
     """Return the plan for these wishes on these facts. UsageError or TrainingError if there is none."""
     given = dict(wishes.settings)
     plan = first_plan(wishes, facts)
-    for part in (learnt, batch, fit_into_memory, end, looks):
+    for part in (trainable_parameters, batch, fit_into_memory, end, looks):
         plan = plan.with_(**{name: value for name, value in part(plan, facts).items() if name not in given})
     return plan
 
 
-def learnt(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
+def trainable_parameters(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]:
     """The number of trainable parameters."""
     if plan.rank == 0:
-        return {"learnt": facts.config.number_of_parameters()}
-    return {"learnt": lora_numbers(facts.config, plan.rank)}
+        return {"trainable_parameters": facts.config.number_of_parameters()}
+    return {"trainable_parameters": lora_numbers(facts.config, plan.rank)}
 
 
 def check(wishes: TuningWishes) -> None:

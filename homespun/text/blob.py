@@ -35,12 +35,12 @@ class Blob:
 
     def head(self, count: int) -> bytes:
         """Its first bytes. Raises TextUnreadable."""
-        with told(self.origin), self.open() as file:
+        with explained_errors(self.origin), self.open() as file:
             return file.read(count)
 
     def blocks(self) -> Iterator[bytes]:
         """Its bytes, a mebibyte at a time. Raises TextUnreadable."""
-        with told(self.origin), self.open() as file:
+        with explained_errors(self.origin), self.open() as file:
             while block := file.read(BLOCK):
                 yield block
 
@@ -58,7 +58,7 @@ class Blob:
 def file_blob(path: Path, origin: str | None = None) -> Blob:
     """The file at `path`. Raises TextUnreadable."""
     origin = origin or str(path)
-    with told(origin):
+    with explained_errors(origin):
         size = path.stat().st_size
     return Blob(origin, path.name, size, lambda: path.open("rb"))
 
@@ -74,7 +74,7 @@ def _in_short(error: Exception) -> str:
 
 
 @contextmanager
-def told(origin: str) -> Iterator[None]:
+def explained_errors(origin: str) -> Iterator[None]:
     """What can go wrong with bytes, told in words."""
     try:
         yield

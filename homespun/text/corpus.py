@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from homespun.errors import NotEnoughText
-from homespun.text.blob import Blob, file_blob, told
+from homespun.text.blob import Blob, explained_errors, file_blob
 from homespun.text.document import Document, whole_characters
 from homespun.text.folder import Found, files_in, has, open_found
 from homespun.text.formats import Request, documents_of
@@ -48,7 +48,7 @@ class FileSource:
     def signature(self) -> Any:
         if not self.lasting:
             return None
-        with told(self.shown):
+        with explained_errors(self.shown):
             facts = self.path.stat()
         return [self.shown, self.name, str(self.path.resolve()), facts.st_size, facts.st_mtime_ns, self.said]
 

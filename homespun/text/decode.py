@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from homespun.errors import TextUnreadable
-from homespun.text.blob import SMALL, Blob, told
+from homespun.text.blob import SMALL, Blob, explained_errors
 from homespun.text.document import Document, text_document
 
 _MARKS = (  # UTF-32's begins like UTF-16's, so it comes first
@@ -106,7 +106,7 @@ def _stream(blob: Blob, encoding: Encoding, header: str, remarks: set[str]) -> I
     decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
     if header:
         yield header
-    with told(blob.origin):
+    with explained_errors(blob.origin):
         for block in blob.blocks():
             yield decoder.decode(block)
         yield decoder.decode(b"", final=True)

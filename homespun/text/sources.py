@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from homespun.errors import TextNotFound, TextUnreadable
 from homespun.fetch.web import Download, retrieve, without_password
-from homespun.text.blob import told
+from homespun.text.blob import explained_errors
 from homespun.text.corpus import Corpus, FileSource, FolderSource, Source
 from homespun.text.document import whole_characters
 from homespun.text.folder import has
@@ -140,7 +140,7 @@ def _spool_of(path: Path, shown: str, mode: int) -> Path:
 
     Such a file may make its reader wait for ever, so it is asked not to.
     """
-    with told(shown), os.fdopen(os.open(path, os.O_RDONLY | _how_to_open(mode)), "rb") as file:
+    with explained_errors(shown), os.fdopen(os.open(path, os.O_RDONLY | _how_to_open(mode)), "rb") as file:
         if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not file.isatty()):
             raise TextUnreadable(f"{shown} is a device, not a text.", "Give a file, a folder or a pipe.")
         return _kept_for_this_run(file, shown)

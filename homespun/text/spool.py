@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from homespun.errors import TextUnreadable
 from homespun.fetch.cache import cache_folder, remove_abandoned, unfinished_name, written_whole
-from homespun.text.blob import BLOCK, told
+from homespun.text.blob import BLOCK, explained_errors
 
 MAX_SPOOLED = 2**34  # bytes: 16 GiB; what gives more most likely never ends
 
@@ -34,5 +34,5 @@ def spooled(stream: BinaryIO, shown: str) -> Path:
 
 
 def _next_block(stream: BinaryIO, shown: str) -> bytes:
-    with told(shown):
+    with explained_errors(shown):
         return stream.read(BLOCK)

@@ -45,7 +45,7 @@ def in_parts(
 def adds_tokens(post_processor: Any) -> bool:
     """Whether this post_processor puts a token before or behind a text.
 
-    >>> adds_tokens({"type": "ByteLevel", "trim_offsets": True}), adds_tokens(opening_template("<s>", 1))
+    >>> adds_tokens({"type": "ByteLevel", "trim_offsets": True}), adds_tokens({"type": "BertProcessing"})
     (False, True)
     """
     for step in steps_of(post_processor):

@@ -58,7 +58,7 @@ class Forward:
         self.watcher = watcher
         self.compute: Callable[..., Any] = model
         self.is_compiled = False
-        self.is_quick = False  # whether it uses our native kernels
+        self.uses_native_kernels = False  # whether it uses our native kernels
         self.beside: subprocess.Popen[bytes] | None = None
         self.planned: Plan | None = None  # the plan whose step the other process compiles
         self.threads = torch.get_num_threads()
@@ -159,7 +159,7 @@ class Forward:
                 remember(plan, self.vocab_size)
                 self.compute = compiled
                 self.is_compiled = True
-                self.is_quick = form is not self.model
+                self.uses_native_kernels = form is not self.model
                 return True
             if form is self.model or at_most < math.inf:
                 break  # with a time limit: PyTorch's own form would need another compilation

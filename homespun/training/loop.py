@@ -122,8 +122,8 @@ class Loop:
             self.settle(forward.prepare(self.plan, self.step, self.pace.left(self.plan, self.step)))
         if forward.is_compiled and not self.is_compiled:
             self.is_compiled = True
-            if forward.is_quick:
-                self.optimizers.quicken()
+            if forward.uses_native_kernels:
+                self.optimizers.use_native_kernels()
             self.pace.pace_changed()
 
     def is_finished(self) -> bool:
@@ -199,8 +199,8 @@ class Loop:
         return self.plan.learning_rate * self.learning_rate_share()
 
     def learning_rate_share(self) -> float:
-        calm = LR_BACKOFF if 0 < self.plan.lr_backoff_from <= self.step + 1 else 1.0
-        return calm * self.plan.learning_rate_share(self.step)
+        backoff = LR_BACKOFF if 0 < self.plan.lr_backoff_from <= self.step + 1 else 1.0
+        return backoff * self.plan.learning_rate_share(self.step)
 
     def evaluate(self) -> Record:
         with self.pace.evaluating():

@@ -48,14 +48,16 @@ class Muon:
         self.momentum = momentum
         self.dtype = dtype
         self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
-        self.is_quick = False  # whether the native kernel computes the update; set it where that is available
+        self.uses_native_kernels = (
+            False  # whether the native kernel computes the update; set it where that is available
+        )
 
     @torch.no_grad()
     def step(self) -> None:
         learning_rate = TURNS * self.learning_rate
         kept = 1 - learning_rate * self.weight_decay
         shapes = [(matrices, self.momentum_of(matrices)) for matrices in by_shape(self.weights)]
-        if self.is_quick:
+        if self.uses_native_kernels:
             turns = [self.turn_of(matrices) for matrices, _ in shapes]
             quick_step(shapes, turns, learning_rate, kept, self.momentum)
             return

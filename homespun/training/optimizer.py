@@ -44,11 +44,11 @@ class Optimizers:
             optimizer.step()
         self.forget_gradients()
 
-    def quicken(self) -> None:
+    def use_native_kernels(self) -> None:
         """Compute Muon's updates with the native kernel from here on; it has to be available."""
         for optimizer in self.all:
             if isinstance(optimizer, Muon):
-                optimizer.is_quick = True
+                optimizer.uses_native_kernels = True
 
     def forget_gradients(self) -> None:
         for weight in self.named.values():

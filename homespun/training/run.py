@@ -126,10 +126,10 @@ class Run:
         self.watcher.finished(result)
         return result
 
-    def begin(self, calm: bool = False) -> None:
+    def begin(self, lr_backoff: bool = False) -> None:
         """Build the model and its training loop, from the newest resume point or from scratch.
 
-        calm: the run has diverged, and continues with learning-rate backoff.
+        lr_backoff: the run has diverged, and continues with learning-rate backoff.
         """
         found = newest_point(self.out, self.plan_kind)
         step = 0
@@ -144,7 +144,7 @@ class Run:
             self.put_back(best_weights)
         else:
             self.records = []
-        if calm:
+        if lr_backoff:
             self.plan = self.plan.with_(lr_backoff_from=step + 1)
         self.plan.save(self.out / PLAN_FILE)
         torch.manual_seed(self.plan.seed)
@@ -255,7 +255,7 @@ class Run:
                 f" The best weights until then, of step {self.best.step}, are in {self.out}." if self.best else ""
             )
             raise TrainingError(error.what + kept, error.todo) from error
-        self.begin(calm=True)
+        self.begin(lr_backoff=True)
         self.watcher.note(
             f"{error.what} Back at step {self.loop.step:,}, with {LR_BACKOFF:g} of the learning rate."
         )

@@ -55,11 +55,11 @@ def test_in_a_terminal_the_line_that_says_what_goes_on_says_how_far_a_download_i
     console = terminal()
     monkeypatch.setattr(screen, "console", lambda *, errors: console)
     with screen.working("measuring"):
-        list(progress.told([b"x" * 640_000], "a.txt", 5_400_000))
+        list(progress.with_progress([b"x" * 640_000], "a.txt", 5_400_000))
     assert "measuring …" in written_on(console)
     monkeypatch.setattr(console, "file", io.StringIO())
     with screen.working("measuring"):
-        blocks = progress.told([b"x" * 640_000, b"x"], "a.txt", 5_400_000)
+        blocks = progress.with_progress([b"x" * 640_000, b"x"], "a.txt", 5_400_000)
         next(blocks)
         console._live_stack[-1].refresh() if hasattr(console, "_live_stack") else console._live.refresh()
     assert "downloading a.txt, 640 KB of 5.4 MB" in written_on(console)

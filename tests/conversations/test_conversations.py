@@ -139,7 +139,7 @@ def test_tools_and_thoughts_are_kept_for_the_template() -> None:
     }
     conversation = ConversationRecords().read(record, "here")
     assert isinstance(conversation, Conversation)
-    assert conversation.learnt == (False, True, False, True)
+    assert conversation.targets == (False, True, False, True)
     assert conversation.messages[1]["tool_calls"] == [call] and conversation.messages[2]["tool_call_id"] == "x"
     assert conversation.messages[3]["reasoning_content"] == "easy" and conversation.names["tools"]
 

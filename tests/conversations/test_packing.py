@@ -17,6 +17,7 @@ from homespun.conversations.recognise import recognise
 from homespun.conversations.splits import Conversations, lengths, packed_text, prepare_conversations
 from homespun.dataset.preparation import prepare
 from homespun.errors import NotEnoughText, TextUnreadable
+from homespun.model.context import Causal
 from homespun.text.sources import read
 from homespun.tokenizer.chat_marks import with_chat_template
 from homespun.tokenizer.make import build
@@ -51,7 +52,7 @@ def many(count: int, longest: int = 20) -> list[dict[str, Any]]:
 
 
 def learnt_texts(split: PackedSplit, words: Tokenizer) -> list[str]:
-    """What is learnt in each document of each row."""
+    """What is targets in each document of each row."""
     rows = split.rows(range(len(split)))
     texts = []
     for targets, documents in zip(rows.targets, rows.documents, strict=True):
@@ -99,7 +100,8 @@ def test_the_loss_of_packed_rows_is_that_of_every_conversation_alone(tmp_path: P
         model = lively(tiny(family, context_length=96, vocab_size=words.vocab_size))
         with torch.no_grad():
             rows = data.train.rows(range(len(data.train)))
-            together = model(rows.ids, rows.targets, documents=rows.documents, positions=rows.positions)[1]
+            context = Causal(rows.documents, rows.positions)
+            together = model(rows.ids, rows.targets, context)[1]
             nats = counted = 0.0
             for example in each_alone(rows):
                 count = int((example.targets >= 0).sum())

@@ -1,4 +1,4 @@
-"""What is learnt of a conversation: the answers and their ends, by any template, as transformers marks them."""
+"""What is targets of a conversation: the answers and their ends, by any template, as transformers marks them."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def test_answers_are_those_that_transformers_finds_where_a_template_marks_them(n
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(
         list(talk(TALKS[name]).messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
-    expected = [id for id, learnt in zip(theirs["input_ids"], theirs["assistant_masks"], strict=True) if learnt]
+    expected = [id for id, targets in zip(theirs["input_ids"], theirs["assistant_masks"], strict=True) if targets]
     for tokenizer in (load(tmp_path), with_template(SMOLLM2)):
         (example,) = examples(tokenizer, talk(TALKS[name]))
         assert example.ids == theirs["input_ids"]
-        learnt = [id for answer in example.answers for id in example.ids[answer.start : answer.end]]
-        assert learnt == expected
+        targets = [id for answer in example.answers for id in example.ids[answer.start : answer.end]]
+        assert targets == expected
 
 
 @pytest.mark.parametrize("name", TALKS)
@@ -105,7 +105,7 @@ def test_learnt_is_what_the_model_would_have_to_say(template: str, name: str) ->
     chat = chat_tokenizer(tokenizer)
     assert chat is not None and example.ids == chat.encode(conversation.messages)
     for answer, at in zip(
-        example.answers, (i for i, learnt in enumerate(conversation.learnt) if learnt), strict=True
+        example.answers, (i for i, targets in enumerate(conversation.targets) if targets), strict=True
     ):
         assert example.ids[: answer.start] == chat.encode(conversation.messages[:at], answer=True)
         words = conversation.messages[at]["content"]
@@ -121,9 +121,9 @@ def test_the_ids_are_those_of_transformers_by_every_template(name: str, tmp_path
         conversation = talk(turns)
         (example,) = examples(load(tmp_path), conversation)
         assert example.ids == theirs.apply_chat_template(list(conversation.messages), return_dict=False)
-        learnt = "".join(answers(load(tmp_path), example))
-        assert all(content in learnt for role, content in turns if role == "assistant")
-        assert not any(content in learnt for role, content in turns if role == "user")
+        targets = "".join(answers(load(tmp_path), example))
+        assert all(content in targets for role, content in turns if role == "assistant")
+        assert not any(content in targets for role, content in turns if role == "user")
 
 
 def test_marks_of_the_author_are_kept_and_the_end_of_the_turn_is_added(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,11 @@ from homespun.errors import DownloadFailed
 from homespun.fetch.index import pip_settings
 from homespun.fetch.package import archive_member, package_archive
 from homespun.fetch.progress import downloads_reported
-from tests.test_fetch import make_sdist
+from tests.fetch.test_fetch import make_sdist
 from tests.web import Handler
+
+# Read from the metadata: to ask the import system for pip makes setuptools refuse to be imported in this process.
+INSTALLED = {found.metadata["Name"] for found in distributions()}
 
 
 @pytest.fixture
@@ -98,7 +101,7 @@ FILES = {
 }
 
 
-@pytest.mark.skipif(find_spec("pip") is None, reason="this Python has no pip to ask")
+@pytest.mark.skipif("pip" not in INSTALLED, reason="this Python has no pip to ask")
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="pip's files are in other places there")
 @pytest.mark.parametrize(
     "written",

@@ -151,7 +151,7 @@ def test_a_text_with_borders_is_learnt_as_its_documents_alone() -> None:
     model = tiny_model("llama")
     one, two = [256, 5, 6, 7], [256, 9, 10, 11, 12]
     row = torch.tensor([one + two + [256]])
-    together = Learner(model, 40, border=256)(row[:, :-1], row[:, 1:])[1]
+    together = Learner(model, 40, separator=256)(row[:, :-1], row[:, 1:])[1]
     apart = [
         Learner(model, 40)(torch.tensor([document]), torch.tensor([[*document[1:], 256]]))[1]
         for document in (one, two)

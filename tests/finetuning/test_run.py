@@ -69,6 +69,7 @@ def test_a_run_learns_and_its_folder_opens_as_a_model(family: str, base: Make, b
     assert result.bits_per_byte < result.bits_per_byte_before
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "adapter_config.json",
+        "generation_config.json",
         ADAPTER_WEIGHTS,
         "tokenizer.json",
         "tokenizer_config.json",

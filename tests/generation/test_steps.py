@@ -208,6 +208,7 @@ def test_the_library_is_compiled_beside_the_first_text_and_there_for_the_next(
     assert STEP.library() is None and len(started) == 1
     monkeypatch.setattr(compiling.sys, "argv", ["native", *map(str, started[0])])
     monkeypatch.setattr(compiling.os, "nice", lambda by: 0)
+    monkeypatch.setattr(compiling, "end_with_standard_input", lambda: None)  # of this process
     compiling.main()
     assert STEP.library() == started[0][1]
     STEP.compile_beside()
@@ -233,7 +234,7 @@ def test_who_waits_takes_what_a_process_of_its_own_has_begun(
 
 def test_an_engine_has_it_made_when_it_would_have_been_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
-    monkeypatch.setattr(compiling.Source, "library", lambda source, wait: None)
+    monkeypatch.setattr(compiling.Source, "library", lambda source, **how: None)
     monkeypatch.setattr(compiling.Source, "compile_beside", lambda source: started.append("compile"))
     monkeypatch.setattr("homespun.generation.engine.WORTH_COMPILING", 50)
     engine = Engine(model_of("modern", {}))

@@ -59,7 +59,7 @@ CASES = [
     Case(
         "UnknownSetting",
         "train book.txt --set n_layer=four",
-        "error: n_layer = 'four' is not a whole number.\n  n_layer: blocks of the model.",
+        "error: n_layer = 'four' is not a whole number.\n  n_layer: transformer blocks.",
         code=2,
     ),
     Case(

@@ -34,10 +34,10 @@ def test_the_numbers_are_those_that_one_computes_by_hand() -> None:
     one, other = model(0), model(1)
     difference, cost = compared(one, other, [Text(IDS[:5], 5)], [])
     before, after = log_probabilities(one, IDS[:5]), log_probabilities(other, IDS[:5])
-    by_hand = sum(
+    how_to_fetch = sum(
         math.exp(before[row, id]) * float(before[row, id] - after[row, id]) for row in range(5) for id in range(7)
     )
-    assert difference.divergence == pytest.approx(by_hand / 5, rel=1e-4)
+    assert difference.divergence == pytest.approx(how_to_fetch / 5, rel=1e-4)
     assert difference.same_choice == sum(int(before[row].argmax() == after[row].argmax()) for row in range(5))
     assert cost.before == pytest.approx(-sum(float(before[at, IDS[at + 1]]) for at in range(4)), rel=1e-5)
     assert cost.bits_per_byte(cost.before) == pytest.approx(cost.before / math.log(2) / 4, rel=1e-5)

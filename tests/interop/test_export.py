@@ -66,10 +66,10 @@ def test_a_file_in_float32_is_the_model_to_the_bit(family: str, changes: dict[st
 def test_the_tensors_are_those_of_a_file_written_by_hand(family: str, tmp_path: Path) -> None:
     model = leaving(tokenizer_of("bpe:300"), family, **({} if family == "gpt2" else {"n_kv_head": 2}))
     exported(model, tmp_path / "model.gguf")
-    by_hand = foreign_tensors(model.model)
+    how_to_fetch = foreign_tensors(model.model)
     found = {tensor.name: tensor.data for tensor in gguf.GGUFReader(tmp_path / "model.gguf").tensors}
-    assert found.keys() == by_hand.keys()
-    for name, expected in by_hand.items():
+    assert found.keys() == how_to_fetch.keys()
+    for name, expected in how_to_fetch.items():
         assert (found[name].reshape(expected.shape) == expected).all(), name
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from homespun import api
+import homespun
 from homespun.checkpoint.folder import load_model
 from homespun.errors import CheckpointError
 from homespun.generation.text import generate_pieces
@@ -67,14 +67,14 @@ def test_a_merged_folder_states_every_id_and_the_sampling_of_the_model(tmp_path:
     foreign(
         tmp_path / "in", ENDS, {**ENDS, **SAMPLING, "transformers_version": "4.0", "_from_model_config": False}
     )
-    api.export(tmp_path / "in", to="merged", out=tmp_path / "out")
+    homespun.export(tmp_path / "in", to="merged", out=tmp_path / "out")
     assert stated(tmp_path / "out", "config.json") == ids_of(ENDS)
     assert json.loads((tmp_path / "out" / "generation_config.json").read_text()) == {**ENDS, **SAMPLING}
 
 
 def test_a_merged_folder_without_sampling_asks_for_none(tmp_path: Path) -> None:
     foreign(tmp_path / "in", {"bos_token_id": None, "eos_token_id": [33, 34]}, {"do_sample": False})
-    api.export(tmp_path / "in", to="merged", out=tmp_path / "out")
+    homespun.export(tmp_path / "in", to="merged", out=tmp_path / "out")
     said = json.loads((tmp_path / "out" / "generation_config.json").read_text())
     assert said == {"eos_token_id": [33, 34], "do_sample": False}
 
@@ -82,17 +82,17 @@ def test_a_merged_folder_without_sampling_asks_for_none(tmp_path: Path) -> None:
 def test_a_merged_adapter_says_what_its_base_said(tmp_path: Path) -> None:
     base = foreign(tmp_path / "base", ENDS, {**ENDS, **SAMPLING})
     adapter = adapter_of(base, tmp_path / "adapter")
-    api.export(adapter, to="merged", out=tmp_path / "out")
+    homespun.export(adapter, to="merged", out=tmp_path / "out")
     assert json.loads((tmp_path / "out" / "generation_config.json").read_text()) == {**ENDS, **SAMPLING}
     assert stated(tmp_path / "out", "config.json") == ids_of(ENDS)
-    api.export(adapter, to="gguf", out=tmp_path / "out.gguf", llama_cpp=False)
+    homespun.export(adapter, to="gguf", out=tmp_path / "out.gguf", llama_cpp=False)
     assert read_gguf(tmp_path / "out.gguf").settings["general.sampling.temp"] == pytest.approx(0.6)
 
 
 def test_transformers_writes_with_an_export_as_with_the_model(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     foreign(tmp_path / "in", ENDS, {**ENDS, **SAMPLING})
-    api.export(tmp_path / "in", to="merged", out=tmp_path / "out")
+    homespun.export(tmp_path / "in", to="merged", out=tmp_path / "out")
     kinds = (transformers.GenerationConfig, transformers.AutoConfig)
     for kind in kinds:
         one, other = (kind.from_pretrained(tmp_path / name) for name in ("in", "out"))
@@ -102,7 +102,9 @@ def test_transformers_writes_with_an_export_as_with_the_model(tmp_path: Path) ->
 
 def test_a_gguf_file_has_three_ends_and_gives_them_back(tmp_path: Path) -> None:
     foreign(tmp_path / "in", ENDS, {**ENDS, **SAMPLING})
-    done = api.export(tmp_path / "in", to="gguf", quantize="f32", out=tmp_path / "model.gguf", llama_cpp=False)
+    done = homespun.export(
+        tmp_path / "in", to="gguf", quantize="f32", out=tmp_path / "model.gguf", llama_cpp=False
+    )
     words = words_of(tmp_path / "model.gguf")
     assert words == {
         "bos": 32, "eos": 33, "eot": 34, "padding": 35, "add_bos_token": False, "add_eos_token": False
@@ -111,7 +113,7 @@ def test_a_gguf_file_has_three_ends_and_gives_them_back(tmp_path: Path) -> None:
     pieces = generate_pieces(model, tokenizer, "spin", max_tokens=5, logit_bias={34: 1e4})
     assert ("".join(pieces), pieces.finish_reason) == ("", "stop")
     assert not any("end a text" in note for note in done.notes)
-    api.export(tmp_path / "model.gguf", to="merged", out=tmp_path / "back")
+    homespun.export(tmp_path / "model.gguf", to="merged", out=tmp_path / "back")
     assert stated(tmp_path / "back") == ids_of(ENDS)
     assert stated(tmp_path / "back", "config.json") == {**ids_of(ENDS), "pad": None}
     said = json.loads((tmp_path / "back" / "generation_config.json").read_text())

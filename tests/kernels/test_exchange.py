@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from homespun.finetuning.lora import add_lora, lora_parts
-from homespun.kernels.exchange import InPlaceOf, exchange, sharing_weights
+from homespun.kernels.exchange import Exchanged, exchange, sharing_weights
 from homespun.kernels.recompute import RecomputedBlock, recompute_blocks
 from homespun.kernels.rounding import RoundedLinear, with_rounded_weights
 from tests.finetuning.conftest import tiny_model
@@ -14,7 +14,7 @@ from tests.finetuning.conftest import tiny_model
 IDS = torch.arange(24).view(2, 12)
 
 
-class DoubledLinear(InPlaceOf, nn.Linear):
+class DoubledLinear(Exchanged, nn.Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 2 * super().forward(x)
 

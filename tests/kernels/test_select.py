@@ -21,6 +21,7 @@ from homespun.kernels.decoding import kernel as decoding_kernel
 from homespun.kernels.decoding.kernel import DECODING, native_step
 from homespun.kernels.decoding.native_step import NativeStep
 from homespun.kernels.kernel import NO_CONCERN, Kernel, ModuleKernel, always
+from homespun.kernels.projections import PROJECTIONS, JoinedAttention
 from homespun.kernels.select import TRAINING, with_training_kernels
 from homespun.kernels.selfcheck import computes_gradients_of
 from homespun.kernels.training.modules import ATTENTION, SWIGLU, NativeSwiGLU, native_swiglu
@@ -31,7 +32,7 @@ from homespun.model.gpt import GPT
 from tests.generation.conftest import compiled, native  # noqa: F401
 from tests.generation.models import prompt_of, sure_model
 
-KERNELS: list[Kernel] = [*TRAINING, DECODING]
+KERNELS: list[Kernel] = [*TRAINING, DECODING, PROJECTIONS]
 SHAPE: dict[str, Any] = {"vocab_size": 61, "context_length": 40, "n_layer": 2, "n_head": 4, "n_embd": 64}
 
 
@@ -163,7 +164,7 @@ def test_a_decoding_step_that_computes_something_else_is_not_used(
 ) -> None:
     model = sure_model("modern")
     assert isinstance(model, GPT)
-    monkeypatch.setattr(decoding_kernel.STEP.__class__, "library", lambda source, wait=False: "the library")
+    monkeypatch.setattr(decoding_kernel.STEP.__class__, "library", lambda source, **how: "the library")
     monkeypatch.setattr(decoding_kernel, "opened", lambda path: native)
     assert isinstance(fastest_step(model, "float32", 3), NativeStep)
     notes: list[str] = []
@@ -172,3 +173,25 @@ def test_a_decoding_step_that_computes_something_else_is_not_used(
     step = fastest_step(model, "float32", 3, note=notes.append)
     assert not isinstance(step, NativeStep)
     assert notes == ["the C++ decoding step computes something else than the model here; PyTorch computes it"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_joined_projections_are_those_of_the_model_and_are_not_used_where_they_are_not(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = sure_model(family)
+    assert isinstance(model, GPT)
+    joined = select.with_decoding_kernels(model, pytest.fail)
+    ids = torch.tensor([prompt_of(12)])
+    with torch.no_grad():
+        torch.testing.assert_close(joined(ids)[0], model(ids)[0], atol=1e-3, rtol=1e-4)
+    assert all(isinstance(layer.attention, JoinedAttention) for layer in joined.blocks)
+    right = JoinedAttention.project
+    monkeypatch.setattr(
+        JoinedAttention, "project", lambda layer, x: tuple(part.flip(-1) for part in right(layer, x))
+    )
+    notes: list[str] = []
+    assert select.with_decoding_kernels(model, notes.append) is model
+    assert notes == [
+        "the model is decoded without kernels: these compute something else here: the joined projections"
+    ]

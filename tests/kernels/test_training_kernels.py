@@ -169,7 +169,7 @@ def test_muon_takes_the_step_that_it_takes_in_pytorch() -> None:
         torch.manual_seed(2)
         weights = [nn.Parameter(tensor.clone()) for tensor in start]
         optimizer = Muon(weights, learning_rate=0.02, weight_decay=0.1, dtype=dtype)
-        optimizer.is_quick = quick
+        optimizer.uses_native_kernels = quick
         for _ in range(5):
             for weight in weights:
                 weight.grad = torch.randn_like(weight)
@@ -185,7 +185,7 @@ def test_muon_goes_on_in_either_way_from_the_momentum_of_the_other() -> None:
         optimizer = Muon(weights, learning_rate=0.1, dtype=BF16)
         torch.manual_seed(3)
         for number, quick in enumerate(ways):
-            optimizer.is_quick = quick
+            optimizer.uses_native_kernels = quick
             for weight in weights:
                 weight.grad = random(32, 64).float() * (number + 1)
             optimizer.step()
@@ -199,7 +199,7 @@ def test_a_gradient_of_zeros_is_no_quick_step_and_no_nan() -> None:
     weight = nn.Parameter(torch.ones(32, 32))
     weight.grad = torch.zeros(32, 32)
     optimizer = Muon([weight], learning_rate=0.1, dtype=BF16)
-    optimizer.is_quick = True
+    optimizer.uses_native_kernels = True
     optimizer.step()
     assert torch.equal(weight, torch.ones(32, 32))
 
@@ -284,7 +284,7 @@ def test_both_forms_learn_alike(shakespeare_text: str) -> None:
         forward = fused(model) if quick else model.train()
         optimizers = Optimizers(model, kind="muon", learning_rate=2e-3, weight_decay=0.1, dtype=BF16)
         if quick:
-            optimizers.quicken()
+            optimizers.use_native_kernels()
         dice = torch.Generator().manual_seed(1)
         losses = []
         for _ in range(120):

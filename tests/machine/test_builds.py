@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from homespun.machine import builds
 
 SCRIPT = """
 import json, os, pathlib
@@ -35,3 +38,18 @@ def test_who_gives_way_does_so_to_other_sessions_and_leaves_that_of_the_user_alo
         assert after.endswith("nice 19\n")
     else:
         assert after == before
+
+
+def test_a_compiler_that_is_slow_today_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that cannot be compiled is not tried again; a computer that was busy is."""
+
+    def slow(command: list[str]) -> tuple[int, str]:
+        raise subprocess.TimeoutExpired(command, builds.LONGEST)
+
+    monkeypatch.setattr(builds, "compiler", lambda: "g++")
+    monkeypatch.setattr(builds, "compiled", slow)
+    builds.make(tmp_path / "small.cpp", tmp_path / "small.so")
+    assert builds.is_to_be_made(tmp_path / "small.so")
+    monkeypatch.setattr(builds, "compiled", lambda command: (1, "error: expected ';'"))
+    builds.make(tmp_path / "small.cpp", tmp_path / "small.so")
+    assert not builds.is_to_be_made(tmp_path / "small.so")

@@ -29,8 +29,8 @@ CAME_TO = {
 
 
 def facts_of(name: str) -> Facts:
-    vocab_size, ladder, static, cached = CAME_TO[name][0]
-    return Facts(10**6, 10**5, vocab_size, ladder=ladder, static=static, cached=cached)
+    vocab_size, ngram_losses, static, cached = CAME_TO[name][0]
+    return Facts(10**6, 10**5, vocab_size, ngram_losses=ngram_losses, static=static, cached=cached)
 
 
 def forecast(facts: Facts, steps: int, size: str = "nano") -> tuple[float, float, float]:
@@ -71,7 +71,9 @@ def test_runs_that_the_law_was_fitted_to_are_left_to_it() -> None:
     assert 0.0 < share_of_the_law(81, 4096) < 1.0 and share_of_the_law(50, 768) == 0.0
 
 
-@pytest.mark.parametrize("ladder", [(0.7,), (0.6, 0.9)])
-def test_baselines_that_are_worse_than_a_guess_or_with_context_are_no_gain(ladder: tuple[float, ...]) -> None:
-    _, loss, _ = forecast(Facts(10**4, 10**3, 2, ladder=ladder, static=0.6, cached=0.6), 3)
+@pytest.mark.parametrize("ngram_losses", [(0.7,), (0.6, 0.9)])
+def test_baselines_that_are_worse_than_a_guess_or_with_context_are_no_gain(
+    ngram_losses: tuple[float, ...],
+) -> None:
+    _, loss, _ = forecast(Facts(10**4, 10**3, 2, ngram_losses=ngram_losses, static=0.6, cached=0.6), 3)
     assert 0.55 < loss <= math.log(2) + 1e-9

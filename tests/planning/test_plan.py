@@ -78,7 +78,7 @@ def test_settings_are_what_they_say() -> None:
     [
         ("n_layers=4", "There is no setting 'n_layers'.\nDid you mean n_layer"),
         ("n_layer", "--set n_layer has no value.\nIt is written KEY=VALUE, such as --set n_layer=4."),
-        ("n_layer=four", "n_layer = 'four' is not a whole number.\nn_layer: blocks of the model."),
+        ("n_layer=four", "n_layer = 'four' is not a whole number.\nn_layer: transformer blocks."),
         ("n_layer=4.5", "n_layer = '4.5' is not a whole number."),
         ("n_layer=0", "n_layer = 0 is out of range: it is at least 1."),
         ("dropout=1", "dropout = 1 is out of range: it is from 0 to 0.95."),

@@ -83,7 +83,7 @@ def test_settings_win_over_the_plan_and_alpha_follows_the_rank() -> None:
     decided = plan(settings={"rank": 8, "batch_size": 6, "context_length": 100, "learning_rate": 1e-4}, steps=7)
     assert (decided.rank, decided.alpha, decided.batch_size, decided.context_length) == (8, 16.0, 6, 100)
     assert (decided.steps, decided.minutes, decided.learning_rate) == (7, 0.0, 1e-4)
-    assert decided.learnt == lora_numbers(SMOL, 8)
+    assert decided.trainable_parameters == lora_numbers(SMOL, 8)
 
 
 def test_rows_of_conversations_are_as_long_as_these() -> None:

@@ -320,7 +320,7 @@ def test_a_compiler_that_did_not_get_its_turn_is_not_said_to_fail(beside: Beside
     notes = Notes()
     plan = small_plan(dataset, compile=True).with_(minutes=3.0)
     forward = forward_of(plan, dataset, notes)
-    forward.prepare(plan, 0)
+    plan = forward.prepare(plan, 0)
     beside.returncode = GAVE_UP
     assert not forward.prepare(plan, 3).compile
     assert notes.lines[-1] == "torch.compile took too long; training goes on without it."
@@ -338,7 +338,7 @@ def test_what_a_run_waits_for_ends_with_it_and_what_is_for_later_is_a_heavy_job_
     urgent, later = started
     assert urgent.urgent and not urgent.heavy and not urgent.purpose
     assert later.heavy and not later.urgent and later.purpose == str(tmp_path / "plan.toml")
-    assert urgent.kind == later.kind and urgent.done == later.done
+    assert urgent.kind == later.kind and not urgent.done  # who waits is told how long loading takes
     remember(plan, dataset.vocab_size)
     assert Path(later.done).exists()
 
@@ -355,8 +355,10 @@ def test_the_process_beside_really_compiles_and_the_run_finds_it_and_both_ways_l
     assert is_warm(plan, dataset.vocab_size)
     assert compiled_shapes("cpu", plan.dtype, "modern", dataset.vocab_size) == {(1, 2, 32, 16, 8, 0.0)}
     assert not compiled_shapes("cpu", plan.dtype, "modern", 7)
-    forward = forward_of(plan, dataset)
-    assert forward.prepare(plan.with_(compile_from=3), 3).compile_from == 3 and forward.is_compiled
+    notes = Notes()
+    forward = forward_of(plan, dataset, notes)
+    assert forward.prepare(plan.with_(compile_from=3), 3).compile_from == 3, notes.lines
+    assert forward.is_compiled, notes.lines
     x, y = forward.example
     plain, quick = forward.model(x, y)[1], forward(x, y)[1]
     assert plain.item() == pytest.approx(quick.item(), abs=1e-4)

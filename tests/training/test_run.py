@@ -57,7 +57,8 @@ def test_metrics_are_one_object_a_line_with_the_promised_names(result: Result) -
     lines = [json.loads(line) for line in (result.out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 10, 20, 30, 40]
     promised = (
-        "step tokens seconds train_loss val_loss bits_per_char bits_per_byte lr tokens_per_second val_tokens"
+        "format step tokens seconds train_loss val_loss bits_per_char bits_per_byte lr tokens_per_second "
+        "val_tokens"
     )
     assert " ".join(lines[0]) == promised
     assert lines[-1]["val_loss"] == result.val_loss

@@ -18,6 +18,7 @@ from homespun.model.config import GPTConfig
 from homespun.planning.cost import Speed
 from homespun.planning.facts import Facts
 from homespun.planning.planner import Wishes, longest_wait
+from homespun.planning.search import Size
 from homespun.training import measured_speed as calibrate
 
 
@@ -76,7 +77,7 @@ def test_steps_are_timed_again_only_while_there_is_time(
     taken = []
     real = calibrate.Optimizers.step
     monkeypatch.setattr(calibrate.Optimizers, "step", lambda self, share: (taken.append(1), real(self, share))[1])
-    monkeypatch.setattr(calibrate, "SHAPES", ((1, 2, 16, 8, 2), (2, 2, 16, 8, 2), (1, 2, 16, 8, 4)))
+    monkeypatch.setattr(calibrate, "SHAPES", (Size(1, 2, 16, 8, 2), Size(2, 2, 16, 8, 2), Size(1, 2, 16, 8, 4)))
     assert calibrate.measured_speed("cpu", "float32", at_most).start >= 0
     assert len(taken) == 3 * steps
 

@@ -48,7 +48,7 @@ def show(report: Report) -> None:
 def rows_of(result: Evaluation, vocab_size: int) -> list[tuple[str, str, str]]:
     return [
         ("loss", f"{result.loss:.4f}", "nats a token"),
-        ("guessing", f"{math.log(vocab_size):.4f}", f"the loss of knowing nothing, among {vocab_size:,} tokens"),
+        ("guessing", f"{math.log(vocab_size):.4f}", f"the loss of a uniform guess among {vocab_size:,} tokens"),
         ("perplexity", f"{result.perplexity:,.2f}", "it is as unsure as between so many tokens"),
         ("bits per character", f"{result.bits_per_char:.4f}", f"of {result.characters:,} characters"),
         ("bits per byte", f"{result.bits_per_byte:.4f}", f"of {result.bytes:,} bytes in UTF-8"),

@@ -123,7 +123,7 @@ def show_in_colours(out: Console, found: TokenProbabilities, pieces: Sequence[st
 
 
 def show_least(out: Console, found: TokenProbabilities, prompt_tokens: int) -> None:
-    """The tokens that it wrote and found least likely itself: these the dice have chosen."""
+    """The generated tokens with the lowest probability, which sampling chose all the same."""
     start = max(prompt_tokens, 1)
     order = np.argsort(found.logprobs[start:], kind="stable")[:LEAST] + start
     if not len(order):

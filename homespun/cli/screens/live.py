@@ -86,7 +86,7 @@ class Live(Watcher):
         line.append("     ")
         line.append(f"{record.val_loss:8.4f}", style=LOSS_STYLE if best else "")
         if record.step == 0:
-            line.append("   before it has learnt anything", style="dim")
+            line.append("   before training", style="dim")
         elif not best:
             line.append("   no better: the weights of the best one are kept", style="dim")
         self.console.print(line)
@@ -147,7 +147,7 @@ def tell_of_the_folder(console: Console, result: Result) -> None:
         console.print(f"  kept are the best weights, those of step {result.best_step:,}")
     console.print(Text("  folder ").append(str(result.out), style="bold"))
     if result.interrupted:
-        console.print("  It was interrupted; what it had learnt by then is in the folder.", style="yellow")
+        console.print("  It was interrupted; the best weights so far are in the folder.", style="yellow")
 
 
 def tell_what_to_try(console: Console, examples: Sequence[tuple[str, str]]) -> None:

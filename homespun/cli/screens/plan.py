@@ -49,7 +49,7 @@ def time_needed(plan: BasePlan, forecast: Forecast) -> str:
     if forecast.seconds > 0.97 * 60 * plan.minutes > 0:
         return duration(60 * plan.minutes)
     if plan.minutes:
-        return f"about {duration(forecast.seconds)}: more would only teach it the text by heart"
+        return f"about {duration(forecast.seconds)}: with more the model would only overfit"
     return f"about {duration(forecast.seconds)}"
 
 
@@ -78,9 +78,7 @@ def yardsticks(facts: Facts, forecast: Forecast) -> Table:
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")
-    table.add_row(
-        "  before it has learnt anything", f"{math.log(facts.vocab_size):.2f}", "a guess among all tokens"
-    )
+    table.add_row("  before training", f"{math.log(facts.vocab_size):.2f}", "a guess among all tokens")
     for name, loss in counted_rows(facts.ngram_losses):
         table.add_row(f"  {name}", f"{loss:.2f}", "by counting")
     if forecast.loss:

@@ -140,12 +140,13 @@ def share_in_words(share: float) -> str:
 def tokenizer_rows(tokens: Tokens) -> Rows:
     named = ", ".join(list(tokens.special)[:MOST_SPECIAL])
     more = f" and {len(tokens.special) - MOST_SPECIAL:,} more" if len(tokens.special) > MOST_SPECIAL else ""
+    ends = tokens.ends or ((tokens.end_of_text,) if tokens.end_of_text else ())
     rows = [
         ("kind", f"{tokens.kind}, {tokens.vocab_size:,} tokens"),
         ("special", f"{named}{more}" if named else "none"),
         (
             "text ends",
-            f"with {' or '.join(tokens.ends)}" if tokens.ends else "nowhere: it writes until it is stopped",
+            f"with {' or '.join(ends)}" if ends else "nowhere: it writes until it is stopped",
         ),
         (
             "chat",

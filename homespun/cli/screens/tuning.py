@@ -21,9 +21,9 @@ from homespun.planning.tuning_plan import TuningPlan
 from homespun.training.log_lines import LogLines
 
 WAYS = {
-    "lora": "LoRA, rank {rank}: {learnt} of {parameters} numbers are learnt",
-    "qlora": "QLoRA, rank {rank}: {learnt} of {parameters} numbers are learnt, the others are in four bits",
-    "full": "all {parameters} numbers are learnt",
+    "lora": "LoRA, rank {rank}: {trainable} of {parameters} parameters are trainable",
+    "qlora": "QLoRA, rank {rank}: {trainable} of {parameters} parameters are trainable, the others in 4 bits",
+    "full": "all {parameters} parameters are trainable",
 }
 
 
@@ -39,7 +39,7 @@ def tuning_table(plan: TuningPlan, parameters: int, forecast: Forecast | None, f
     often = f": the text {times(forecast.epochs)}" if forecast else ""
     table.add_row("  training", f"{about}{plan.steps:,} steps of {rows}{often}")
     if plan.conversations:
-        table.add_row("", "only what the assistant says is learnt")
+        table.add_row("", "only the words of the assistant are targets")
     table.add_row("", f"{plan.optimizer}, learning rate {plan.learning_rate:g}, {', '.join(computing(plan))}")
     if forecast is not None:
         table.add_row("  time", time_needed(plan, forecast))
@@ -50,7 +50,9 @@ def tuning_table(plan: TuningPlan, parameters: int, forecast: Forecast | None, f
 
 
 def way(plan: TuningPlan, parameters: int) -> str:
-    return WAYS[plan.method].format(rank=plan.rank, learnt=f"{plan.learnt:,}", parameters=f"{parameters:,}")
+    return WAYS[plan.method].format(
+        rank=plan.rank, trainable=f"{plan.trainable_parameters:,}", parameters=f"{parameters:,}"
+    )
 
 
 class TuningLive(Live):

@@ -40,7 +40,7 @@ NORMAL, UNKNOWN_KIND, CONTROL, USER_DEFINED, UNUSED, BYTE = (
     4,
     5,
     6,
-)  # kinds of tokens, as SentencePiece has them
+)  # token types, as SentencePiece has them
 KINDS = range(1, 7)
 
 # What homespun writes where the end of text is no such thing, because there is none and llama.cpp wants one.

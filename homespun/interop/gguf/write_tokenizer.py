@@ -187,7 +187,7 @@ def end_of_text(tokenizer: Tokenizer, tokens: list[str], rarest: int) -> dict[st
 
 
 def with_some_bos(settings: dict[str, Any]) -> dict[str, Any]:
-    """With an end of text in the place of the bos token, where there is none, and a word that it stands in."""
+    """With an end of text instead of the BOS token, if there is none, and a note about it."""
     if BOS in settings:
         return {**settings, BOS_STAND_IN: False} if STAND_IN in settings else settings
     return {**settings, BOS: settings[EOS], BOS_STAND_IN: True} if EOS in settings else settings

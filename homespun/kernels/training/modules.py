@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from homespun.kernels.exchange import InPlaceOf
+from homespun.kernels.exchange import Exchanged
 from homespun.kernels.kernel import NO_CONCERN, ModuleKernel, one_of
 from homespun.kernels.training import operations
 from homespun.model.attention import CausalSelfAttention
@@ -39,7 +39,7 @@ class NativeLinear(nn.Module):
         return y if self.bias is None else y + self.bias.to(y.dtype)
 
 
-class NativeAttention(InPlaceOf, CausalSelfAttention):
+class NativeAttention(Exchanged, CausalSelfAttention):
     """Plain causal attention by the C++ operation; in any other context that of the context."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
@@ -49,7 +49,7 @@ class NativeAttention(InPlaceOf, CausalSelfAttention):
         return out
 
 
-class NativeSwiGLU(InPlaceOf, FeedForward):
+class NativeSwiGLU(Exchanged, FeedForward):
     """down(silu(gate(x)) * up(x)), (B, T, C) -> (B, T, C)"""
 
     def forward(self, x: Tensor) -> Tensor:

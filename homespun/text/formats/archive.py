@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import BinaryIO, cast
 
 from homespun.errors import TextUnreadable
-from homespun.text.blob import SMALL, Blob, memory_blob, told
+from homespun.text.blob import SMALL, Blob, explained_errors, memory_blob
 from homespun.text.document import Document, whole_characters
 from homespun.text.formats import Request
 from homespun.text.formats.packed import FREE, MAX_RATIO, MAX_UNPACKED, Limited, opener_for
@@ -24,7 +24,7 @@ MAX_MEMBERS = 500_000  # of which a list is kept in memory
 
 def zipped(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The texts in a .zip, in order of their names. Raises TextUnreadable."""
-    with told(blob.origin), blob.open() as file, zipfile.ZipFile(file) as archive:
+    with explained_errors(blob.origin), blob.open() as file, zipfile.ZipFile(file) as archive:
         infos = [info for info in archive.infolist() if info.filename and not info.is_dir()]
         _check_sizes(blob, len(infos), sum(info.file_size for info in infos))
         names = {info.filename: info for info in infos}
@@ -47,13 +47,13 @@ def _zip_member(blob: Blob, archive: zipfile.ZipFile, info: zipfile.ZipInfo, tal
 
     if info.file_size > SMALL:
         return Blob(origin, info.filename, info.file_size, open_again)
-    with told(origin), archive.open(info) as file:
+    with explained_errors(origin), archive.open(info) as file:
         return memory_blob(origin, info.filename, file.read(SMALL))
 
 
 def tarred(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The texts in a .tar (.gz, .bz2, .xz), in the order in which they were put there. Raises TextUnreadable."""
-    with told(blob.origin), _unpacking(blob) as file:
+    with explained_errors(blob.origin), _unpacking(blob) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 infos = {info.name: info for info in _limited_members(archive, blob, tally)}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from homespun.errors import MissingExtra, TextUnreadable
-from homespun.text.blob import Blob, told
+from homespun.text.blob import Blob, explained_errors
 from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
 from homespun.text.formats.page import MAX_PAGE, readable
@@ -24,7 +24,7 @@ _LOCKS = "META-INF/encryption.xml"
 
 def epub(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The chapters in reading order, a blank line between them. Raises TextUnreadable, MissingExtra."""
-    with told(blob.origin), blob.open() as file, zipfile.ZipFile(file) as archive:
+    with explained_errors(blob.origin), blob.open() as file, zipfile.ZipFile(file) as archive:
         chapters, size, damaged = [], 0, 0
         for path in _spine(archive, blob.origin):
             content = _member(archive, path, blob.origin)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from homespun.errors import TextUnreadable
-from homespun.text.blob import Blob, told
+from homespun.text.blob import Blob, explained_errors
 from homespun.text.decode import decoded, detect, remarks_on
 from homespun.text.document import Document, record_document, text_document
 from homespun.text.formats import Request
@@ -19,7 +19,7 @@ from homespun.text.notes import KINDS, Tally
 MAX_JSON = 2**27  # bytes of a .json file, which has to be in memory as a whole
 MAX_LINE = 2**27  # characters of one line of JSON
 MAX_RECORD = 2**24  # characters of a .json file that may be a single record
-_LOOK = 1000  # items by which a list of texts is told from one of numbers
+_LOOK = 1000  # items by which a list of texts is explained_errors from one of numbers
 _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r"[ \t\r\n]*")
 
@@ -32,7 +32,10 @@ def json_lines(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]
     encoding = detect(blob)
     tally.say(*remarks_on(encoding, blob.origin))
     errors = "replace" if encoding.damaged else "strict"
-    with told(blob.origin), io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors) as lines:
+    with (
+        explained_errors(blob.origin),
+        io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors) as lines,
+    ):
         for number, line in enumerate(lines_of(lines, blob.origin, MAX_LINE), start=1):
             if line.strip():
                 where = f"{blob.origin}, line {number},"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from homespun.errors import MissingExtra, TextUnreadable
-from homespun.text.blob import Blob, told
+from homespun.text.blob import Blob, explained_errors
 from homespun.text.decode import detect, remarks_on
 from homespun.text.document import Document, record_document, text_document
 from homespun.text.formats import Request
@@ -32,7 +32,7 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
     errors = "replace" if encoding.damaged else "strict"
     csv.field_size_limit(MAX_FIELD)
     with (
-        told(blob.origin),
+        explained_errors(blob.origin),
         io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors, newline="") as file,
     ):
         lines = lines_of(file, blob.origin, MAX_LINE)
@@ -140,7 +140,7 @@ def parquet(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtra("Reading .parquet files", "formats") from error
-    with told(blob.origin), blob.open() as file:
+    with explained_errors(blob.origin), blob.open() as file:
         try:
             found = _record_rows(pyarrow.parquet.ParquetFile(file), request, blob.origin)
             if (first := next(found, None)) is not None:
