@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from homespun.dataset.shards import Split
 from homespun.evaluation.loss import batch_size_for
-from homespun.evaluation.mode import evaluation_mode
 from homespun.evaluation.positions import predictions
+from homespun.model.mode import evaluation_mode
 
 BINS = 10
 

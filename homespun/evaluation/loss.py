@@ -22,9 +22,10 @@ from torch.nn import functional as F
 from homespun.dataset.batches import windows_at
 from homespun.dataset.shards import Split
 from homespun.errors import NotEnoughText
-from homespun.evaluation.mode import device_of, evaluation_mode
+from homespun.evaluation.mode import device_of
 from homespun.evaluation.positions import check_stride, predictions
 from homespun.machine.contention import check_contention
+from homespun.model.mode import evaluation_mode
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
-"""A model as it is evaluated: without dropout, where its weights are."""
+"""Where a model is evaluated: on the device of its weights."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-
-from homespun.model.mode import evaluation_mode as evaluation_mode
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from homespun.dataset.preparation import Dataset
 from homespun.evaluation.loss import Evaluation, evaluate
-from homespun.evaluation.mode import evaluation_mode
 from homespun.finetuning.learner import Learner
+from homespun.model.mode import evaluation_mode
 from homespun.planning.base_plan import BasePlan
 from homespun.planning.tuning_plan import TuningPlan
 from homespun.training.loop import Loop

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from torch import nn
 
 from homespun.kernels.exchange import M, Replacement, exchange
 from homespun.model.config import GPTConfig, ModelConfig
@@ -94,9 +93,3 @@ def one_of(setting: str, *values: Any) -> Condition:
 def always(at_most: float) -> bool:
     """Of a kernel that is written in PyTorch."""
     return True
-
-
-def parameters_are_on(model: nn.Module) -> torch.device:
-    """The device of the model's weights; the CPU where it has none."""
-    weight = next(model.parameters(), None)
-    return torch.device("cpu") if weight is None else weight.device

@@ -25,13 +25,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from homespun.machine.device import usable_cores
+from homespun.machine.threads import SPINS
 
 INTERVAL = 0.25  # seconds between two measurements: processor time is counted in units of 0.01 s
 TOLERATED = 0.5  # cores that other programs may use while the computer still counts as free
 KEPT_FOR = 30.0  # seconds that a crowd outlives the last measurement: one step may take that long
-
-# Settings of the user for waiting threads are not changed; homespun's own commands set this many iterations.
-SPINS = 5000
 
 
 class OtherPrograms:

@@ -1,4 +1,4 @@
-"""What loss to expect of a run of a few steps, where the law of expectation.py does not apply yet.
+"""What loss to expect of a run of a few steps, where the law of expected_loss.py does not apply yet.
 
 The law says what a model learns from tokens, and is fitted to runs of at least 125 steps and 256,000 tokens. In
 its first steps a model learns something else: how often each token occurs, and then which token follows which. The
@@ -7,7 +7,7 @@ number of steps towards the bigram baseline and below it. With a large vocabular
 
 The constants are fitted to 19 runs of `homespun train TEXT --size nano --steps N`, N from 1 to 100, on tiny
 Shakespeare (char and bpe:1000) and Python source (char). The standard deviation of the error is 2%, the largest
-error 5%. The runs are in tests/training/test_first_steps.py. All have one shape, 768 tokens per step, and Muon.
+error 5%. The runs are in tests/planning/test_first_steps.py. All have one shape, 768 tokens per step, and Muon.
 It is an assumption that other shapes, larger batches and AdamW learn as much per step.
 """
 
