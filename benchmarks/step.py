@@ -55,6 +55,7 @@ def our_way(model: nn.Module, dtype: torch.dtype, compiled: bool) -> Step:
         value = loss.item()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizers.step(1.0)
+        optimizers.zero_grad()
         return value
 
     return step

@@ -29,10 +29,10 @@ Way = tuple[Step, int, int]  # the step, how many ids the model has, and how man
 
 
 def our_way(folder: Path, rank: int, rows: int, length: int) -> Way:
-    """The step as `finetuning/loop.py` takes it."""
+    """The step as `homespun finetune` takes it."""
     from homespun.checkpoint.folder import load_config, load_model
     from homespun.finetuning.learner import Learner
-    from homespun.finetuning.run import prepared_model
+    from homespun.finetuning.methods import prepared_model
     from homespun.kernels.select import worth_compiling
 
     dtype = choose_dtype("auto", "cpu")
@@ -62,6 +62,7 @@ def our_way(folder: Path, rank: int, rows: int, length: int) -> Way:
         value = loss.item()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizers.step(1.0)
+        optimizers.zero_grad()
         return value
 
     learning = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

@@ -16,7 +16,7 @@ from homespun.errors import UsageError
 from homespun.machine.activity import on_quiet_computer
 
 if TYPE_CHECKING:
-    from homespun.finetuning.run import TuningResult
+    from homespun.finetuning.recipe import TuningResult
     from homespun.planning.tuning_plan import TuningPlan
     from homespun.training.watcher import Watcher
 
@@ -64,7 +64,6 @@ def tune(
     started: float | None = None,
 ) -> TuningResult:
     """Fine-tune as `finetune` does, and return the result without opening the model."""
-    from homespun.finetuning.run import TuningResult
     from homespun.machine.device import find_compile_cache
     from homespun.planning.tuning_plan import TuningPlan, parse_settings
     from homespun.training.log_lines import LogLines
@@ -107,9 +106,7 @@ def tune(
             )
         tuning = Tuning.anew(model, text, given, watcher)
     folder = Path(out) if out else free_folder(f"{tuning.name_of_base}-{tuning.name}")
-    result = tuning.run(folder, watcher=watcher, started=started, resume=is_there).train()
-    assert isinstance(result, TuningResult)
-    return result
+    return tuning.run(folder, watcher=watcher, started=started, resume=is_there).train()
 
 
 def check_agreement(

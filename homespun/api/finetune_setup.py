@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from homespun.checkpoint.adapter import Base
     from homespun.conversations.recognise import Found
     from homespun.dataset.shards import Split
-    from homespun.finetuning.run import TuningRun
+    from homespun.finetuning.recipe import TuningResult
     from homespun.model.causal_lm import CausalLM
     from homespun.model.config import ModelConfig
     from homespun.planning.tuning_facts import TuningFacts
     from homespun.planning.tuning_plan import TuningPlan
     from homespun.text.corpus import Corpus
     from homespun.tokenizer.tokenizer import Tokenizer
+    from homespun.training.run import Run
     from homespun.training.watcher import Watcher
 
 PROMPT_TOKENS = 32
@@ -137,20 +138,27 @@ class Tuning:
         title, name = (found.title, found.name) if found else (corpus.title, corpus.name)
         return cls(plan, opened.base, opened.place, opened.config, tokenizer, dataset, title, name)
 
-    def run(self, out: Path, *, watcher: Watcher, started: float, resume: bool) -> TuningRun:
-        from homespun.finetuning.run import TuningRun
+    def run(self, out: Path, *, watcher: Watcher, started: float, resume: bool) -> Run[TuningPlan, TuningResult]:
+        from homespun.finetuning.methods import FullWeights, LowRank
+        from homespun.finetuning.recipe import FineTuning
         from homespun.planning.tuning_planner import forecast
+        from homespun.training.run import Run
 
-        return TuningRun(
-            self.plan,
+        opens = partial(open_base, self.place, self.tokenizer.vocab_size)
+        recipe = FineTuning(
             self.dataset,
             self.tokenizer,
-            out,
-            open_base=partial(open_base, self.place, self.tokenizer.vocab_size),
-            base=self.base,
+            self.title,
+            open_base=opens,
+            method=LowRank(self.base) if self.plan.rank else FullWeights(opens),
             separator=self.separator(),
             general=general_split(self.tokenizer),
-            title=self.title,
+            sample=self.sample,
+        )
+        return Run(
+            self.plan,
+            recipe,
+            out,
             watcher=watcher,
             sample=self.sample,
             started=started,

@@ -63,6 +63,7 @@ def train(
     from homespun.planning.plan import Plan
     from homespun.training.compiled import compile_for_next_time
     from homespun.training.log_lines import LogLines
+    from homespun.training.recipe import Pretraining
     from homespun.training.run import Run
 
     started = time.monotonic() if started is None else started
@@ -90,10 +91,8 @@ def train(
         watcher.note("too short to wait for a compiled step: it is compiled after the run, for the next one")
     result = Run(
         decided,
-        prepared.dataset,
-        prepared.tokenizer,
+        Pretraining(prepared.dataset, prepared.tokenizer, prepared.title),
         Path(out) if out else free_folder(prepared.name),
-        title=prepared.title,
         watcher=watcher,
         sample=partial(sample, prepared.tokenizer, prepared.dataset.characters_per_token, decided.seed),
         started=started,

@@ -12,7 +12,7 @@ from homespun.cli.run_options import length_options, process_start, run_options
 from homespun.cli.screens.plain import json_option, print_json
 
 if TYPE_CHECKING:
-    from homespun.finetuning.run import TuningResult
+    from homespun.finetuning.recipe import TuningResult
 
 
 @click.command()

@@ -3,8 +3,9 @@
 lora, nf4          trainable low-rank matrices; the base model in four bits
 growing            embedding rows for new tokens
 learner            the loss of packed sequences, without logits for all positions
-loop, run, card    the training loop, the run folder and its model card
+objectives         what the training loop trains for: the answers of conversations, or a text
+recipe, methods    what a run trains and saves: all weights, or LoRA
+card               its model card
 speed              timing of this machine for the planner
-writing            samples from the model during training
 general_text       a general text that measures what the model forgets
 """

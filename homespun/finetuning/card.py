@@ -9,7 +9,7 @@ from homespun.planning.tuning_plan import TuningPlan
 from homespun.training.card import WITH_TRANSFORMERS, fenced
 
 if TYPE_CHECKING:
-    from homespun.finetuning.run import TuningResult
+    from homespun.finetuning.recipe import TuningResult
 
 WAYS = {
     "lora": "LoRA: small matrices beside those of the model, which stays as it is",

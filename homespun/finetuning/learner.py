@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from homespun.kernels.head_loss import head_loss
+from homespun.machine.device import to_device
 from homespun.model.causal_lm import CausalLM
 from homespun.model.context import Causal
 from homespun.model.gpt import GPT
@@ -15,7 +16,7 @@ class Learner(nn.Module):
 
     model           the model to train, possibly with LoRA
     context_length  of the sequences, at most that of the model
-    separator          the separator id, if the sequences are cut from a text of several documents: attention
+    separator       the separator id, if the sequences are cut from a text of several documents: attention
                     and positions do not cross it
     """
 
@@ -28,15 +29,22 @@ class Learner(nn.Module):
     def forward(
         self, ids: Tensor, targets: Tensor, documents: Tensor | None = None, positions: Tensor | None = None
     ) -> tuple[None, Tensor]:
-        """ids, targets, documents, positions (B, T) -> the mean loss over targets that are not negative."""
+        """ids, targets, documents, positions (B, T) -> the mean loss over targets that are not negative.
+
+        The tensors may be on the CPU while the model is on a GPU: where documents begin and which targets count
+        is then found out without waiting for the GPU.
+        """
+        device = self.model.device
         if not isinstance(self.model, GPT):
-            return None, self.model(ids, targets)[1]
+            return None, self.model(to_device(ids, device), to_device(targets, device))[1]
         if documents is None and self.separator is not None:
             documents = documents_of(ids, self.separator)
-        x = self.model.features(ids, Causal(documents, positions))  # (B, T, C)
-        counts = targets >= 0
+        counted = (targets.flatten() >= 0).nonzero()[:, 0]  # (N,)
+        wanted = to_device(targets.flatten()[counted], device)
+        context = Causal(*(None if part is None else to_device(part, device) for part in (documents, positions)))
+        x = self.model.features(to_device(ids, device), context).flatten(0, 1)  # (B T, C)
         head = self.model.head
-        return None, head_loss(x[counts], head.weight, head.bias, targets[counts])
+        return None, head_loss(x[to_device(counted, device)], head.weight, head.bias, wanted)
 
 
 def documents_of(ids: Tensor, separator: int) -> Tensor | None:

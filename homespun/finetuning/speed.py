@@ -8,9 +8,10 @@ import time
 import torch
 
 from homespun.finetuning.learner import Learner
-from homespun.finetuning.run import prepared_model
+from homespun.finetuning.methods import prepared_model
 from homespun.machine.device import autocast
 from homespun.machine.memory import release_freed_memory
+from homespun.model.causal_lm import CausalLM
 from homespun.model.config import ModelConfig
 from homespun.model.gpt import build
 from homespun.planning.tuning_plan import TuningPlan
@@ -39,7 +40,7 @@ def timed(plan: TuningPlan, config: ModelConfig, deadline: float) -> float:
     """Seconds of a step with a model of that config: the minimum of a few, or of one after the deadline."""
     computed_in = getattr(torch, plan.dtype)
 
-    def open_base(dtype: torch.dtype) -> torch.nn.Module:
+    def open_base(dtype: torch.dtype) -> CausalLM:
         return build(config).to(dtype)
 
     learner = Learner(prepared_model(plan, open_base), plan.context_length).train()

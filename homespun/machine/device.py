@@ -164,6 +164,13 @@ def autocast(
     return lambda: torch.autocast(kind, dtype=dtype)
 
 
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on that device. A copy to a GPU does not wait for what the GPU computes."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def memory_of(device: torch.device | str) -> int:
     """Bytes that the device has, whoever has taken them."""
     import psutil

@@ -23,9 +23,6 @@ class CausalSelfAttention(nn.Module):
         self.layer = layer  # its index, by which a context tells the layers apart
         self.head_width = config.head_width
         self.scale = config.scale
-        # What is dropped: a share of the values, each whole, or of the weights that they are averaged with.
-        self.value_dropout = config.dropout if config.drops_whole else 0.0
-        self.weight_dropout = 0.0 if config.drops_whole else config.dropout
         queries, keys = config.query_width, config.key_width
         self.query = nn.Linear(config.n_embd, queries, bias=config.qkv_bias)
         self.key = nn.Linear(config.n_embd, keys, bias=config.qkv_bias)
@@ -35,6 +32,13 @@ class CausalSelfAttention(nn.Module):
         # rate does (Dehghani et al. 2023, arXiv 2302.05442).
         self.query_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else nn.Identity()
         self.key_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else nn.Identity()
+
+        self.set_dropout(config)
+
+    def set_dropout(self, config: GPTConfig) -> None:
+        """What is dropped: a share of the values, each whole, or of the weights that they are averaged with."""
+        self.value_dropout = config.dropout if config.drops_whole else 0.0
+        self.weight_dropout = 0.0 if config.drops_whole else config.dropout
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """x (B, T, C) -> (B, T, C)"""

@@ -49,12 +49,21 @@ class Block(nn.Module):
         self.attention = CausalSelfAttention(config, layer)
         self.feed_forward_norm = make_norm(config)
         self.feed_forward = FeedForward(config)
-        self.dropout = (ChannelDropout if config.drops_whole else nn.Dropout)(config.dropout)
+        self.dropout = dropout_of(config)
+
+    def set_dropout(self, config: GPTConfig) -> None:
+        self.attention.set_dropout(config)
+        self.dropout = dropout_of(config)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         x = x + self.dropout(self.attention(self.attention_norm(x), context))
         x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
         return x
+
+
+def dropout_of(config: GPTConfig) -> nn.Module:
+    """What drops a share of what a layer adds to the residual stream."""
+    return (ChannelDropout if config.drops_whole else nn.Dropout)(config.dropout)
 
 
 def activation_of(feed_forward: str) -> Activation:

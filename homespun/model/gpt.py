@@ -81,6 +81,14 @@ class GPT(CausalLM):
         """The cosines and sines of those positions, (T or B, T; 1, D/2) each: the same for all heads."""
         return self.cosines[positions].unsqueeze(-2), self.sines[positions].unsqueeze(-2)
 
+    def set_dropout(self, share: float) -> None:
+        """The share of activations that training sets to zero, whatever the model was built with."""
+        self.config = self.config.with_(dropout=share)
+        self.dropout.p = share if self.config.drops_embedding else 0.0
+        for block in self.modules():
+            if isinstance(block, Block):
+                block.set_dropout(self.config)
+
     def shrink_branches(self) -> None:
         """2 n_layer branches add to the residual stream; each starts smaller, so that the sum does not grow."""
         for name, weight in self.named_parameters():

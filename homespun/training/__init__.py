@@ -1,11 +1,11 @@
 """Training: carries out a plan and leaves a run folder.
 
-loop                        the training loop
-run, resume, lock           the run folder: its files, resume points, and the lock that one process holds
+loop, objective, world      the training loop; what it trains for; the processes that agree on it
+run, recipe, resume, lock   the run folder: its files, resume points, and the lock that one process holds
 extension                   continuing a run that has ended
 optimizer, muon, adamw      the updates of the parameters
 compiled, compile_beside    torch.compile, in a process of its own
-pace, measured_speed        timing: of a run, and of this machine for the planner
+clock, measured_speed       timing: of a run, and of this machine for the planner
 watcher, log_lines          what a run reports to a terminal, a notebook, a log
 curve, card, interrupt      the plot of the losses, the model card, Ctrl-C
 """

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from homespun.kernels.select import with_training_kernels
 from homespun.kernels.selfcheck import agree
 from homespun.kernels.training.source import TRAINING
-from homespun.machine.device import choose_dtype, compile_cache, compiler_failures, first_line
+from homespun.machine.device import choose_dtype, compile_cache, compiler_failures, first_line, to_device
 from homespun.machine.jobs import GAVE_UP, Job, start
+from homespun.model.causal_lm import CausalLM
 from homespun.planning.base_plan import NOT_YET
 from homespun.planning.plan import Plan
 from homespun.training.watcher import Watcher
@@ -39,12 +40,12 @@ SHARE_OF_IMPORTING = 0.36  # of the loading time: 1.9 s of 5.2 s on that machine
 TOO_LONG = "loading the compiled step takes {:.0f} s here, too long for the time left; training goes on without it"
 
 
-class Forward:
+class CompiledForward:
     """Computes (logits, loss) from (ids, targets): with the eager model, or compiled as soon as that is ready."""
 
     def __init__(
         self,
-        model: nn.Module,
+        model: CausalLM,
         vocab_size: int,
         example: tuple[Tensor, Tensor],
         *,
@@ -52,6 +53,7 @@ class Forward:
         watcher: Watcher,
     ) -> None:
         self.model = model
+        self.device = model.device
         self.vocab_size = vocab_size
         self.example = example
         self.autocast = autocast
@@ -63,10 +65,13 @@ class Forward:
         self.planned: Plan | None = None  # the plan whose step the other process compiles
         self.threads = torch.get_num_threads()
 
-    def __call__(self, ids: Tensor, targets: Tensor) -> Any:
-        return self.compute(ids, targets)
+    def __call__(self, *micro_batch: Tensor) -> tuple[Tensor | None, Tensor]:
+        """ids (B, T), targets (B, T) on any device -> logits (B, T, V), the mean loss in nats."""
+        ids, targets = (to_device(tensor, self.device) for tensor in micro_batch)
+        logits, loss = self.compute(ids, targets)
+        return logits, loss
 
-    def __enter__(self) -> Forward:
+    def __enter__(self) -> CompiledForward:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:

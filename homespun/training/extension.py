@@ -18,14 +18,13 @@ def extended_plan(run: Path, plan: Plan, *, minutes: float | None, steps: int | 
     The learning rate warms up again and decays to zero at the new end. The plan keeps the earlier
     segments, so that it still replays the whole run.
     """
-    found = newest_point(run)
+    found = newest_point(run, Plan)
     if found is None:
         raise CheckpointError(
             f"{run} has no resume point, so nobody knows what its optimizer was doing.",
             "Its resume folder is needed to carry it on. To train anew, choose another --out.",
         )
     point = found[0]
-    assert isinstance(point.plan, Plan)
     if len(plan.extended) <= len(point.plan.extended):
         plan = point.plan
     if point.step < plan.steps:
@@ -45,7 +44,7 @@ def extended_plan(run: Path, plan: Plan, *, minutes: float | None, steps: int | 
     )
 
 
-def steps_in(minutes: float, point: Point, plan: Plan) -> int:
+def steps_in(minutes: float, point: Point[Plan], plan: Plan) -> int:
     """Steps that fit into that many minutes at the run's last throughput; they are rescheduled during the run."""
     if not 0 < minutes < math.inf:
         raise UsageError(f"--minutes {minutes:g} is no time to train in.", "Give minutes, such as --minutes 20.")

@@ -1,29 +1,27 @@
-"""The training loop: a batch, the loss, the gradient, a step; at intervals an evaluation on held-out text."""
+"""The training loop: forward, backward, clip, step; at intervals an evaluation on held-out text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from typing import Generic
 
 import torch
 from torch import Tensor, nn
 
-from homespun.dataset.batches import Batches
-from homespun.dataset.preparation import Dataset
 from homespun.errors import TrainingError
-from homespun.evaluation.loss import Evaluation, evaluate
+from homespun.evaluation.loss import Evaluation
 from homespun.machine.contention import check_contention
-from homespun.machine.device import autocast, choose_dtype, is_out_of_memory
+from homespun.machine.device import choose_dtype, is_out_of_memory
+from homespun.model.causal_lm import CausalLM
 from homespun.planning.base_plan import BasePlan
-from homespun.planning.evaluations import evaluation_is_due, final_eval_tokens
+from homespun.planning.evaluations import evaluation_is_due
 from homespun.planning.memory import something_smaller
-from homespun.planning.plan import Plan
-from homespun.training.compiled import Forward
+from homespun.training.clock import RunClock
+from homespun.training.objective import Forward, Objective, P
 from homespun.training.optimizer import Optimizers
-from homespun.training.pace import Pace
 from homespun.training.watcher import Progress, Record, Watcher
+from homespun.training.world import OneProcess, World
 
 LR_BACKOFF = 0.3  # factor of the learning-rate backoff after a run has diverged once
 # Bound on the loss, as a multiple of the loss before the first step, or of ln V if that is larger. A model that
@@ -35,45 +33,46 @@ class Diverged(TrainingError):
     """The loss or the gradient is not finite, or the loss is far above the loss before the first step."""
 
 
-class Loop:
+class Loop(Generic[P]):
     """One run of training. `for record in loop.run(): …` yields a record at every evaluation.
 
     The model is trained in place. The caller decides what is saved: the loop does not use folders.
-    `stop_asked` is called before every step, `on_plan` when the run changes its plan, and
-    `after_step` when a step is complete. Subclasses that train something else (some weights, other
-    data) override `make_batches`, `make_forward`, `loss_divisor` and `read`.
+
+    objective   batches, loss and evaluation
+    world       the processes that compute the run, and their agreement
+    stop_asked  called before every step: whether to stop there
+    on_plan     called when the run changes its plan
+    after_step  called when a step is complete
     """
 
     def __init__(
         self,
-        plan: BasePlan,
-        model: nn.Module,
-        dataset: Dataset,
+        plan: P,
+        model: CausalLM,
+        objective: Objective[P],
         *,
         watcher: Watcher,
-        pace: Pace,
+        clock: RunClock,
+        world: World | None = None,
         stop_asked: Callable[[], bool] = lambda: False,
-        on_plan: Callable[[BasePlan], None] = lambda plan: None,
+        on_plan: Callable[[P], None] = lambda plan: None,
         after_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan = plan
         self.model = model
-        self.dataset = dataset
+        self.objective = objective
         self.watcher = watcher
-        self.pace = pace
+        self.clock = clock
+        self.world: World = world or OneProcess()
         self.stop_asked = stop_asked
         self.on_plan = on_plan
         self.after_step = after_step
-        self.device = torch.device(plan.device)
-        computed_in = choose_dtype(plan.dtype, self.device)
-        self.autocast: Callable[[], AbstractContextManager[Any]] = autocast(self.device, computed_in)
-        self.batches = self.make_batches()
         self.optimizers = Optimizers(
             model,
             kind=plan.optimizer,
             learning_rate=plan.learning_rate,
             weight_decay=plan.weight_decay,
-            dtype=computed_in,
+            dtype=choose_dtype(plan.dtype, plan.device),
         )
         self.step = 0  # steps done so far
         self.losses: list[float] = []  # of the steps since the last evaluation
@@ -85,70 +84,78 @@ class Loop:
             yield self.begin_with(self.evaluate())
         if self.is_finished():
             return
-        with self.make_forward() as forward:
+        with self.objective.forward(self.model, self.watcher) as forward:
             self.prepare(forward)
-            self.pace.training_starts()
-            while not self.is_finished() and not self.stop_asked():
+            self.clock.training_starts()
+            while not self.is_finished() and not self.world.agree(self.stop_asked()):
                 self.prepare(forward)
-                self.pace.step_starts()
+                self.clock.step_starts()
                 self.model.train()
-                self.losses.append(self.take_step(forward))
+                self.losses.append(self.train_step(forward))
                 self.step += 1
-                self.settle(self.pace.step_done(self.plan, self.step))
+                self.adopt(self.world.agree(self.clock.step_done(self.plan, self.step)))
                 self.watcher.stepped(self.progress())
                 if evaluation_is_due(self.plan, self.step):
                     yield self.evaluate()
                 self.after_step()
 
-    def make_batches(self) -> Any:
-        """A sequence whose item `[step]` is the tensors of that step: ids, then targets, (B, T) each."""
-        plan = self.plan
-        return Batches(self.dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
+    def train_step(self, forward: Forward[P]) -> float:
+        """Update the weights once; returns the loss before the update. Raises Diverged if training diverges."""
+        check_contention()
+        batch = self.objective.batch(self.step)
+        losses = self.forward_and_backward(forward, batch)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip or math.inf)
+        # The only place of a step where the program waits for the device.
+        *parts, gradient_norm = torch.stack([*losses, norm.to(losses[0])]).tolist()
+        loss = math.fsum(parts)
+        self.check_divergence(loss, gradient_norm)
+        self.optimizers.step(self.learning_rate_share())
+        self.optimizers.zero_grad()
+        return loss
 
-    def make_forward(self) -> Any:
-        """A context manager that computes the loss of a step, and may compile it inside the context."""
-        return Forward(
-            self.model,
-            self.dataset.vocab_size,
-            self.batches[0],
-            autocast=self.autocast,
-            watcher=self.watcher,
-        )
+    def forward_and_backward(self, forward: Forward[P], batch: Sequence[Tensor]) -> list[Tensor]:
+        """Accumulate the gradient of the batch's mean loss; returns each micro-batch's share of that loss.
 
-    def prepare(self, forward: Forward) -> None:
+        If memory runs out, more micro-batches are used from here on.
+        """
+        targets = self.objective.targets(batch)
+        while True:
+            losses = []
+            try:
+                for micro_batch in micro_batches(batch, self.plan.micro_batches):
+                    with self.objective.autocast():
+                        _, loss = forward(*micro_batch)
+                    loss = loss / (targets / max(1, self.objective.targets(micro_batch)))
+                    loss.backward()
+                    losses.append(loss.detach())
+                return losses
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self.optimizers.zero_grad()
+            number = self.world.agree(more_micro_batches(self.plan))
+            self.adopt(self.plan.with_(micro_batches=number))
+            self.watcher.note(f"out of memory: from here on each step is computed in {number} micro-batches")
+
+    def prepare(self, forward: Forward[P]) -> None:
         """Switch to the compiled step as soon as it is ready."""
-        assert isinstance(self.plan, Plan)
-        with self.pace.interruption():
-            self.settle(forward.prepare(self.plan, self.step, self.pace.left(self.plan, self.step)))
+        with self.clock.interruption():
+            left = self.clock.left(self.plan, self.step)
+            self.adopt(self.world.agree(forward.prepare(self.plan, self.step, left)))
         if forward.is_compiled and not self.is_compiled:
             self.is_compiled = True
             if forward.uses_native_kernels:
                 self.optimizers.use_native_kernels()
-            self.pace.pace_changed()
+            self.clock.speed_changed()
 
     def is_finished(self) -> bool:
         return self.step >= self.plan.steps
 
-    def settle(self, plan: BasePlan) -> None:
-        """Adopt changes that the run makes to its plan: the number of steps, or of micro-batches."""
+    def adopt(self, plan: P) -> None:
+        """Go on with a plan that the run has changed: the number of steps, or of micro-batches."""
         if plan is not self.plan:
             self.plan = plan
             self.on_plan(plan)
-
-    def take_step(self, forward: Callable[..., Any]) -> float:
-        """Update the weights once; returns the loss before the update. Raises Diverged if training diverges."""
-        check_contention()
-        loss = self.loss_and_gradient(forward, self.batches[self.step])
-        gradient_norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip or math.inf))
-        if not math.isfinite(gradient_norm) or self.has_diverged(loss):
-            tried = self.plan.learning_rate * (LR_BACKOFF if self.plan.lr_backoff_from else 1.0)
-            raise Diverged(
-                f"Training diverged at step {self.step + 1}: loss {loss:.4g}, gradient norm {gradient_norm:.4g} "
-                f"(the run began with a validation loss of {self.first_loss:.4g}).",
-                f"Train anew with a smaller learning rate:  --set learning_rate={tried * LR_BACKOFF:.1g}",
-            )
-        self.optimizers.step(self.learning_rate_share())
-        return loss
 
     def begin_with(self, record: Record) -> Record:
         """Store the loss before the first step, the reference for later ones; TrainingError if not finite."""
@@ -161,39 +168,22 @@ class Loop:
             )
         return record
 
-    def has_diverged(self, loss: float) -> bool:
-        """Whether that loss of a batch means that the model has become far worse than before the first step.
+    def check_divergence(self, loss: float, gradient_norm: float) -> None:
+        """Raise Diverged if the gradient is not finite, or the model far worse than before the first step.
 
         One batch may be harder than the rest, as in a text of two languages of which the model was trained on one.
         So the decision rests on another evaluation of the same validation text as before the first step.
         """
-        bound = DIVERGENCE * max(self.first_loss, math.log(self.dataset.vocab_size))
-        return not loss < bound and not (math.isfinite(loss) and self.look().loss < bound)
-
-    def loss_and_gradient(self, forward: Callable[..., Any], batch: Sequence[Tensor]) -> float:
-        """The mean loss of the batch; accumulates its gradient. Uses more micro-batches if memory runs out."""
-        while True:
-            parts = self.plan.micro_batches
-            try:
-                total = 0.0
-                for part in zip(*(tensor.chunk(parts) for tensor in batch), strict=True):
-                    with self.autocast():
-                        _, loss = forward(*(tensor.to(self.device) for tensor in part))
-                    like = self.loss_divisor(part, batch)
-                    (loss / like).backward()
-                    total += loss.item() / like
-                return total
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                self.optimizers.forget_gradients()
-                self.settle(self.plan.with_(micro_batches=more_micro_batches(self.plan)))
-                parts = self.plan.micro_batches
-                self.watcher.note(f"memory did not suffice: from here on each step is computed in {parts} parts")
-
-    def loss_divisor(self, part: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
-        """The batch's size in units of this micro-batch: the mean loss of the micro-batch is divided by it."""
-        return self.plan.micro_batches
+        bound = DIVERGENCE * max(self.first_loss, math.log(self.objective.vocab_size))
+        is_finite = math.isfinite(gradient_norm) and math.isfinite(loss)
+        if is_finite and (loss < bound or self.evaluation().loss < bound):
+            return
+        tried = self.plan.learning_rate * (LR_BACKOFF if self.plan.lr_backoff_from else 1.0)
+        raise Diverged(
+            f"Training diverged at step {self.step + 1}: loss {loss:.4g}, gradient norm {gradient_norm:.4g} "
+            f"(the run began with a validation loss of {self.first_loss:.4g}).",
+            f"Train anew with a smaller learning rate:  --set learning_rate={tried * LR_BACKOFF:.1g}",
+        )
 
     def learning_rate(self) -> float:
         return self.plan.learning_rate * self.learning_rate_share()
@@ -203,34 +193,30 @@ class Loop:
         return backoff * self.plan.learning_rate_share(self.step)
 
     def evaluate(self) -> Record:
-        with self.pace.evaluating():
-            found = self.look()
+        with self.clock.evaluating():
+            found = self.evaluation()
         mean = math.fsum(self.losses) / len(self.losses) if self.losses else None
         self.losses = []
         return Record(
             step=self.step,
             tokens=self.step * self.plan.tokens_per_step,
-            seconds=round(self.pace.seconds(), 3),
+            seconds=round(self.clock.seconds(), 3),
             train_loss=mean,
             val_loss=found.loss,
             bits_per_char=found.bits_per_char,
             bits_per_byte=found.bits_per_byte,
             lr=self.learning_rate(),
-            tokens_per_second=round(self.pace.tokens_per_second(self.plan), 1),
+            tokens_per_second=round(self.clock.tokens_per_second(self.plan), 1),
             val_tokens=found.tokens,
         )
 
-    def look(self, model: nn.Module | None = None) -> Evaluation:
+    def evaluation(self, model: CausalLM | None = None) -> Evaluation:
         """Evaluate on the plan's number of validation tokens, in windows spread evenly over the split."""
-        return self.read(model or self.model, self.plan.eval_tokens or self.dataset.val.tokens)
+        return self.objective.evaluate(model or self.model, self.plan.eval_tokens or self.objective.val_tokens)
 
-    def read_all(self, model: nn.Module) -> Evaluation:
-        """The final evaluation, on the whole validation split, or on a part of a very large one."""
-        return self.read(model, final_eval_tokens(self.plan, self.dataset.val.tokens))
-
-    def read(self, model: nn.Module, tokens: int) -> Evaluation:
-        windows = None if tokens >= self.dataset.val.tokens else max(1, tokens // self.plan.context_length)
-        return evaluate(model, self.dataset.val, windows=windows, autocast=self.autocast)
+    def final_evaluation(self, model: CausalLM) -> Evaluation:
+        """Evaluate on the whole validation split, or on a part of a very large one."""
+        return self.objective.evaluate(model, self.objective.final_eval_tokens(self.plan))
 
     def progress(self) -> Progress:
         return Progress(
@@ -239,9 +225,9 @@ class Loop:
             tokens=self.step * self.plan.tokens_per_step,
             train_loss=self.losses[-1],
             lr=self.learning_rate(),
-            tokens_per_second=self.pace.tokens_per_second(self.plan),
-            seconds=self.pace.seconds(),
-            seconds_left=self.pace.seconds_left(self.plan, self.step),
+            tokens_per_second=self.clock.tokens_per_second(self.plan),
+            seconds=self.clock.seconds(),
+            seconds_left=self.clock.seconds_left(self.plan, self.step),
         )
 
     def state(self) -> dict[str, Tensor]:
@@ -250,8 +236,9 @@ class Loop:
         tensors |= {f"model.{name}": weight for name, weight in self.optimizers.named.items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizers.state().items()}
         tensors["rng.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
+        device = torch.device(self.plan.device)
+        if device.type == "cuda":
+            tensors["rng.cuda"] = torch.cuda.get_rng_state(device)
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], step: int, losses: list[float], first_loss: float) -> None:
@@ -262,9 +249,19 @@ class Loop:
         prefix = "optimizer."
         self.optimizers.restore({n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)})
         torch.set_rng_state(tensors["rng.cpu"].cpu())
-        if "rng.cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
+        device = torch.device(self.plan.device)
+        if "rng.cuda" in tensors and device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), device)
         self.step, self.losses, self.first_loss = step, list(losses), first_loss
+
+
+def micro_batches(batch: Sequence[Tensor], number: int) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors (B, …) of a batch in `number` equal parts (B / number, …), one after the other.
+
+    >>> [[part.tolist() for part in parts] for parts in micro_batches([torch.tensor([1, 2, 3, 4])], 2)]
+    [[[1, 2]], [[3, 4]]]
+    """
+    return zip(*(tensor.chunk(number) for tensor in batch), strict=True)
 
 
 def more_micro_batches(plan: BasePlan) -> int:

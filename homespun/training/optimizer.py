@@ -38,11 +38,10 @@ class Optimizers:
         ]
 
     def step(self, share: float) -> None:
-        """One update from the current gradients, at `share` of the learning rate; then clear the gradients."""
+        """One update from the current gradients, at `share` of the learning rate."""
         for optimizer in self.all:
             optimizer.learning_rate = self.learning_rate * share
             optimizer.step()
-        self.forget_gradients()
 
     def use_native_kernels(self) -> None:
         """Compute Muon's updates with the native kernel from here on; it has to be available."""
@@ -50,7 +49,8 @@ class Optimizers:
             if isinstance(optimizer, Muon):
                 optimizer.uses_native_kernels = True
 
-    def forget_gradients(self) -> None:
+    def zero_grad(self) -> None:
+        """Free the gradients."""
         for weight in self.named.values():
             weight.grad = None
 

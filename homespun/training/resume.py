@@ -13,6 +13,7 @@ import shutil
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Generic
 
 from torch import Tensor
 
@@ -21,8 +22,7 @@ from homespun.checkpoint.tensors import read_tensors, write_tensors
 from homespun.errors import CheckpointError, HomespunError
 from homespun.fetch.cache import sha256_of
 from homespun.machine.atomic import flush_folder, replacing_files, write_json
-from homespun.planning.base_plan import BasePlan
-from homespun.planning.plan import Plan
+from homespun.planning.base_plan import C
 from homespun.training.watcher import Record
 
 FOLDER = "resume"
@@ -40,14 +40,14 @@ LARGEST_SHARE = 1 / 40
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(Generic[C]):
     """The state of a run after `step` steps.
 
     seconds     elapsed time of the run so far
     first_loss  loss on the validation split before the first step
     """
 
-    plan: BasePlan
+    plan: C
     step: int
     seconds: float
     losses: list[float]
@@ -59,7 +59,7 @@ class Point:
         return min(self.records, key=lambda record: record.val_loss, default=None)
 
 
-def write_point(run: Path, point: Point, state: dict[str, Tensor], best_weights: Path) -> None:
+def write_point(run: Path, point: Point[C], state: dict[str, Tensor], best_weights: Path) -> None:
     """Write a point, whole or not at all, and remove all but the two newest. Raises WriteFailed."""
     folder = run / FOLDER / f"step-{point.step:09d}"
     if (folder / POINT).exists():
@@ -84,7 +84,7 @@ def write_point(run: Path, point: Point, state: dict[str, Tensor], best_weights:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest_point(run: Path, kind: type[BasePlan] = Plan) -> tuple[Point, dict[str, Tensor], Path] | None:
+def newest_point(run: Path, kind: type[C]) -> tuple[Point[C], dict[str, Tensor], Path] | None:
     """The newest complete point, its state, and the file of its best weights; None if there is no point at all.
 
     kind: the class of its plan. Raises CheckpointError if there are points but none is complete.
@@ -103,7 +103,7 @@ def newest_point(run: Path, kind: type[BasePlan] = Plan) -> tuple[Point, dict[st
     return None
 
 
-def read_point(folder: Path, kind: type[BasePlan]) -> tuple[Point, dict[str, Tensor], Path]:
+def read_point(folder: Path, kind: type[C]) -> tuple[Point[C], dict[str, Tensor], Path]:
     content = read_json(folder / POINT)
     try:
         if content["format"] not in READABLE:

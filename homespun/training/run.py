@@ -9,35 +9,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Generic
 
 import torch
-from torch import nn
 
-from homespun.checkpoint.folder import load_model, save_model
-from homespun.checkpoint.place import WEIGHTS
-from homespun.dataset.preparation import Dataset
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
 from homespun.machine.atomic import replacing_files, write_atomically
 from homespun.machine.memory import peak_memory
 from homespun.model.causal_lm import CausalLM
-from homespun.model.config import ModelConfig
-from homespun.model.gpt import build
-from homespun.planning.base_plan import BasePlan
-from homespun.planning.evaluations import final_evaluations
 from homespun.planning.forecast import Forecast
-from homespun.planning.plan import Plan
-from homespun.planning.search import LONGER, enough_steps
-from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.card import model_card
+from homespun.training.clock import RunClock
 from homespun.training.curve import draw_curve
 from homespun.training.interrupt import StopRequest
 from homespun.training.lock import held, whom
 from homespun.training.loop import LR_BACKOFF, Diverged, Loop
-from homespun.training.pace import Pace
+from homespun.training.objective import P
+from homespun.training.recipe import R, Recipe
 from homespun.training.resume import FOLDER as RESUME_FOLDER
 from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
 from homespun.training.watcher import Record, Result, Watcher
+from homespun.training.world import OneProcess, World
 
 PLAN_FILE = "plan.toml"
 METRICS_FILE = "metrics.jsonl"
@@ -46,48 +37,41 @@ CURVE_FILE = "curve.png"
 CARD_FILE = "README.md"
 
 
-class Run:
-    """A training run: the plan with its dataset and tokenizer, the output folder, and the watcher.
+class Run(Generic[P, R]):
+    """A training run: a plan and a recipe, the output folder, and the watcher.
 
+    recipe      what is trained, on what, and what the folder holds
     sample      generates a few lines with the current model; may be called after every evaluation
     started     time.monotonic() when the command began; the plan's minutes count from there
     forecast    the forecast of the plan, to be reported with the result
     resume      continue from the newest resume point in the folder, or start if there is none
-
-    Subclasses that train or save something else override `make_model`, `make_loop`, `save`, `reopened`,
-    `card` and the class attributes below.
+    world       the processes that compute the run, and their agreement
     """
-
-    plan_kind: type[BasePlan] = Plan
-    weights_file = WEIGHTS  # the best weights, in the run folder
-    final_samples = 1  # samples that are generated when the run has ended
 
     def __init__(
         self,
-        plan: BasePlan,
-        dataset: Dataset,
-        tokenizer: Tokenizer,
+        plan: P,
+        recipe: Recipe[P, R],
         out: Path,
         *,
-        title: str,
         watcher: Watcher,
-        sample: Callable[[nn.Module], str],
+        sample: Callable[[CausalLM], str],
         started: float,
         forecast: Forecast | None = None,
         tensorboard: bool = False,
         resume: bool = False,
+        world: World | None = None,
     ) -> None:
         self.plan = plan
-        self.dataset = dataset
-        self.tokenizer = tokenizer
+        self.recipe = recipe
         self.out = out
-        self.title = title
         self.watcher = watcher
         self.sample = sample
         self.started = self.command_started = started
         self.forecast = forecast
         self.tensorboard = tensorboard
         self.resume = resume
+        self.world: World = world or OneProcess()
         self.stop = StopRequest()
         self.records: list[Record] = []
         self.rhythm = Rhythm()
@@ -96,7 +80,7 @@ class Run:
     def best(self) -> Record | None:
         return min(self.records, key=lambda record: record.val_loss, default=None)
 
-    def train(self) -> Result:
+    def train(self) -> R:
         """Train, and write the run folder. Ctrl-C or SIGTERM ends the run early but normally."""
         if not self.resume:
             claim(self.out, self.plan.verb())
@@ -111,7 +95,7 @@ class Run:
             while True:
                 try:
                     for record in self.loop.run():
-                        self.take(record)
+                        self.add(record)
                         board(record)
                     break
                 except Diverged as error:
@@ -119,10 +103,10 @@ class Run:
             self.write_point()
             interrupted = not self.loop.is_finished()
             if interrupted and self.loop.losses:
-                self.take(self.loop.evaluate())  # after the point: a resumed run does not contain this evaluation
+                self.add(self.loop.evaluate())  # after the point: a resumed run does not contain this evaluation
             result = self.result(interrupted)
-            write_atomically(self.out / CURVE_FILE, draw_curve(self.records, self.title))
-            write_atomically(self.out / CARD_FILE, self.card(result))
+            write_atomically(self.out / CURVE_FILE, draw_curve(self.records, self.recipe.title))
+            write_atomically(self.out / CARD_FILE, self.recipe.card(self.plan, result))
         self.watcher.finished(result)
         return result
 
@@ -131,7 +115,7 @@ class Run:
 
         lr_backoff: the run has diverged, and continues with learning-rate backoff.
         """
-        found = newest_point(self.out, self.plan_kind)
+        found = newest_point(self.out, self.recipe.plan_type)
         step = 0
         if found is not None and found[0].step == 0:
             found = None  # no step was done before it: starting again is the same, and simpler
@@ -148,75 +132,44 @@ class Run:
             self.plan = self.plan.with_(lr_backoff_from=step + 1)
         self.plan.save(self.out / PLAN_FILE)
         torch.manual_seed(self.plan.seed)
-        self.model = self.make_model()
-        self.loop = self.make_loop(
+        self.model = self.recipe.build(self.plan)
+        self.loop: Loop[P] = Loop(
+            self.plan,
+            self.model,
+            self.recipe.objective(self.plan),
             watcher=self.watcher,
-            pace=Pace(
+            clock=RunClock(
                 self.started,
-                final_evaluations=self.final_evaluations(),
-                final_samples=self.final_samples,
-                most_steps=self.most_steps(),
+                final_evaluations=self.recipe.final_evaluations(self.plan),
+                final_samples=self.recipe.final_samples,
+                most_steps=self.recipe.most_steps(self.plan),
             ),
+            world=self.world,
             stop_asked=lambda: self.stop.asked,
-            on_plan=self.settle,
+            on_plan=self.plan_changed,
             after_step=self.write_point_if_due,
         )
         if found is not None:
             self.loop.restore(state, step, point.losses, point.first_loss)
             self.watcher.note(f"going on after step {step:,}")
 
-    def config(self) -> ModelConfig:
-        assert isinstance(self.plan, Plan)
-        return self.plan.config(self.tokenizer.vocab_size)
-
-    def make_model(self) -> nn.Module:
-        """The model before the first step."""
-        return build(self.config()).to(self.plan.device)
-
-    def make_loop(self, **asked: Any) -> Loop:
-        return Loop(self.plan, self.model, self.dataset, **asked)
-
-    def save(self) -> None:
-        """Save the current weights to the folder."""
-        assert isinstance(self.model, CausalLM)
-        save_model(self.out, self.model, self.tokenizer)
-
-    def reopened(self) -> nn.Module:
-        """The model with the weights from the folder."""
-        return load_model(self.out, device=self.plan.device)[0]
-
-    def card(self, result: Result) -> str:
-        assert isinstance(self.plan, Plan)
-        return model_card(self.plan, result, self.dataset, self.title)
-
-    def final_evaluations(self) -> float:
-        """The time of the final evaluation, in units of one evaluation during the run."""
-        return final_evaluations(self.plan, self.dataset.val.tokens)
-
-    def most_steps(self) -> float:
-        """Limit on steps even if there is time left. An extended run has none: its user wants more training."""
-        config = self.config()
-        if self.plan.extended:
-            return math.inf
-        return LONGER * enough_steps(config, self.plan.tokens_per_step, self.dataset.train.tokens)
-
     def put_back(self, best_weights: Path) -> None:
         """Restore the best weights of the resume point; a later evaluation may have replaced them."""
-        with replacing_files(self.out, seal=self.weights_file) as stage:
-            link_or_copy(best_weights, stage / self.weights_file)
+        with replacing_files(self.out, seal=self.recipe.weights_file) as stage:
+            link_or_copy(best_weights, stage / self.recipe.weights_file)
 
-    def take(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         """Add a record, and save the weights if it is the best."""
         self.mend_folder()
         is_best = self.best is None or record.val_loss < self.best.val_loss
         self.records.append(record)
         if is_best:
-            self.save()
+            self.recipe.save(self.out, self.plan, self.model)
         self.write_metrics()
         self.watcher.evaluated(record, is_best)
-        pace = self.loop.pace
-        if record.step and not self.stop.asked and not self.loop.is_finished() and pace.affords_a_sample():
-            with pace.sampling():
+        clock = self.loop.clock
+        if record.step and not self.stop.asked and not self.loop.is_finished() and clock.affords_a_sample():
+            with clock.sampling():
                 sample = self.sample(self.model)
             self.watcher.sampled(sample)
 
@@ -226,7 +179,7 @@ class Run:
         write_atomically(self.out / METRICS_FILE, "".join(map(json_line, records)))
 
     def write_point_if_due(self) -> None:
-        if self.rhythm.is_due():
+        if self.world.agree(self.rhythm.is_due()):
             self.write_point()
 
     def mend_folder(self) -> None:
@@ -238,14 +191,14 @@ class Run:
         self.plan.save(self.out / PLAN_FILE)
         if self.records:  # the best weights were lost with the folder: the current ones replace them
             self.records = [self.loop.evaluate()]
-            self.save()
+            self.recipe.save(self.out, self.plan, self.model)
 
     def write_point(self) -> None:
         self.mend_folder()
         began = time.monotonic()
         loop = self.loop
-        point = Point(self.plan, loop.step, loop.pace.seconds(), loop.losses, self.records, loop.first_loss)
-        write_point(self.out, point, self.loop.state(), self.out / self.weights_file)
+        point = Point(self.plan, loop.step, loop.clock.seconds(), loop.losses, self.records, loop.first_loss)
+        write_point(self.out, point, self.loop.state(), self.out / self.recipe.weights_file)
         self.rhythm.written(began)
 
     def go_back(self, error: Diverged) -> None:
@@ -260,24 +213,24 @@ class Run:
             f"{error.what} Back at step {self.loop.step:,}, with {LR_BACKOFF:g} of the learning rate."
         )
 
-    def settle(self, plan: BasePlan) -> None:
+    def plan_changed(self, plan: P) -> None:
         """Save a plan that the loop has changed, so that a replay has the same steps."""
         self.plan = plan
         plan.save(self.out / PLAN_FILE)
         self.watcher.changed(plan)
 
     def parameters(self) -> int:
-        return self.config().number_of_parameters()
+        return self.recipe.parameters(self.plan, self.model)
 
-    def result(self, interrupted: bool) -> Result:
+    def result(self, interrupted: bool) -> R:
         """The result of the run: the best weights, evaluated on the whole validation split."""
         best = self.best
         assert best is not None, "the loop yields before its first step"
-        model = self.reopened()
-        found = self.loop.look(model) if interrupted else self.loop.read_all(model)
+        model = self.recipe.reopened(self.out, self.plan, self.model)
+        found = self.loop.evaluation(model) if interrupted else self.loop.final_evaluation(model)
         if found.tokens != best.val_tokens:
-            self.write_metrics(closing=best.read_again(found, seconds=round(self.loop.pace.seconds(), 3)))
-        return Result(
+            self.write_metrics(closing=best.read_again(found, seconds=round(self.loop.clock.seconds(), 3)))
+        result = Result(
             out=self.out,
             steps=self.loop.step,
             parameters=self.parameters(),
@@ -289,11 +242,12 @@ class Run:
             interrupted=interrupted,
             sample=self.sample(model),
             compiled=self.loop.is_compiled,
-            step_seconds=self.loop.pace.one_step(),
+            step_seconds=self.loop.clock.one_step(),
             peak_memory=peak_memory(),
             forecast=self.forecast,
             seconds=round(time.monotonic() - self.started, 1),
         )
+        return self.recipe.result(result, self.plan, model, self.records[0])
 
 
 def claim(out: Path, verb: str = "train") -> None:

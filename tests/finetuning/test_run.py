@@ -149,6 +149,7 @@ def write_and_die(*arguments):
     if len(written) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 run.write_point = write_and_die
+run.Rhythm.is_due = lambda rhythm: True  # however long writing takes
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -161,7 +162,6 @@ def test_a_run_that_is_killed_goes_on_to_the_bit(base: Make, book: Path, tmp_pat
     out = tmp_path / "killed"
     done = subprocess.run(
         [*command, *settings, "--out", str(out), "--json"],
-        env={**os.environ, "HOMESPUN_RESUME_SECONDS": "0"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

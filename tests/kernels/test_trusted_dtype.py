@@ -17,8 +17,9 @@ from homespun.kernels import trusted_dtype as trust
 from homespun.kernels.selfcheck import ModelCheck
 from homespun.kernels.trusted_dtype import trusted_dtype
 from homespun.model.gpt import build
+from homespun.training.clock import RunClock
 from homespun.training.loop import Loop
-from homespun.training.pace import Pace
+from homespun.training.objective import NextToken
 from homespun.training.watcher import Watcher
 from tests.patience import PATIENCE
 from tests.training.conftest import small_plan
@@ -87,7 +88,7 @@ def test_a_compiled_step_that_computes_something_else_is_not_used(
         plan = small_plan(dataset, steps=5).with_(compile=compile)
         torch.manual_seed(plan.seed)
         model = build(plan.config(dataset.vocab_size))
-        loop = Loop(plan, model, dataset, watcher=Notes(), pace=Pace(time.monotonic()))
+        loop = Loop(plan, model, NextToken(plan, dataset), watcher=Notes(), clock=RunClock(time.monotonic()))
         return list(loop.run())[-1].val_loss
 
     monkeypatch.setattr(torch, "compile", lying)

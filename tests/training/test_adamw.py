@@ -51,6 +51,7 @@ def test_what_the_optimizers_remember_goes_on_to_the_bit() -> None:
         for weight in model.parameters():
             weight.grad = torch.randn_like(weight)
         optimizers.step(1.0)
+        optimizers.zero_grad()
         assert all(weight.grad is None for weight in model.parameters())
 
     def made(model: nn.Module) -> Optimizers:

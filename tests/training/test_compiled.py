@@ -22,10 +22,11 @@ from homespun.model.gpt import build
 from homespun.planning.base_plan import NOT_YET
 from homespun.planning.plan import Plan
 from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.training import clock as clock_module
 from homespun.training import compiled as compiled_module
-from homespun.training import pace as pace_module
+from homespun.training.clock import RunClock
 from homespun.training.compiled import (
-    Forward,
+    CompiledForward,
     compile_beside,
     compile_for_next_time,
     compiled_shapes,
@@ -35,9 +36,9 @@ from homespun.training.compiled import (
 )
 from homespun.training.extension import extended_plan
 from homespun.training.loop import Loop
-from homespun.training.pace import Pace
 from homespun.training.watcher import Progress, Record, Watcher
 from tests.training.conftest import small_plan
+from tests.training.hooked import Hooked
 from tests.training.test_run import run_of
 
 
@@ -88,10 +89,12 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Beside:
     return process
 
 
-def forward_of(plan: Plan, dataset: Dataset, notes: Watcher | None = None) -> Forward:
+def forward_of(plan: Plan, dataset: Dataset, notes: Watcher | None = None) -> CompiledForward:
     model = build(plan.config(dataset.vocab_size))
     example = Batches(dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)[0]
-    return Forward(model, dataset.vocab_size, example, autocast=contextlib.nullcontext, watcher=notes or Watcher())
+    return CompiledForward(
+        model, dataset.vocab_size, example, autocast=contextlib.nullcontext, watcher=notes or Watcher()
+    )
 
 
 def test_training_begins_without_it_and_the_plan_keeps_the_step_at_which_it_took_over(
@@ -230,12 +233,10 @@ def test_a_replay_of_a_run_that_never_changed_over_does_not_either(
 CLOCK = Clock()
 
 
-class Busy(Loop):
-    """A loop on a machine on which a step takes half a second of the test's clock."""
-
-    def loss_and_gradient(self, *arguments: Any) -> float:
-        CLOCK.sleep(0.5)
-        return super().loss_and_gradient(*arguments)
+def busy(step: int, forward: Any, micro_batch: Any) -> Any:
+    """A machine on which a step takes half a second of the test's clock."""
+    CLOCK.sleep(0.5)
+    return forward(*micro_batch)
 
 
 class ReadyAfter(Watcher):
@@ -248,10 +249,11 @@ class ReadyAfter(Watcher):
         self.beside.returncode = 0 if progress.step >= self.steps else None
 
 
-def trained(plan: Plan, dataset: Dataset, watcher: Watcher) -> tuple[Loop, list[Record]]:
+def trained(plan: Plan, dataset: Dataset, watcher: Watcher) -> tuple[Loop[Plan], list[Record]]:
     torch.manual_seed(plan.seed)
     model = build(plan.config(dataset.vocab_size))
-    loop = Busy(plan, model, dataset, watcher=watcher, pace=Pace(CLOCK.now - 5.0))
+    objective = Hooked(plan, dataset, busy)
+    loop = Loop(plan, model, objective, watcher=watcher, clock=RunClock(CLOCK.now - 5.0))
     return loop, list(loop.run())
 
 
@@ -264,7 +266,7 @@ def test_a_run_of_a_minute_beside_other_work_learns_ends_on_time_and_is_replayed
     dataset: Dataset,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pace_module, "time", CLOCK)
+    monkeypatch.setattr(clock_module, "time", CLOCK)
     monkeypatch.setattr(compiled_module, "is_warm", lambda plan, vocab_size: True)
 
     def slow(model: Any, **how: Any) -> Any:
@@ -275,7 +277,7 @@ def test_a_run_of_a_minute_beside_other_work_learns_ends_on_time_and_is_replayed
     beside.stdout = io.BytesIO(loading)
     plan = small_plan(dataset, compile=True, steps=400, learning_rate=3e-3).with_(minutes=1.0)
     loop, records = trained(plan, dataset, ReadyAfter(beside, ready_after))
-    assert loop.pace.seconds() < 61
+    assert loop.clock.seconds() < 61
     assert loop.step > 80 and records[-1].val_loss < records[0].val_loss - 0.3
     taken = loading == b"4.0\n"
     assert loop.is_compiled == taken

@@ -11,44 +11,49 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from homespun.dataset.preparation import Dataset
 from homespun.errors import TrainingError
+from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import build
 from homespun.planning.plan import Plan
 from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.training.clock import RunClock
 from homespun.training.loop import DIVERGENCE, Diverged, Loop
-from homespun.training.pace import Pace
+from homespun.training.objective import NextToken
+from homespun.training.recipe import Pretraining
 from homespun.training.resume import POINT, folders, newest_point
 from homespun.training.run import Run
-from homespun.training.watcher import Progress, Record, Watcher
+from homespun.training.watcher import Progress, Record, Result, Watcher
 from tests.training.conftest import small_plan
+from tests.training.hooked import Hook, Hooked
 from tests.training.test_resume import assert_same_run, stopped_at
 
 
-def confident(model: nn.Module) -> nn.Module:
+def confident(model: CausalLM) -> CausalLM:
     """As if it had been trained on another text: sure of the wrong tokens."""
     with torch.no_grad():
         model.head.weight.mul_(1000.0)  # type: ignore[union-attr, operator]
     return model
 
 
-def loop_of(plan: Plan, dataset: Dataset, kind: type[Loop] = Loop, sure: bool = False) -> Loop:
+def loop_of(plan: Plan, dataset: Dataset, hook: Hook | None = None, sure: bool = False) -> Loop[Plan]:
     torch.manual_seed(plan.seed)
     model = build(plan.config(dataset.vocab_size))
-    return kind(plan, confident(model) if sure else model, dataset, watcher=Watcher(), pace=Pace(time.monotonic()))
+    objective = Hooked(plan, dataset, hook) if hook else NextToken(plan, dataset)
+    model = confident(model) if sure else model
+    return Loop(plan, model, objective, watcher=Watcher(), clock=RunClock(time.monotonic()))
 
 
-class ConfidentRun(Run):
-    def make_model(self) -> nn.Module:
-        return confident(super().make_model())
+class Confident(Pretraining):
+    def build(self, plan: Plan) -> CausalLM:
+        return confident(super().build(plan))
 
 
-def confident_run(dataset: Dataset, tokenizer: Tokenizer, out: Path, **more: Any) -> Run:
+def confident_run(dataset: Dataset, tokenizer: Tokenizer, out: Path, **more: Any) -> Run[Plan, Result]:
     plan = small_plan(dataset, evaluate_every=10, optimizer="adamw", learning_rate=1e-2)
     asked = {"watcher": Watcher(), "sample": lambda model: "", "started": time.monotonic(), **more}
-    return ConfidentRun(plan, dataset, tokenizer, out, title="a small book", **asked)
+    return Run(plan, Confident(dataset, tokenizer, "a small book"), out, **asked)
 
 
 def test_a_model_that_begins_far_above_ln_v_is_trained(dataset: Dataset) -> None:
@@ -58,32 +63,29 @@ def test_a_model_that_begins_far_above_ln_v_is_trained(dataset: Dataset) -> None
     assert records[-1].step == plan.steps and records[-1].val_loss < 0.8 * records[0].val_loss
 
 
-class HardBatch(Loop):
+def hard_batch(step: int, forward: Any, micro_batch: Any) -> Any:
     """One batch in the middle is much harder than the text otherwise is: of another language, say."""
-
-    def loss_and_gradient(self, *arguments: Any) -> float:
-        return super().loss_and_gradient(*arguments) + 50.0 * (self.step == 7)
+    logits, loss = forward(*micro_batch)
+    return logits, loss + 50.0 * (step == 7)
 
 
 def test_a_hard_batch_is_no_divergence_where_the_validation_text_is_as_easy_as_before(dataset: Dataset) -> None:
     plan = small_plan(dataset, dropout=0.1, steps=20, evaluate_every=5)
-    records, plain = (list(loop_of(plan, dataset, kind).run()) for kind in (HardBatch, Loop))
+    records, plain = (list(loop_of(plan, dataset, hook).run()) for hook in (hard_batch, None))
     assert [record.val_loss for record in records] == [record.val_loss for record in plain]
 
 
-class Exploding(Loop):
-    """Its weights have grown until the model is as bad as can be, in numbers that are finite."""
-
-    def loss_and_gradient(self, *arguments: Any) -> float:
-        if self.step == 7:
-            with torch.no_grad():
-                self.model.head.weight.mul_(1e4)  # type: ignore[union-attr, operator]
-        return super().loss_and_gradient(*arguments)
+def exploding(step: int, forward: Any, micro_batch: Any) -> Any:
+    """The weights have grown until the model is as bad as can be, in numbers that are finite."""
+    if step == 7:
+        with torch.no_grad():
+            forward.model.head.weight.mul_(1e4)
+    return forward(*micro_batch)
 
 
 @pytest.mark.parametrize("sure", [False, True])
 def test_a_loss_far_above_what_the_run_began_with_is_noticed_at_the_step(sure: bool, dataset: Dataset) -> None:
-    loop = loop_of(small_plan(dataset, learning_rate=3e-3), dataset, Exploding, sure)
+    loop = loop_of(small_plan(dataset, learning_rate=3e-3), dataset, exploding, sure)
     with pytest.raises(Diverged, match=r"Training diverged at step 8: loss \d.*, gradient norm \d") as error:
         list(loop.run())
     assert f"began with a validation loss of {loop.first_loss:.4g}" in error.value.what
@@ -93,7 +95,7 @@ def test_a_loss_far_above_what_the_run_began_with_is_noticed_at_the_step(sure: b
 def test_after_the_smaller_learning_rate_a_still_smaller_one_is_advised(dataset: Dataset) -> None:
     plan = small_plan(dataset, learning_rate=3e-3).with_(lr_backoff_from=1)
     with pytest.raises(Diverged) as error:
-        list(loop_of(plan, dataset, Exploding).run())
+        list(loop_of(plan, dataset, exploding).run())
     assert "--set learning_rate=0.0003" in error.value.todo
 
 
@@ -134,7 +136,7 @@ def test_what_it_began_with_is_known_where_the_folder_was_removed_on_the_way(
                 shutil.rmtree(out)
 
     confident_run(dataset, tokenizer, out, watcher=Remover()).train()
-    found = newest_point(out)
+    found = newest_point(out, Plan)
     assert found is not None and found[0].records[0].step > 0
     assert found[0].first_loss == first[0].val_loss
 
@@ -148,5 +150,5 @@ def test_a_point_of_an_earlier_version_is_judged_by_its_first_evaluation(
     content = json.loads(path.read_text())
     began_with = content.pop("first_loss")
     path.write_text(json.dumps(content))
-    found = newest_point(out)
+    found = newest_point(out, Plan)
     assert found is not None and found[0].first_loss == began_with == content["records"][0]["val_loss"]

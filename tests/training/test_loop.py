@@ -11,8 +11,9 @@ from homespun.dataset.preparation import Dataset
 from homespun.errors import TrainingError
 from homespun.model.gpt import build
 from homespun.planning.plan import Plan
+from homespun.training.clock import RunClock
 from homespun.training.loop import Loop
-from homespun.training.pace import Pace
+from homespun.training.objective import NextToken
 from homespun.training.watcher import Record, Watcher
 from tests.training.conftest import small_plan
 
@@ -20,7 +21,8 @@ from tests.training.conftest import small_plan
 def trained(plan: Plan, dataset: Dataset, **more: Any) -> tuple[torch.nn.Module, list[Record]]:
     torch.manual_seed(plan.seed)
     model = build(plan.config(dataset.vocab_size))
-    loop = Loop(plan, model, dataset, watcher=Watcher(), pace=Pace(time.monotonic()), **more)
+    objective = NextToken(plan, dataset)
+    loop = Loop(plan, model, objective, watcher=Watcher(), clock=RunClock(time.monotonic()), **more)
     return model, list(loop.run())
 
 
@@ -94,8 +96,9 @@ def test_a_request_to_stop_is_followed_after_the_step(dataset: Dataset) -> None:
 
     plan = small_plan(dataset, steps=1000)
     model = build(plan.config(dataset.vocab_size))
-    pace = Pace(time.monotonic())
-    loop = Loop(plan, model, dataset, watcher=Counting(), pace=pace, stop_asked=lambda: len(steps) == 7)
+    run_clock = RunClock(time.monotonic())
+    objective = NextToken(plan, dataset)
+    loop = Loop(plan, model, objective, watcher=Counting(), clock=run_clock, stop_asked=lambda: len(steps) == 7)
     assert [record.step for record in loop.run()] == [0]
     assert steps == [1, 2, 3, 4, 5, 6, 7]
     assert loop.step == 7 and len(loop.losses) == 7  # nothing of it is lost
@@ -116,9 +119,9 @@ def test_compiling_that_fails_is_told_in_a_line_and_training_goes_on(
     plan = small_plan(dataset, steps=3).with_(compile=True)
     torch.manual_seed(plan.seed)
     model = build(plan.config(dataset.vocab_size))
-    pace = Pace(time.monotonic())
+    run_clock = RunClock(time.monotonic())
     with torch._inductor.utils.fresh_inductor_cache():
-        records = list(Loop(plan, model, dataset, watcher=Notes(), pace=pace).run())
+        records = list(Loop(plan, model, NextToken(plan, dataset), watcher=Notes(), clock=run_clock).run())
     _, eager = trained(small_plan(dataset, steps=3), dataset)
     assert len(notes) == 1 and notes[0].startswith("torch.compile does not work here (")
     assert records[-1].val_loss == eager[-1].val_loss

@@ -25,19 +25,20 @@ from homespun.fetch.cache import sha256_of
 from homespun.planning.plan import Plan
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.lock import held
-from homespun.training.loop import Loop
+from homespun.training.recipe import Pretraining
 from homespun.training.resume import POINT, STATE, folders, newest_point
 from homespun.training.run import Run
-from homespun.training.watcher import Progress, Record, Watcher
+from homespun.training.watcher import Progress, Record, Result, Watcher
 from tests.patience import PATIENCE
 from tests.planning.test_plan import in_format_1
 from tests.training.conftest import small_plan
+from tests.training.hooked import HookedPretraining
 from tests.training.test_run import run_of
 
 SAME = ("model.safetensors", "plan.toml", "config.json", "tokenizer.json")
 
 
-def stopped_at(step: int, run: Run) -> Run:
+def stopped_at(step: int, run: Run[Plan, Result]) -> Run[Plan, Result]:
     """That run, with somebody at the keyboard who presses Ctrl-C after `step` steps."""
 
     class Impatient(Watcher):
@@ -156,7 +157,7 @@ def test_a_damaged_point_is_passed_over_for_the_one_before(
     damaged = {"cut": content[: len(content) // 2], "changed": content[:-9] + b"\x01" + content[-8:], "empty": b""}
     if damage != "gone":
         path.write_bytes(damaged[damage])
-    found = newest_point(points)
+    found = newest_point(points, Plan)
     assert found is not None and found[0].step == 19
     run_of(dataset, tokenizer, points, resume=True).train()
     run_of(dataset, tokenizer, tmp_path / "whole").train()
@@ -220,32 +221,32 @@ def test_a_second_interruption_leaves_at_once_and_says_how_the_run_goes_on(
     assert_same_run(points, tmp_path / "whole")
 
 
-class Faulty(Loop):
-    """A loop whose loss is not a number at step `wrong`, so many times."""
+def faulty(dataset: Dataset, tokenizer: Tokenizer, times: int) -> Pretraining:
+    """A recipe whose loss is not a number at step 25, so many times."""
+    left = [times]
 
-    wrong, times = 25, 1
+    def hook(step: int, forward: Any, micro_batch: Any) -> Any:
+        logits, loss = forward(*micro_batch)
+        if step == 25 and left[0] > 0:
+            left[0] -= 1
+            loss = loss * float("nan")
+        return logits, loss
 
-    def loss_and_gradient(self, *arguments: Any) -> float:
-        loss = super().loss_and_gradient(*arguments)
-        if self.step == self.wrong and Faulty.times > 0:
-            Faulty.times -= 1
-            return float("nan")
-        return loss
+    return HookedPretraining(dataset, tokenizer, "a small book", hook)
 
 
 def test_a_run_that_runs_away_goes_back_once_and_on_more_gently(
     points: Path, dataset: Dataset, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("homespun.training.run.Loop", Faulty)
-    monkeypatch.setattr(Faulty, "times", 1)
     monkeypatch.setenv("HOMESPUN_RESUME_SECONDS", "1000")
+    recipe = faulty(dataset, tokenizer, times=1)
     notes: list[str] = []
 
     class Notes(Watcher):
         def note(self, line: str) -> None:
             notes.append(line)
 
-    result = run_of(dataset, tokenizer, points, resume=True, watcher=Notes()).train()
+    result = run_of(dataset, tokenizer, points, recipe=recipe, resume=True, watcher=Notes()).train()
     assert result.steps == 40 and not result.interrupted
     assert any("Back at step 20, with 0.3 of the learning rate." in line for line in notes)
     assert Plan.load(points / "plan.toml").lr_backoff_from == 21
@@ -280,52 +281,43 @@ def test_a_run_that_an_earlier_version_left_goes_on_to_the_bit(
 
 
 def test_a_run_that_runs_away_again_is_stopped_and_says_what_to_change(
-    points: Path, dataset: Dataset, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+    points: Path, dataset: Dataset, tokenizer: Tokenizer
 ) -> None:
-    monkeypatch.setattr("homespun.training.run.Loop", Faulty)
-    monkeypatch.setattr(Faulty, "times", 2)
+    recipe = faulty(dataset, tokenizer, times=2)
     with pytest.raises(TrainingError) as error:
-        run_of(dataset, tokenizer, points, resume=True).train()
+        run_of(dataset, tokenizer, points, recipe=recipe, resume=True).train()
     assert error.value.what.startswith("Training diverged at step 26: loss nan, gradient norm ")
     assert f"The best weights until then, of step 20, are in {points}." in error.value.what
     assert "--set learning_rate=" in error.value.todo
 
 
-class Cramped(Loop):
-    """A loop on a machine that has memory for two sequences at a time."""
+def memory_for_two(step: int, forward: Any, micro_batch: Any) -> Any:
+    """A machine that has memory for two sequences at a time."""
+    if len(micro_batch[0]) > 2:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+    return forward(*micro_batch)
 
-    def loss_and_gradient(self, forward: Any, batch: Any) -> float:
-        def small(ids: torch.Tensor, targets: torch.Tensor) -> Any:
-            if len(ids) > 2:
-                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
-            return forward(ids, targets)
 
-        return super().loss_and_gradient(small, batch)
+def no_memory(step: int, forward: Any, micro_batch: Any) -> Any:
+    raise RuntimeError("CUDA out of memory.")
 
 
 def test_where_memory_does_not_suffice_the_batch_is_split_and_the_run_goes_on(
-    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     plain = run_of(dataset, tokenizer, tmp_path / "plain").train()
-    monkeypatch.setattr("homespun.training.run.Loop", Cramped)
-    split = run_of(dataset, tokenizer, tmp_path / "split").train()
+    recipe = HookedPretraining(dataset, tokenizer, "a small book", memory_for_two)
+    split = run_of(dataset, tokenizer, tmp_path / "split", recipe=recipe).train()
     assert Plan.load(tmp_path / "split" / "plan.toml").micro_batches == 4
     assert split.steps == plain.steps and split.val_loss == pytest.approx(plain.val_loss, abs=2e-3)
 
 
 def test_where_not_even_one_sequence_fits_it_says_so(
-    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    class Tiny(Loop):
-        def loss_and_gradient(self, forward: Any, batch: Any) -> float:
-            def never(*arguments: Any) -> Any:
-                raise RuntimeError("CUDA out of memory.")
-
-            return super().loss_and_gradient(never, batch)
-
-    monkeypatch.setattr("homespun.training.run.Loop", Tiny)
+    recipe = HookedPretraining(dataset, tokenizer, "a small book", no_memory)
     with pytest.raises(TrainingError, match="not enough memory even for one sequence"):
-        run_of(dataset, tokenizer, tmp_path / "run").train()
+        run_of(dataset, tokenizer, tmp_path / "run", recipe=recipe).train()
 
 
 def test_a_folder_that_is_removed_while_the_run_goes_on_is_made_anew(
@@ -345,7 +337,7 @@ def test_a_folder_that_is_removed_while_the_run_goes_on_is_made_anew(
     assert notes == [f"{tmp_path / 'run'} was removed while the run went on; it is made anew"]
     assert result.steps == 40
     assert homespun.load(tmp_path / "run").generate("A", max_tokens=3).startswith("A")
-    assert newest_point(tmp_path / "run") is not None
+    assert newest_point(tmp_path / "run", Plan) is not None
 
 
 def test_a_disk_that_does_not_take_a_point_ends_the_run_and_says_how_it_goes_on(

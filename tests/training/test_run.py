@@ -17,18 +17,24 @@ from homespun.errors import TrainingError, UsageError
 from homespun.planning.plan import Plan
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.curve import draw_curve
+from homespun.training.recipe import Pretraining
 from homespun.training.run import Run
 from homespun.training.watcher import Record, Result, Watcher
 from tests.training.conftest import small_plan
 
 
-def run_of(dataset: Dataset, tokenizer: Tokenizer, out: Path, plan: Plan | None = None, **more: Any) -> Run:
+def run_of(
+    dataset: Dataset,
+    tokenizer: Tokenizer,
+    out: Path,
+    plan: Plan | None = None,
+    recipe: Pretraining | None = None,
+    **more: Any,
+) -> Run[Plan, Result]:
     return Run(
         plan or small_plan(dataset, evaluate_every=10),
-        dataset,
-        tokenizer,
+        recipe or Pretraining(dataset, tokenizer, "a small book"),
         out,
-        title="a small book",
         **{"watcher": Watcher(), "sample": lambda model: "A cat sees.", "started": time.monotonic(), **more},
     )
 

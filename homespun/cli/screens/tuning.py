@@ -14,7 +14,7 @@ from homespun.cli.screens.plain import program
 from homespun.cli.screens.plan import LOSS_STYLE, computing, time_needed, times
 from homespun.cli.screens.terminal import console as standard_output
 from homespun.cli.screens.terminal import size_in_words
-from homespun.finetuning.run import TuningResult
+from homespun.finetuning.recipe import TuningResult
 from homespun.planning.base_plan import BasePlan
 from homespun.planning.forecast import Forecast
 from homespun.planning.tuning_plan import TuningPlan

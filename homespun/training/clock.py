@@ -28,7 +28,7 @@ SHARE_OF_SAMPLES = 0.02  # of the time, for samples from the model during the ru
 BETWEEN_SAMPLES = 15.0  # seconds: nobody reads samples more often
 
 
-class Pace:
+class RunClock:
     """Times a run while it goes on. If the plan has minutes, it changes the number of steps to end on time.
 
     started         time.monotonic() when the command began; its minutes count from there
@@ -50,12 +50,12 @@ class Pace:
         self.final_evaluations = final_evaluations
         self.most_steps = most_steps
         self.step_seconds: deque[float] = deque(maxlen=REMEMBERED)
-        self.look_seconds = 0.0
+        self.evaluation_seconds = 0.0
         self.sample_seconds = self.all_samples_seconds = 0.0
         self.sampled = started
         self.timed = 0  # steps
         self.began = self.last = started
-        self.looked_at_the_end = -math.inf
+        self.end_checked = -math.inf
         self.stepping = 0.0  # seconds in steps, since training began
         self.foreseen = 0.0  # seconds in evaluations, which are planned for, and in what happens only once
 
@@ -75,17 +75,17 @@ class Pace:
             self.step_seconds.append(now - self.last)
         if not plan.minutes or step >= plan.steps or not self.rescheduling_is_due(plan, now):
             return plan
-        self.looked_at_the_end = now
+        self.end_checked = now
         steps = self.steps_that_fit(plan, step)
         if abs(steps - plan.steps) <= max(TOLERANCE * (plan.steps - step), TOLERANCE_AT_THE_END * plan.steps):
             return plan
         return plan.with_(steps=steps, rescheduled=(*plan.rescheduled, (step, plan.steps)))
 
-    def pace_changed(self) -> None:
+    def speed_changed(self) -> None:
         """Discard the measured step times, because steps take a different time from here on."""
         self.step_seconds.clear()
         self.timed = 0
-        self.looked_at_the_end = -math.inf
+        self.end_checked = -math.inf
 
     @contextmanager
     def interruption(self) -> Iterator[None]:
@@ -99,7 +99,7 @@ class Pace:
         total = plan.minutes * 60
         if now - self.started > total - self.closing():
             return True
-        return self.timed >= TIMED_BEFORE_RESCHEDULING and now - self.looked_at_the_end > SHARE_BETWEEN * total
+        return self.timed >= TIMED_BEFORE_RESCHEDULING and now - self.end_checked > SHARE_BETWEEN * total
 
     def steps_that_fit(self, plan: BasePlan, step: int) -> int:
         """Total steps of the run, including those done, with which it ends on time with its evaluations."""
@@ -110,12 +110,14 @@ class Pace:
         """Seconds that are left for steps; infinite if the plan has no minutes."""
         if not plan.minutes:
             return math.inf
-        looks = evaluations_to_come(plan, step) * self.look_seconds
-        return plan.minutes * 60 - self.seconds() - self.closing() - looks
+        evaluations = evaluations_to_come(plan, step) * self.evaluation_seconds
+        return plan.minutes * 60 - self.seconds() - self.closing() - evaluations
 
     def closing(self) -> float:
         """Seconds needed after the last step: the final evaluation, samples, and writing the folder."""
-        return self.final_evaluations * self.look_seconds + self.final_samples * self.sample_seconds + KEPT_BACK
+        return (
+            self.final_evaluations * self.evaluation_seconds + self.final_samples * self.sample_seconds + KEPT_BACK
+        )
 
     def share_aside(self) -> float:
         """Share of the time since training began in neither steps nor evaluations: resume points, samples."""
@@ -126,8 +128,8 @@ class Pace:
     def evaluating(self) -> Iterator[None]:
         began = time.monotonic()
         yield
-        self.look_seconds = time.monotonic() - began
-        self.foreseen += self.look_seconds
+        self.evaluation_seconds = time.monotonic() - began
+        self.foreseen += self.evaluation_seconds
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
@@ -157,5 +159,9 @@ class Pace:
     def seconds_left(self, plan: BasePlan, step: int) -> float | None:
         if not self.step_seconds:
             return None
-        looks = evaluations_to_come(plan, step) * self.look_seconds
-        return (plan.steps - step) * self.one_step() / (1.0 - self.share_aside() + 1e-9) + looks + self.closing()
+        evaluations = evaluations_to_come(plan, step) * self.evaluation_seconds
+        return (
+            (plan.steps - step) * self.one_step() / (1.0 - self.share_aside() + 1e-9)
+            + evaluations
+            + self.closing()
+        )
