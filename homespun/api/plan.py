@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homespun.api.train_setup import Asked, Given, prepared_anew
 from homespun.machine.activity import on_quiet_computer
@@ -38,6 +38,27 @@ class Planned:
     examination: Examination
     smaller: Alternative | None
     larger: Alternative | None
+
+    def as_object(self) -> dict[str, Any]:
+        """The plan and all that is known of it as JSON."""
+        forecast, loss = self.forecast, self.forecast.loss
+        return {
+            "text": self.corpus.title,
+            "train_tokens": self.facts.train_tokens,
+            "val_tokens": self.facts.val_tokens,
+            "plan": {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self.plan).items()},
+            "parameters": self.parameters,
+            "epochs": forecast.epochs,
+            "planned_seconds": forecast.seconds,
+            "planned_memory": forecast.memory,
+            "memory_free": self.facts.memory_free,
+            "counting": list(self.facts.ngram_losses),
+            "expected_loss": loss and loss.loss,
+            "expected_loss_low": loss and loss.low,
+            "expected_loss_high": loss and loss.high,
+            "notes": list(self.examination.notes),
+            "findings": [vars(finding) for finding in self.examination.findings],
+        }
 
 
 @on_quiet_computer

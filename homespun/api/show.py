@@ -40,7 +40,7 @@ def show(model: str | Path) -> Portrait:
 
 
 def portrait_of_folder(model: str, place: Path) -> Portrait:
-    from homespun.checkpoint.folder import consistent_read, load_config
+    from homespun.checkpoint.folder import check_vocabulary, consistent_read, load_config
     from homespun.checkpoint.place import model_folder
     from homespun.checkpoint.special_ids import load_tokenizer
 
@@ -63,6 +63,7 @@ def portrait_of_folder(model: str, place: Path) -> Portrait:
 
 
 def portrait_of_file(model: str, place: Path) -> Portrait:
+    from homespun.checkpoint.folder import check_vocabulary
     from homespun.checkpoint.weights import shapes_of
     from homespun.interop.gguf.config import config_of
     from homespun.interop.gguf.file import read_gguf
@@ -194,14 +195,6 @@ def tokens_of(tokenizer: Tokenizer) -> Tokens:
         opening=tuple(tokenizer.opening),
         chat_template=tokenizer.settings.get("chat_template") is not None,
     )
-
-
-def check_vocabulary(place: Path, config: ModelConfig, tokenizer: Tokenizer) -> None:
-    if tokenizer.vocab_size > config.vocab_size:
-        raise CheckpointError(
-            f"{place}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",
-            "The two are not of one model: take both from where the weights come from.",
-        )
 
 
 def origin_of_place(model: str, place: Path) -> Origin:

@@ -80,13 +80,18 @@ def load_model(
     with consistent_read(folder):
         config = load_config(folder)
         tokenizer = load_tokenizer(folder, config)
-        if tokenizer.vocab_size > config.vocab_size:
-            raise CheckpointError(
-                f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",
-                "The two are not of one model: take tokenizer.json from where the weights come from.",
-            )
+        check_vocabulary(folder, config, tokenizer)
         model = load_weights(folder, device=device, dtype=dtype)
     return model, tokenizer
+
+
+def check_vocabulary(place: str | Path, config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Raise CheckpointError where the tokenizer has ids that the model does not have."""
+    if tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"{place}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",
+            "The two are not of one model: take both from where the weights come from.",
+        )
 
 
 def load_config(folder: str | Path) -> ModelConfig:

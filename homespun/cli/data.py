@@ -10,6 +10,7 @@ import click
 
 from homespun.cli.app import Commands
 from homespun.cli.screens.plain import json_option, print_json, visible
+from homespun.dataset.finding import percent
 from homespun.errors import NotEnoughText
 
 if TYPE_CHECKING:
@@ -251,15 +252,11 @@ def name_of(character: str) -> str:
 def shares(parts: list[tuple[str, float]]) -> list[str]:
     """
     >>> shares([("Latin", 0.9956), ("Greek", 0.004), ("Han", 0.0004)])
-    ['Latin 99.6 %', 'Greek 0.4 %', 'Han <0.1 %']
+    ['Latin 99.6%', 'Greek 0.4%', 'Han <0.1%']
     """
     more = len(parts) - SCRIPTS_SHOWN
     shown = [f"{name} {percent(share)}" for name, share in parts[:SCRIPTS_SHOWN]]
     return shown + [f"and {more} more"] * (more > 0)
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.3g} %" if share == 1 else f"{100 * share:.1f} %" if share >= 0.0005 else "<0.1 %"
 
 
 def as_object(description: Description, planned: Preview | NotEnoughText) -> dict[str, object]:

@@ -75,33 +75,9 @@ def command(model: str, as_json: bool, **options: Any) -> None:
         exported = homespun.export(model, **options)
     seconds = round(time.monotonic() - started, 1)
     if as_json:
-        print_json({**as_object(exported), "model": model, "seconds": seconds})
+        print_json({**exported.as_object(), "model": model, "seconds": seconds})
     else:
         show(exported, seconds)
-
-
-def as_object(exported: Exported) -> dict[str, Any]:
-    """What --json prints."""
-    cost = exported.checks[0].cost
-    assert cost is not None, "homespun's own reading always tells what it costs"
-    return {
-        "out": exported.out,
-        "to": exported.to,
-        "precision": exported.precision,
-        "files": exported.files,
-        "bytes": exported.bytes,
-        "checks": [check_as_object(check) for check in exported.checks],
-        "tokens": cost.tokens,
-        "loss_before": cost.loss(cost.before),
-        "loss": cost.loss(cost.after),
-        "bits_per_byte_before": cost.bits_per_byte(cost.before),
-        "bits_per_byte": cost.bits_per_byte(cost.after),
-        "notes": exported.notes,
-    }
-
-
-def check_as_object(check: Check) -> dict[str, Any]:
-    return {"by": check.by, "texts_with_the_same_ids": check.texts, **vars(check.difference)}
 
 
 def show(exported: Exported, seconds: float) -> None:

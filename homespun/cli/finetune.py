@@ -12,7 +12,7 @@ from homespun.cli.run_options import length_options, process_start, run_options
 from homespun.cli.screens.plain import json_option, print_json
 
 if TYPE_CHECKING:
-    from homespun.finetuning.recipe import TuningResult
+    pass
 
 
 @click.command()
@@ -53,40 +53,10 @@ def command(
 
     if as_json:
         result = tune(model, *text, settings=list(settings), watcher=TuningLines(), started=started, **options)
-        print_json(outcome(result))
+        print_json(result.as_object())
     else:
         with TuningLive() if sys.stdout.isatty() else TuningLines(sys.stdout) as watcher:
             result = tune(model, *text, settings=list(settings), watcher=watcher, started=started, **options)
         conclude(result)
     if result.interrupted:
         raise click.exceptions.Exit(INTERRUPTED)
-
-
-JSON_FIELDS = (
-    "out",
-    "seconds",
-    "val_loss_before",
-    "val_loss",
-    "bits_per_byte_before",
-    "bits_per_byte",
-    "general_before",
-    "general",
-    "method",
-    "steps",
-    "best_step",
-    "val_tokens",
-    "parameters",
-    "trainable_parameters",
-    "step_seconds",
-    "peak_memory",
-    "interrupted",
-)
-
-
-def outcome(result: TuningResult) -> dict[str, Any]:
-    """What came of it. general: bits per byte of a text that has nothing to do with the user's."""
-    forecast = result.forecast
-    return {name: getattr(result, name) for name in JSON_FIELDS} | {
-        "planned_seconds": forecast and forecast.seconds,
-        "planned_memory": forecast and forecast.memory,
-    }

@@ -74,7 +74,7 @@ def command(
     if out is not None:
         planned.plan.save(out)
     if as_json:
-        print_json(as_dict(planned))
+        print_json(planned.as_object())
     else:
         next_command = command_for(program(), text, options, settings) if out is None else carry_out(out)
         show(planned, next_command, notes_are_there=live)
@@ -123,28 +123,6 @@ def why_this_size(planned: Planned) -> str:
         if other is not None
     ]
     return f"In the same time, {' and '.join(beside)}." if beside else ""
-
-
-def as_dict(planned: Planned) -> dict[str, Any]:
-    """Everything that the screen shows, and the numbers of the plan."""
-    forecast, loss = planned.forecast, planned.forecast.loss
-    return {
-        "text": planned.corpus.title,
-        "train_tokens": planned.facts.train_tokens,
-        "val_tokens": planned.facts.val_tokens,
-        "plan": {name: list(v) if isinstance(v, tuple) else v for name, v in vars(planned.plan).items()},
-        "parameters": planned.parameters,
-        "epochs": forecast.epochs,
-        "planned_seconds": forecast.seconds,
-        "planned_memory": forecast.memory,
-        "memory_free": planned.facts.memory_free,
-        "counting": list(planned.facts.ngram_losses),
-        "expected_loss": loss and loss.loss,
-        "expected_loss_low": loss and loss.low,
-        "expected_loss_high": loss and loss.high,
-        "notes": list(planned.examination.notes),
-        "findings": [vars(finding) for finding in planned.examination.findings],
-    }
 
 
 def command_for(name: str, text: tuple[str, ...], options: dict[str, Any], settings: tuple[str, ...]) -> str:

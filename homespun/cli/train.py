@@ -14,7 +14,7 @@ from homespun.model.families import MODELS
 from homespun.planning.search import SIZES
 
 if TYPE_CHECKING:
-    from homespun.training.watcher import Result
+    pass
 
 
 @click.command()
@@ -69,7 +69,7 @@ def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **o
         result = homespun.train(
             *text, settings=list(settings), watcher=LogLines(), started=started, **options
         ).result
-        print_json(outcome(result))
+        print_json(result.as_object())
     else:
         with Live() if sys.stdout.isatty() else LogLines(sys.stdout) as watcher:
             result = homespun.train(
@@ -78,33 +78,3 @@ def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **o
         conclude(result)
     if result.interrupted:
         raise click.exceptions.Exit(INTERRUPTED)
-
-
-JSON_FIELDS = (
-    "out",
-    "steps",
-    "seconds",
-    "parameters",
-    "val_loss",
-    "bits_per_char",
-    "bits_per_byte",
-    "val_tokens",
-    "best_step",
-    "interrupted",
-    "compiled",
-    "step_seconds",
-)
-
-
-def outcome(result: Result) -> dict[str, Any]:
-    """What came of a run, beside what was expected of it; null where nothing was."""
-    forecast = result.forecast
-    loss = forecast.loss if forecast else None
-    return {name: getattr(result, name) for name in JSON_FIELDS} | {
-        "expected_loss": loss and loss.loss,
-        "expected_loss_low": loss and loss.low,
-        "expected_loss_high": loss and loss.high,
-        "planned_seconds": forecast and forecast.seconds,
-        "planned_memory": forecast and forecast.memory,
-        "peak_memory": result.peak_memory,
-    }

@@ -17,7 +17,6 @@ from homespun.errors import NotEnoughText
 if TYPE_CHECKING:
     from homespun.conversations.encoding import OnProgress
     from homespun.conversations.recognise import Found
-    from homespun.dataset.shards import Split
     from homespun.tokenizer.tokenizer import Tokenizer
 
 
@@ -179,23 +178,6 @@ def windows(start: int, places: int, length: int) -> Pieces:
     """
     offsets = np.arange(0, places, length)
     return Pieces(start + offsets, np.minimum(length, places - offsets))
-
-
-def packed_text(split: Split, end_of_text: int | None, *, length: int, seed: int) -> PackedSplit:
-    """Return a split of plain text in rows, each document an example of its own; long ones in several pieces.
-
-    end_of_text: the id after each document, or None if there is only one document. All tokens are targets.
-    """
-    ids = split.ids
-    ends = np.flatnonzero(ids == end_of_text) + 1 if end_of_text is not None else np.empty(0, np.int64)
-    borders = np.unique(np.concatenate([[0], ends, [len(ids)]]))
-    pieces = [
-        windows(start, end - start - 1, length)
-        for start, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True)
-    ]
-    starts, counts = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-    whole = np.array([[0], [len(ids)], [split.characters], [split.bytes]], np.int64)
-    return packed(split.name, ids, Answers(*whole), starts, counts, length, seed)
 
 
 def too_long(found: Found, name: str, length: int) -> NotEnoughText:

@@ -56,13 +56,17 @@ def place_of(part: Part, position: int) -> Place:
 
 
 def percent(share: float) -> str:
+    """A share from 0 to 1 as a person reads it: never 0% or 100% of what is only nearly that.
+
+    >>> percent(0.1234), percent(0.056), percent(0.00004), percent(0.9956), percent(0.99999), percent(1.0)
+    ('12%', '5.6%', '<0.1%', '99.6%', '>99.9%', '100%')
     """
-    >>> percent(0.1234), percent(0.056), percent(0.00004)
-    ('12%', '5.6%', 'less than 0.1%')
-    """
-    if share < 0.0005:
-        return "less than 0.1%"
-    return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    if 0.9995 <= share < 1:
+        return ">99.9%"
+    is_whole = 0.0995 <= share < 0.995 or share in (0, 1)
+    return f"{100 * share:.0f}%" if is_whole else f"{100 * share:.1f}%"
 
 
 def times(count: int) -> str:

@@ -59,6 +59,10 @@ class Evaluation:
         """Whether windows overlap; the loss is then lower than, and not comparable with, the usual loss."""
         return self.stride < self.context_length
 
+    def as_object(self) -> dict[str, Any]:
+        """The evaluation as JSON."""
+        return {**vars(self), "windows": "sliding" if self.sliding else "non-overlapping"}
+
 
 def evaluate(
     model: nn.Module,

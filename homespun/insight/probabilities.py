@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -59,6 +59,26 @@ class TokenProbabilities:
         """(T) from 0 to 1; not a number for the first one."""
         return np.exp(self.logprobs)
 
+    def as_objects(self) -> list[dict[str, Any]]:
+        """One object of JSON for every token."""
+        best = [
+            [
+                {"token": token, "id": int(id), "logprob": float(logprob)}
+                for token, id, logprob in zip(tokens, ids, logprobs, strict=False)
+            ]
+            for tokens, ids, logprobs in zip(self.best_tokens, self.best_ids, self.best_logprobs, strict=True)
+        ]
+        return [
+            {
+                "id": int(self.ids[at]),
+                "token": self.tokens[at],
+                "logprob": float(self.logprobs[at]),
+                "likelier": None if at == 0 else int(self.ranks[at]),
+                "alternatives": best[at],
+            }
+            for at in range(len(self.ids))
+        ]
+
 
 @dataclass(frozen=True)
 class Look:
@@ -86,6 +106,19 @@ class Look:
     def overall(self) -> NDArray[np.float32]:
         """(S): averaged over heads and layers."""
         return np.asarray(self.weights.mean(axis=(0, 1)))
+
+    def as_object(self) -> dict[str, Any]:
+        """The attention as JSON; tokens are numbered from 1."""
+        seen = [
+            {"number": int(at) + 1, "token": token, "share": float(share)}
+            for at, token, share in zip(self.seen, self.tokens, self.overall, strict=True)
+        ]
+        return {
+            "number": self.place + 1,
+            "token": self.token,
+            "looked_at": seen,
+            "by_layer": self.by_layer.tolist(),
+        }
 
 
 def token_probabilities(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from homespun.checkpoint.adapter import AdapterConfig, Base, Change, is_adapter, read_adapter_config, read_changes
+from homespun.checkpoint.folder import check_vocabulary
 from homespun.checkpoint.special_ids import generation_config
 from homespun.checkpoint.weights import weight_files
 from homespun.errors import CheckpointError
@@ -47,12 +48,7 @@ def open_adapter(
         )
     merge(model, read_changes(folder, adapter, model.config))
     tokenizer = tokenizer_of_adapter(folder, its_tokenizer)
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise CheckpointError(
-            f"{folder}: its tokenizer has {tokenizer.vocab_size:,} tokens, and its base "
-            f"{model.config.vocab_size:,}.",
-            "The two are not of one model: take tokenizer.json from where the adapter comes from.",
-        )
+    check_vocabulary(folder, model.config, tokenizer)
     return model, tokenizer
 
 

@@ -67,6 +67,10 @@ class Check:
     difference: Difference
     cost: Cost | None = None
 
+    def as_object(self) -> dict[str, Any]:
+        """The comparison as JSON."""
+        return {"by": self.by, "texts_with_the_same_ids": self.texts, **vars(self.difference)}
+
 
 @dataclass
 class Exported:
@@ -85,6 +89,25 @@ class Exported:
     bytes: int
     checks: list[Check]
     notes: list[str] = field(default_factory=list)
+
+    def as_object(self) -> dict[str, Any]:
+        """The export as JSON."""
+        cost = self.checks[0].cost
+        assert cost is not None, "the comparison in homespun itself always measures the cost"
+        return {
+            "out": self.out,
+            "to": self.to,
+            "precision": self.precision,
+            "files": self.files,
+            "bytes": self.bytes,
+            "checks": [check.as_object() for check in self.checks],
+            "tokens": cost.tokens,
+            "loss_before": cost.loss(cost.before),
+            "loss": cost.loss(cost.after),
+            "bits_per_byte_before": cost.bits_per_byte(cost.before),
+            "bits_per_byte": cost.bits_per_byte(cost.after),
+            "notes": self.notes,
+        }
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from homespun.model.gpt import GPT
 
 SECONDS_A_RATE = 0.5
 
-# A bfloat16 number has 8 bits of precision: one rounding is off by at most 0.4 %, and many
+# A bfloat16 number has 8 bits of precision: one rounding is off by at most 0.4%, and many
 # of them by less than their number, because they go up as often as down. What is farther
 # off than this is no rounding.
 LARGEST_LOSS_ERROR = 0.02

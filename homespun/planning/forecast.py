@@ -12,7 +12,7 @@ from homespun.planning.facts import Facts
 from homespun.planning.first_steps import SPREAD, loss_after_few_steps, share_of_the_law
 from homespun.planning.memory import bytes_of_a_run
 from homespun.planning.plan import Plan
-from homespun.planning.planner import SECONDS_ASIDE, SHARE_ASIDE, seconds_to_train, size_of, step_seconds
+from homespun.planning.planner import SECONDS_ASIDE, SHARE_ASIDE, size_of, step_seconds, time_for_steps
 from homespun.planning.search import lost_to_compiling
 
 NINE_IN_TEN = 1.9  # standard deviations to both sides: 2 of the law's 59 runs are further off
@@ -51,7 +51,7 @@ def forecast_of(plan: Plan, facts: Facts) -> Forecast:
     one = step_seconds(plan, facts)
     training = plan.steps * one
     if plan.compile and plan.minutes:
-        training += lost_to_compiling(size_of(plan), facts, seconds_to_train(plan.minutes))
+        training += lost_to_compiling(size_of(plan), facts, time_for_steps(plan.minutes))
     seconds = min(plan.minutes * 60 or math.inf, training / (1 - SHARE_ASIDE) + SECONDS_ASIDE) if one else 0.0
     at_once = plan.batch_size // plan.micro_batches
     if plan.device == "cpu":

@@ -9,6 +9,7 @@ from homespun.errors import UsageError
 from homespun.model.config import GPTConfig
 from homespun.model.families import DEFAULT, MODELS
 from homespun.planning.cost import work_of_a_step
+from homespun.planning.duration import check_duration, seconds_to_train
 from homespun.planning.evaluations import eval_tokens
 from homespun.planning.facts import Facts
 from homespun.planning.memory import micro_batches_that_fit
@@ -122,7 +123,7 @@ def alternatives(wishes: Wishes, facts: Facts, plan: Plan) -> tuple[Alternative 
         return None, None
     chosen = plan.config(facts.vocab_size).number_of_parameters()
     found: dict[bool, Alternative] = {}
-    for one in weighed(plan.model, asked_for(wishes), facts, seconds_to_train(plan.minutes)):
+    for one in weighed(plan.model, asked_for(wishes), facts, time_for_steps(plan.minutes)):
         parameters = one.size.config(plan.model, facts.vocab_size).number_of_parameters()
         larger = parameters >= 2 * chosen
         if (larger or 2 * parameters <= chosen) and (larger not in found or one.loss < found[larger].loss):
@@ -132,16 +133,9 @@ def alternatives(wishes: Wishes, facts: Facts, plan: Plan) -> tuple[Alternative 
 
 def check(wishes: Wishes) -> None:
     """Raise UsageError, whose hint says what to give instead, if the wishes make no sense."""
-    if wishes.steps is not None and wishes.minutes is not None:
-        raise UsageError("--steps and --minutes both say how long to train.", "Give one of them.")
+    check_duration(wishes.steps, wishes.minutes)
     if wishes.size not in ("auto", *SIZES):
         raise UsageError(f"There is no size {wishes.size!r}.", f"The sizes are: auto, {', '.join(SIZES)}.")
-    if wishes.minutes is not None and not 0 < wishes.minutes <= 60 * 24 * 365:
-        raise UsageError(
-            f"--minutes {wishes.minutes:g} is no time to train in.", "Give minutes, such as --minutes 5."
-        )
-    if wishes.steps is not None and wishes.steps < 1:
-        raise UsageError(f"--steps {wishes.steps} trains nothing.", "Give at least one step.")
 
 
 def asked_for(wishes: Wishes) -> dict[str, Any]:
@@ -152,7 +146,7 @@ def asked_for(wishes: Wishes) -> dict[str, Any]:
 
 def seconds_given(wishes: Wishes) -> float | None:
     """Seconds of training that were asked for; None if a number of steps was."""
-    return None if "steps" in asked_for(wishes) else seconds_to_train(wishes.minutes or DEFAULT_MINUTES)
+    return None if "steps" in asked_for(wishes) else time_for_steps(wishes.minutes or DEFAULT_MINUTES)
 
 
 def is_short(wishes: Wishes) -> bool:
@@ -204,9 +198,9 @@ def plan_for_next_time(wishes: Wishes, facts: Facts, plan: Plan) -> Plan | None:
     return later if later.compile else None
 
 
-def seconds_to_train(minutes: float) -> float:
-    """Seconds of a run of `minutes` that are left for training."""
-    return max(0.2 * 60 * minutes, (1 - SHARE_ASIDE) * 60 * minutes - SECONDS_ASIDE)
+def time_for_steps(minutes: float) -> float:
+    """Seconds of a run of `minutes` that are left for training steps."""
+    return seconds_to_train(minutes, share_aside=SHARE_ASIDE, seconds_aside=SECONDS_ASIDE)
 
 
 def widths(model: str, facts: Facts, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +232,7 @@ def end(plan: Plan, facts: Facts) -> dict[str, Any]:
     """The number of steps, and of warmup steps."""
     steps = plan.steps
     if plan.minutes:
-        seconds = seconds_to_train(plan.minutes)
+        seconds = time_for_steps(plan.minutes)
         seconds -= lost_to_compiling(size_of(plan), facts, seconds) if plan.compile else 0.0
         fitting = int(seconds / step_seconds(plan, facts)) if facts.speed else WARMUP_STEPS
         steps = max(1, steps_for(plan, fitting, facts))

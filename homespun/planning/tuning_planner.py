@@ -10,6 +10,7 @@ from homespun.checkpoint.hf_names import only_here
 from homespun.errors import TrainingError, UsageError
 from homespun.model.config import ModelConfig
 from homespun.model.families import MODELS
+from homespun.planning.duration import check_duration, seconds_to_train
 from homespun.planning.evaluations import EVALUATIONS, TRAINING_COST
 from homespun.planning.forecast import Forecast
 from homespun.planning.memory import SHARE, something_smaller
@@ -86,7 +87,7 @@ def length_for(facts: TuningFacts) -> int:
 
 def first_plan(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
     """The plan as far as it does not depend on the machine's speed. UsageError if the wishes contradict."""
-    check(wishes)
+    check_duration(wishes.steps, wishes.minutes)
     given = dict(wishes.settings)
     method, _ = way_for(facts.config, wishes.method, facts.new_tokens)
     numbers: dict[str, Any] = {
@@ -137,17 +138,6 @@ def trainable_parameters(plan: TuningPlan, facts: TuningFacts) -> dict[str, Any]
     return {"trainable_parameters": lora_numbers(facts.config, plan.rank)}
 
 
-def check(wishes: TuningWishes) -> None:
-    if wishes.steps is not None and wishes.minutes is not None:
-        raise UsageError("--steps and --minutes both say how long to train.", "Give one of them.")
-    if wishes.minutes is not None and not 0 < wishes.minutes <= 60 * 24 * 365:
-        raise UsageError(
-            f"--minutes {wishes.minutes:g} is no time to train in.", "Give minutes, such as --minutes 5."
-        )
-    if wishes.steps is not None and wishes.steps < 1:
-        raise UsageError(f"--steps {wishes.steps} trains nothing.", "Give at least one step.")
-
-
 def learning_rate(config: ModelConfig, method: str) -> float:
     """Return the peak learning rate for a model and a method.
 
@@ -161,9 +151,9 @@ def learning_rate(config: ModelConfig, method: str) -> float:
     return float(f"{min(rate, 3e-3):.2g}")
 
 
-def seconds_to_train(minutes: float) -> float:
+def time_for_steps(minutes: float) -> float:
     """Seconds of a run of `minutes` that are left for training steps."""
-    return max(0.2 * 60 * minutes, (1 - SHARE_ASIDE) * 60 * minutes - SECONDS_ASIDE)
+    return seconds_to_train(minutes, share_aside=SHARE_ASIDE, seconds_aside=SECONDS_ASIDE)
 
 
 def tokens_to_learn(plan: TuningPlan, facts: TuningFacts) -> float:
@@ -171,7 +161,7 @@ def tokens_to_learn(plan: TuningPlan, facts: TuningFacts) -> float:
     enough = epochs(plan.conversations) * facts.train_tokens
     if not plan.minutes or not facts.seconds:
         return enough
-    return min(enough, seconds_to_train(plan.minutes) / facts.seconds)
+    return min(enough, time_for_steps(plan.minutes) / facts.seconds)
 
 
 def epochs(conversations: bool) -> float:

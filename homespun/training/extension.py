@@ -8,7 +8,7 @@ from pathlib import Path
 from homespun.errors import CheckpointError, UsageError
 from homespun.planning.base_plan import NOT_YET
 from homespun.planning.plan import Plan
-from homespun.planning.planner import WARMUP_STEPS, seconds_to_train
+from homespun.planning.planner import WARMUP_STEPS, time_for_steps
 from homespun.training.resume import Point, newest_point
 
 
@@ -49,4 +49,4 @@ def steps_in(minutes: float, point: Point[Plan], plan: Plan) -> int:
     if not 0 < minutes < math.inf:
         raise UsageError(f"--minutes {minutes:g} is no time to train in.", "Give minutes, such as --minutes 20.")
     tokens_per_second = point.records[-1].tokens_per_second if point.records else 0.0
-    return max(1, int(seconds_to_train(minutes) * tokens_per_second / plan.tokens_per_step))
+    return max(1, int(time_for_steps(minutes) * tokens_per_second / plan.tokens_per_step))

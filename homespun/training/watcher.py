@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from homespun.planning.forecast import Forecast
 
 if TYPE_CHECKING:
     from homespun.evaluation.loss import Evaluation
+
+NOT_IN_JSON = ("sample", "sample_before", "forecast")  # of a result: long, or given as numbers of its own
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,18 @@ class Result:
     step_seconds: float
     peak_memory: int
     forecast: Forecast | None = None
+
+    def as_object(self) -> dict[str, Any]:
+        """The result as JSON, beside what was expected of it; null where nothing was. It has no sample."""
+        loss = self.forecast.loss if self.forecast else None
+        mine = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in NOT_IN_JSON}
+        return mine | {
+            "expected_loss": loss and loss.loss,
+            "expected_loss_low": loss and loss.low,
+            "expected_loss_high": loss and loss.high,
+            "planned_seconds": self.forecast and self.forecast.seconds,
+            "planned_memory": self.forecast and self.forecast.memory,
+        }
 
 
 class Watcher:

@@ -66,7 +66,7 @@ def test_without_colours_every_token_has_a_line(run: Run, opened: Open) -> None:
 def test_in_colours_the_text_is_numbered_and_explained(run: Run, opened: Open, in_colours: None) -> None:
     opened("modern")
     out = run("generate", "m", "the cat", "--max-tokens", "80", "--seed", "1", "--show").out
-    assert "How likely the model found each token" in out and "under 2 %" in out
+    assert "How likely the model found each token" in out and "under 2%" in out
     assert "had least expected" in out and "\x1b[" in out and "looked at" not in out
 
 

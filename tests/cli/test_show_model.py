@@ -59,7 +59,7 @@ def test_everything_that_is_known_is_shown(run: Run, monkeypatch: pytest.MonkeyP
     text = shown(run, monkeypatch, PORTRAIT)
     for words in (
         "a run of homespun", "modern, the shape of Qwen3", "6 heads of 8 that share 2 keys and values",
-        "1,000,000; 800,000 without", "98 MB, Q4_1 90.0 %, F32 10.0 %", "2.0 MB in bfloat16", "590 KB",
+        "1,000,000; 800,000 without", "98 MB, Q4_1 90%, F32 10%", "2.0 MB in bfloat16", "590 KB",
         "2.0 MFLOP a token, 3.0 MFLOP", "<|5|> and 3 more", "with <|3|>", "homespun chat talks to it", "mit",
         "someone/wool", "0123abc", "4 steps of 256 tokens with muon (--minutes 3)", "loss 2.0000", "174 s",
     ):  # fmt: skip

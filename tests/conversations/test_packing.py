@@ -14,11 +14,9 @@ from homespun.conversations import encoding
 from homespun.conversations.encoding import encode_conversations
 from homespun.conversations.packing import Packed, PackedBatches, PackedSplit, best_fit
 from homespun.conversations.recognise import recognise
-from homespun.conversations.splits import Conversations, lengths, packed_text, prepare_conversations
-from homespun.dataset.preparation import prepare
+from homespun.conversations.splits import Conversations, lengths, prepare_conversations
 from homespun.errors import NotEnoughText, TextUnreadable
 from homespun.model.context import Causal
-from homespun.text.sources import read
 from homespun.tokenizer.chat_marks import with_chat_template
 from homespun.tokenizer.make import build
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -279,24 +277,6 @@ def test_packing_wastes_little() -> None:
     assert in_rows.max() <= 256 and in_rows.sum() == counts.sum()
     assert counts.sum() / (256 * (len(first) - 1)) > 0.99
     assert (best_fit(counts, 256, seed=1)[0] == order).all()
-
-
-@pytest.mark.parametrize("documents", [1, 12])
-def test_a_plain_text_keeps_the_borders_of_its_documents(tmp_path: Path, documents: int) -> None:
-    for number in range(documents):
-        (tmp_path / f"{number:02}.txt").write_text(
-            "".join(chr(97 + (at + number) % 26) for at in range(70 + number))
-        )
-    words = build("char", alphabet=dict.fromkeys(LETTERS, 1), documents=documents, pieces=lambda: iter([LETTERS]))
-    split = prepare(read(tmp_path), words).train
-    rows = packed_text(split, words.end_of_text, length=32, seed=1)
-    assert rows.tokens == split.tokens - split.documents  # the first of each is not predicted
-    end = words.end_of_text
-    for ids, targets, document, _ in zip(*rows.rows(range(len(rows))), strict=True):
-        for number in document[document >= 0].unique():
-            here = document == number
-            assert end is None or not (ids[here] == end).any()  # only predicted, never looked at
-            assert (targets[here][:-1] == ids[here][1:]).all()
 
 
 def test_another_model_is_advised_only_where_it_is_the_characters(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from homespun.cli.screens.terminal import console, indented, show_notes, table
+from homespun.dataset.finding import percent
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from homespun.cli.evaluate import Report, Rounded
+    from homespun.api.report import Report, Rounded
     from homespun.evaluation.calibration import Calibration
     from homespun.evaluation.loss import Evaluation
     from homespun.evaluation.memorisation import Memorisation
@@ -120,7 +121,7 @@ def cost_of_rounding(kind: str, before: float, after: float) -> str:
 def verdict(first: float, second: float) -> str:
     """
     >>> verdict(2.0, 1.8)
-    'The second predicts it better, by 0.2000 bits per byte (10.0 %).'
+    'The second predicts it better, by 0.2000 bits per byte (10%).'
     >>> verdict(2.0, 2.0)
     'They predict it equally well.'
     """
@@ -142,7 +143,7 @@ def show_calibration(out: Console, found: Calibration) -> None:
     )
     for one in found.bins:
         if one.tokens:
-            shares = f"{100 * one.low:.0f} to {100 * one.high:.0f} %"
+            shares = f"{100 * one.low:.0f} to {100 * one.high:.0f}%"
             bar = "#" * round(BAR * one.came)
             made.add_row(shares, percent(one.said), percent(one.came), bar.ljust(BAR, "."), f"{one.tokens:,}")
     out.print(made)
@@ -184,11 +185,3 @@ def judged(found: Memorisation) -> str:
         f"The model writes passages of the training text: {percent(model)} of what it wrote, "
         f"where of an unread text it is {percent(held_out)}."
     )
-
-
-def percent(share: float) -> str:
-    """
-    >>> percent(0.1234), percent(0.0)
-    ('12.3 %', '0.0 %')
-    """
-    return f"{100 * share:.1f} %"

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from homespun.cli.screens.plain import colours, shows_unicode, visible
 from homespun.cli.screens.terminal import console, table
+from homespun.dataset.finding import percent
 from homespun.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 # How likely, at least, and how it looks. Black on colour: readable on a light terminal and on a dark one,
 # and a space can be seen; from pale to dark, for those who do not tell red from green.
 BANDS = (
-    (0.7, "over 70 %", Style()),
-    (0.3, "30 to 70 %", Style(color="black", bgcolor="#fff3b0")),
-    (0.1, "10 to 30 %", Style(color="black", bgcolor="#ffc971")),
-    (0.02, "2 to 10 %", Style(color="black", bgcolor="#ff9b54")),
-    (0.0, "under 2 %", Style(color="white", bgcolor="#b3261e")),
+    (0.7, "over 70%", Style()),
+    (0.3, "30 to 70%", Style(color="black", bgcolor="#fff3b0")),
+    (0.1, "10 to 30%", Style(color="black", bgcolor="#ffc971")),
+    (0.02, "2 to 10%", Style(color="black", bgcolor="#ff9b54")),
+    (0.0, "under 2%", Style(color="white", bgcolor="#b3261e")),
 )
 SHADES = tuple(  # of what was looked at, from hardly to most
     Style(color="black" if number < 4 else "white", bgcolor=colour) if colour else Style()
@@ -76,35 +77,9 @@ def as_object(opened: LanguageModel, ids: Sequence[int], prompt_tokens: int, why
 
     place = None if why is None else place_of(why, len(ids))
     found = token_probabilities(opened.model, opened.tokenizer, ids, alternatives=OTHERS)
-    shown: dict[str, Any] = {
-        "prompt_tokens": prompt_tokens,
-        "tokens": [
-            {
-                "id": int(found.ids[at]),
-                "token": found.tokens[at],
-                "logprob": float(found.logprobs[at]),
-                "likelier": None if at == 0 else int(found.ranks[at]),
-                "alternatives": [
-                    {"token": token, "id": int(id), "logprob": float(logprob)}
-                    for token, id, logprob in zip(
-                        found.best_tokens[at], found.best_ids[at], found.best_logprobs[at], strict=False
-                    )
-                ],
-            }
-            for at in range(len(found.ids))
-        ],
-    }
+    shown: dict[str, Any] = {"prompt_tokens": prompt_tokens, "tokens": found.as_objects()}
     if place is not None:
-        look = looked_at(opened.model, opened.tokenizer, ids, place)
-        shown["why"] = {
-            "number": place + 1,
-            "token": look.token,
-            "looked_at": [
-                {"number": int(at) + 1, "token": token, "share": float(share)}
-                for at, token, share in zip(look.seen, look.tokens, look.overall, strict=True)
-            ],
-            "by_layer": look.by_layer.tolist(),
-        }
+        shown["why"] = looked_at(opened.model, opened.tokenizer, ids, place).as_object()
     return shown
 
 
@@ -228,7 +203,7 @@ def pieces_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 def band_of(probability: float) -> tuple[float, str, Style]:
     """
     >>> band_of(0.5)[1], band_of(0.0)[1]
-    ('30 to 70 %', 'under 2 %')
+    ('30 to 70%', 'under 2%')
     """
     return next(band for band in BANDS if probability >= band[0])
 
@@ -239,13 +214,3 @@ def quoted(token: str) -> str:
     "' boy'"
     """
     return f"'{visible(token)}'"
-
-
-def percent(share: float) -> str:
-    """
-    >>> percent(0.5), percent(0.012), percent(0.00001)
-    ('50 %', '1.2 %', 'under 0.1 %')
-    """
-    if share < 0.001:
-        return "under 0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"

@@ -11,6 +11,7 @@ from rich.text import Text
 from homespun.cli.screens.curve import TRAINED, VALIDATED, curve
 from homespun.cli.screens.plain import shows_unicode, visible
 from homespun.cli.screens.terminal import console, facts, size_in_words
+from homespun.dataset.finding import percent
 from homespun.model.families import MODELS
 
 if TYPE_CHECKING:
@@ -122,19 +123,10 @@ def operations(count: int) -> str:
 def stored_in_words(portrait: Portrait) -> str:
     stored = portrait.stored
     total = sum(stored.types.values())
-    kinds = ", ".join(f"{kind} {share_in_words(count / total)}" for kind, count in stored.types.items())
+    shares = {kind: percent(count / total) for kind, count in stored.types.items()}
+    kinds = ", ".join(kind if len(shares) == 1 else f"{kind} {share}" for kind, share in shares.items())
     files = "" if stored.files == 1 else f" in {stored.files} files"
     return f"{size_in_words(stored.bytes)}{files}, {kinds}"
-
-
-def share_in_words(share: float) -> str:
-    """
-    >>> share_in_words(1.0), share_in_words(0.123), share_in_words(0.0004)
-    ('', '12.3 %', 'under 0.1 %')
-    """
-    if share == 1.0:
-        return ""
-    return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
 
 
 def tokenizer_rows(tokens: Tokens) -> Rows:

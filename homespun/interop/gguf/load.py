@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from homespun.checkpoint.folder import assemble
-from homespun.errors import CheckpointError
+from homespun.checkpoint.folder import assemble, check_vocabulary
 from homespun.interop.gguf.config import config_of
 from homespun.interop.gguf.file import read_gguf
 from homespun.interop.gguf.tokenizer import tokenizer_of
@@ -30,10 +29,6 @@ def load_gguf(
     file = read_gguf(path)
     config = config_of(file)
     tokenizer = tokenizer_of(file)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise CheckpointError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",
-            "Get the file again, or take the file of another model.",
-        )
+    check_vocabulary(path, config, tokenizer)
     weights = read_weights(file, config, device=device, dtype=dtype)
     return assemble(config, weights, device), tokenizer
