@@ -9,7 +9,7 @@ from homespun.model.config import ModelConfig
 from homespun.model.families import MODELS
 from homespun.planning.expected_loss import LAW, expected_loss
 from homespun.planning.facts import Facts
-from homespun.planning.first_steps import SPREAD, loss_after_few_steps, share_of_the_law
+from homespun.planning.first_steps import SPREAD, loss_after_few_steps, share_of_the_law, steps_as_with_muon
 from homespun.planning.memory import bytes_of_a_run
 from homespun.planning.plan import Plan
 from homespun.planning.planner import SECONDS_ASIDE, SHARE_ASIDE, size_of, step_seconds, time_for_steps
@@ -78,7 +78,8 @@ def expectation(plan: Plan, config: ModelConfig, facts: Facts) -> Expectation | 
         return None
     loss = expected_loss(config, plan.steps, plan.tokens_per_step, facts.train_tokens, facts.counted)
     loss = min(loss, math.log(facts.vocab_size))  # a uniform guess
-    share = share_of_the_law(plan.steps, plan.tokens_per_step)
-    loss = loss**share * loss_after_few_steps(plan.steps, facts.vocab_size, facts.ngram_losses) ** (1 - share)
+    steps = steps_as_with_muon(plan.steps, plan.optimizer)
+    share = share_of_the_law(steps, plan.tokens_per_step, config.number_of_parameters())
+    loss = loss**share * loss_after_few_steps(steps, facts.vocab_size, facts.ngram_losses) ** (1 - share)
     off = NINE_IN_TEN * (share * LAW.spread + (1 - share) * SPREAD)
     return Expectation(loss, loss * (1 - off), loss * (1 + off))
