@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from homespun.text.chats.message import Chat
+
 PIECE = 2**20  # characters; a piece is at most 4 MiB of memory whatever its alphabet
 _REACH = 2**16  # characters at the end of a piece in which a good place to cut is looked for
 _UP_TO_LAST_WORD = re.compile(r".*\S(?=[ \n])", re.DOTALL)
@@ -24,6 +26,7 @@ class Document:
     `origin` is what a person calls it: `book.txt`, `src/a.py`, `letters.zip!1.txt`, `chat.jsonl:12`.
     `remarks` says what was met on the way (kinds of notes.KINDS), complete once it was read through.
     `record` is what was read that is more than a text (see formats.Records); the text is then `str` of it.
+    `chat` is set where the text is an export of a chat: its messages; the text is then "Name: what was said".
     """
 
     origin: str
@@ -31,6 +34,7 @@ class Document:
     chunks: Callable[[], Iterable[str]] = field(repr=False)
     remarks: set[str] = field(default_factory=set)
     record: object | None = field(default=None, repr=False)
+    chat: Chat | None = field(default=None, repr=False)
 
     def pieces(self) -> Iterator[str]:
         """The text in pieces of at most 1 Mi characters; joined they are the whole of it.
@@ -63,6 +67,11 @@ def text_document(origin: str, text: str, encoding: str = "utf-8") -> Document:
 def record_document(origin: str, record: object, encoding: str = "utf-8") -> Document:
     """A document of a record that somebody knows how to read."""
     return Document(origin, encoding, lambda: (str(record),), record=record)
+
+
+def chat_document(origin: str, chat: Chat, encoding: str = "utf-8") -> Document:
+    """A document of a chat: a line "Name: what was said" a message."""
+    return Document(origin, encoding, lambda: map(whole_characters, chat.lines()), chat=chat)
 
 
 def whole_characters(text: str) -> str:

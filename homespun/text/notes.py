@@ -34,14 +34,18 @@ KINDS = {
     "twice": ("text given twice, read once", "texts given twice, read once"),
 }
 
+SHOWN = 3  # lines of a group
+
 
 @dataclass
 class Tally:
-    """Counts per kind, each with its first example; `said` are lines of their own."""
+    """Counts per kind, each with its first example; `said` are lines of their own, `groups` lines by what they are
+    about."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    groups: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, kind: str, example: str) -> None:
         assert kind in KINDS, kind
@@ -51,8 +55,18 @@ class Tally:
     def say(self, *lines: str) -> None:
         self.said.extend(line for line in dict.fromkeys(lines) if line not in self.said)
 
+    def say_of(self, group: str, *lines: str) -> None:
+        """Lines about things of one kind ("chats"), of which only the first few are shown."""
+        told = self.groups.setdefault(group, [])
+        told.extend(line for line in lines if line not in told)
+
     def lines(self) -> list[str]:
         counted = []
+        for group, lines in self.groups.items():
+            shown = lines if len(lines) <= SHOWN + 1 else lines[:SHOWN]
+            counted.extend(shown)
+            if len(lines) > len(shown):
+                counted.append(f"and {len(lines) - len(shown):,} more {group} in the same way")
         for kind, (one, several) in KINDS.items():
             count = self.counts.get(kind, 0)
             if count == 1:
@@ -75,6 +89,8 @@ class Tally:
             self.examples.setdefault(kind, other.examples[kind])
         for line in other.said:
             self.say(line)
+        for group, lines in other.groups.items():
+            self.say_of(group, *lines)
 
 
 ENCODINGS = {

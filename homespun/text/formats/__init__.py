@@ -80,7 +80,9 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
     """
     reader = READERS.get(_compressed_tar(blob.name) or blob.suffix) or READERS.get(_by_content(blob, request))
     if reader is None:
-        yield decoded(blob)
+        from homespun.text.formats.chat import chat_in
+
+        yield chat_in(decoded(blob), tally)
         return
     module, function = reader.split(".")
     yield from getattr(import_module(f"{__name__}.{module}"), function)(blob, request, tally)

@@ -1,0 +1,60 @@
+"""Which kind of chat a file is, if it is one.
+
+>>> chat = chat_in_text("[1/2/24, 9:05:00 PM] Anna: Hello\\n[1/2/24, 9:06:00 PM] Ben: Hi\\n")
+>>> chat.kind, chat.text()
+('WhatsApp', 'Anna: Hello\\nBen: Hi\\n')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from homespun.text.chats import blocks, columns, objects, plain, slack, stamped
+from homespun.text.chats.message import Chat
+
+HEAD = 2**16  # characters by which a text is taken for a chat
+
+
+def is_chat(head: str) -> bool:
+    """Whether a text that begins so is a chat with stamps. head: its first HEAD characters or fewer."""
+    lines = head.splitlines(keepends=True)
+    return stamped.form_of(lines) is not None or blocks.form_of(lines) is not None
+
+
+def chat_in_text(text: str, *, without_stamps: bool = False) -> Chat | None:
+    """The chat in the text of a .txt file; None if it is something else.
+
+    without_stamps: lines "Name: text" are a chat, too. To train on the text as it stands they need no parser,
+    and a play has such lines as well, so that only those who ask for them get them.
+    """
+    lines = text[:HEAD].splitlines(keepends=True)
+    if (form := stamped.form_of(lines)) is not None:
+        return stamped.read(_lines(text), form)
+    if (heading := blocks.form_of(lines)) is not None:
+        return blocks.read(_lines(text), heading)
+    return plain.chat_in(text) if without_stamps else None
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text; only "\\n" ends one."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start : end + 1]
+        start = end + 1
+    if start < len(text):
+        yield text[start:]
+
+
+def chats_in_json(value: object) -> list[Chat] | None:
+    """The chats in the value of a .json file: one, or all those of an account; None if it is something else."""
+    return objects.chats_in(value)
+
+
+def chat_in_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Chat | None:
+    """The chat in a table; None for any other table."""
+    return columns.chat_in(header, rows)
+
+
+def chat_of_slack(days: Sequence[Sequence[Mapping]], users: object, name: str = "") -> Chat:
+    """The chat of one channel. days: the lists of messages in its files; users: what users.json holds."""
+    return slack.chat_of([message for day in days for message in day], slack.names_in(users), name)
