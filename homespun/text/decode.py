@@ -3,13 +3,15 @@
 Most texts are UTF-8, and a strict pass over all of it proves that. Everything
 else is decided in a fixed order, so that the same bytes always give the same
 text: byte order mark, UTF-16 without one, damaged UTF-8, then the older 8-bit
-and Asian encodings.
+and Asian encodings. Those are a guess, and the user may name one: of a file that
+is no UTF-8, that one is then believed.
 """
 
 from __future__ import annotations
 
 import codecs
 import io
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +19,8 @@ from dataclasses import dataclass, replace
 from homespun.errors import TextUnreadable
 from homespun.text.blob import SMALL, Blob, explained_errors
 from homespun.text.document import Document, text_document
+from homespun.text.notes import GUESSED
+from homespun.text.older import MULTIBYTE, older_encoding
 
 _MARKS = (  # UTF-32's begins like UTF-16's, so it comes first
     (codecs.BOM_UTF32_LE, "utf-32-le", "utf-32"),
@@ -27,6 +31,12 @@ _MARKS = (  # UTF-32's begins like UTF-16's, so it comes first
 )
 _HEAD = 2**16  # bytes that show what kind of file it is
 _SAMPLE = 2**16  # bytes on which an older encoding is recognised
+_CHANCE = 20  # characters that texts in Asian encodings may have by chance where they look like UTF-8
+_FAR_APART = 1000  # bytes of text to a stretch of NUL bytes, where these are accidents
+_NULS = re.compile(rb"\0+")
+_UTF8 = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}|\xe0[\xa0-\xbf][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{3}"
+)
 
 _MAGIC = {
     b"\x89PNG": "a PNG image",
@@ -47,11 +57,19 @@ _MAGIC = {
     b"ID3": "an MP3 recording",
     b"OggS": "an Ogg recording",
     b"RIFF": "a sound or video recording",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"ARROW1": "an Arrow table",
+    b"\x93NUMPY": "a NumPy array",
 }
 _WAYS_OUT = {
     b"%PDF": "Give it the suffix .pdf.",
     b"PK\x03\x04": "If it is an archive, give it the suffix .zip; if it is a document, save it as plain text.",
     b"\x1f\x8b": "Give it the suffix .gz.",
+    b"\x28\xb5\x2f\xfd": "Give it the suffix .zst.",
+    b"7z\xbc\xaf\x27\x1c": "Unpack it (7z x FILE), and give the folder.",
+    b"Rar!": "Unpack it (unrar x FILE), and give the folder.",
+    b"ARROW1": "Give it the suffix .arrow.",
     b"PAR1": "Give it the suffix .parquet.",
     b"\xd0\xcf\x11\xe0": "Save it as plain text first.",
 }
@@ -63,25 +81,36 @@ class NotText(TextUnreadable):
 
 @dataclass(frozen=True)
 class Encoding:
-    """`name` is for people, `codec` for Python; `damaged` places could not be decoded, the first at `first`."""
+    """`name` is for people, `codec` for Python; `damaged` places could not be decoded, the first at `first`.
+
+    `guessed`: it was neither proved nor named. `nuls`: how many NUL bytes are left out. `remark`: a line for people.
+    """
 
     name: str
     codec: str
     damaged: int = 0
     first: int = 0
     mixed: bool = False  # much of it looks like UTF-8 all the same
+    guessed: bool = False
+    nuls: int = 0
+    remark: str = ""
 
 
-def decoded(blob: Blob, header: str = "") -> Document:
-    """The text of these bytes as a document, after a `header` line. Raises NotText where it is none."""
+def decoded(blob: Blob, header: str = "", named: str | None = None) -> Document:
+    """The text of these bytes as a document, after a `header` line; `named` is the encoding that the user named.
+
+    Raises NotText where it is none.
+    """
     if 0 <= blob.size <= SMALL:
         content = blob.content()
         in_memory = Blob(blob.origin, blob.name, len(content), lambda: io.BytesIO(content))
-        encoding = detect(in_memory)
+        encoding = detect(in_memory, named)
         text = content.decode(encoding.codec, "replace" if encoding.damaged else "strict")
+        if encoding.nuls:
+            text = text.replace("\0", "")
         document = text_document(blob.origin, header + text if text else "", encoding.name)
     else:
-        encoding = detect(blob)
+        encoding = detect(blob, named)
         remarks: set[str] = set()
         document = Document(blob.origin, encoding.name, lambda: _stream(blob, encoding, header, remarks), remarks)
     document.remarks.update(remarks_on(encoding, blob.origin))
@@ -90,7 +119,12 @@ def decoded(blob: Blob, header: str = "") -> Document:
 
 def remarks_on(encoding: Encoding, origin: str) -> list[str]:
     """What is to be said of a text that was decoded so."""
-    said = []
+    said = [encoding.remark] if encoding.remark else []
+    if encoding.nuls:
+        nuls = "1 NUL byte" if encoding.nuls == 1 else f"{encoding.nuls:,} NUL bytes"
+        said.append(f"{origin} has {nuls}, read without {'it' if encoding.nuls == 1 else 'them'}")
+    if encoding.guessed and not encoding.mixed:
+        said.append(GUESSED + encoding.name)
     if encoding.mixed:
         said.append(f"{origin} mixes encodings: all of it is read as {encoding.name}, but parts of it are UTF-8")
     if encoding.damaged:
@@ -108,7 +142,8 @@ def _stream(blob: Blob, encoding: Encoding, header: str, remarks: set[str]) -> I
         yield header
     with explained_errors(blob.origin):
         for block in blob.blocks():
-            yield decoder.decode(block)
+            text = decoder.decode(block)
+            yield text.replace("\0", "") if encoding.nuls else text
         yield decoder.decode(b"", final=True)
     met = decoder.newlines or ()
     if "\r\n" in met:
@@ -117,8 +152,8 @@ def _stream(blob: Blob, encoding: Encoding, header: str, remarks: set[str]) -> I
         remarks.add("old mac newlines")
 
 
-def detect(blob: Blob) -> Encoding:
-    """The encoding of a text, from all of its bytes. Raises NotText where it is none."""
+def detect(blob: Blob, named: str | None = None) -> Encoding:
+    """The encoding of a text, from all of its bytes. named: what the user says it is. Raises NotText where it is none."""
     head = blob.head(_HEAD)
     for magic, what in _MAGIC.items():
         if head.startswith(magic) and not _reads_as_text(head):
@@ -126,10 +161,60 @@ def detect(blob: Blob) -> Encoding:
     for mark, name, codec in _MARKS:
         if head.startswith(mark):
             return _checked(blob, name, codec)
+    if named is not None:
+        return _as_named(blob, named)
     if b"\0" in head and (wide := _utf16_without_mark(head)):
         return _checked(blob, wide, wide)
-    damage = _first_damage(blob, "utf-8")
-    return Encoding("utf-8", "utf-8") if damage is None else _not_utf8(blob, damage)
+    try:
+        damage = _first_damage(blob, "utf-8")
+    except NotText:
+        return _without_nuls(blob)
+    if damage is not None:
+        return _not_utf8(blob, damage)
+    return _with_escapes(blob, head) or Encoding("utf-8", "utf-8")
+
+
+def _as_named(blob: Blob, named: str) -> Encoding:
+    """The encoding that the user named, unless the bytes are UTF-8 beyond doubt."""
+    if _first_damage(blob, "utf-8", nuls=True) is None:
+        whole, _ = _count_damage(blob, "utf-8")
+        if whole > (_CHANCE if named in MULTIBYTE else 0) and not named.startswith(("utf-16", "utf-32")):
+            said = "" if named == "utf-8" else f"{blob.origin} is UTF-8, and is read so although {named} was named"
+            return Encoding("utf-8", "utf-8", remark=said)
+    return _checked(blob, named, named)
+
+
+def _without_nuls(blob: Blob) -> Encoding:
+    """A text with NUL bytes in it, as a log has them after a crash. Raises NotText where it is none."""
+    counts, runs = _byte_counts(blob), _nul_runs(blob)
+    size, lines = sum(counts) - counts[0], counts[10]
+    control = sum(counts[1:9]) + sum(counts[14:27]) + sum(counts[28:32])
+    try:
+        _first_damage(blob, "utf-8")
+    except NotText as why:
+        if control > 0.001 * size or (runs > lines and size < _FAR_APART * runs):
+            raise why
+    damage = _first_damage(blob, "utf-8", nuls=True)
+    if damage is None:
+        return Encoding("utf-8", "utf-8", nuls=counts[0])
+    return _not_utf8(blob, damage)
+
+
+def _nul_runs(blob: Blob) -> int:
+    """How many stretches of NUL bytes there are."""
+    runs, before = 0, False
+    for block in blob.blocks():
+        runs += len(_NULS.findall(block)) - (before and block.startswith(b"\0"))
+        before = block.endswith(b"\0")
+    return runs
+
+
+def _with_escapes(blob: Blob, head: bytes) -> Encoding | None:
+    """Japanese of mails and of old terminals, which changes its alphabet by escapes and is all ASCII."""
+    if not any(escape in head for escape in (b"\x1b$B", b"\x1b$@")):
+        return None
+    found = _checked(blob, "iso2022_jp", "iso2022_jp")
+    return None if found.damaged else replace(found, guessed=True)
 
 
 def _reads_as_text(head: bytes) -> bool:
@@ -139,16 +224,16 @@ def _reads_as_text(head: bytes) -> bool:
 
 def _checked(blob: Blob, name: str, codec: str) -> Encoding:
     """The encoding, with the damage there is in it."""
-    first = _first_damage(blob, codec)
+    first = _first_damage(blob, codec, nuls=True)
     if first is None:
         return Encoding(name, codec)
     return Encoding(name, codec, max(_count_damage(blob, codec)[1], 1), first)
 
 
-def _first_damage(blob: Blob, codec: str) -> int | None:
-    """The first byte that does not belong there, or None."""
+def _first_damage(blob: Blob, codec: str, nuls: bool = False) -> int | None:
+    """The first byte that does not belong there, or None. nuls: whether NUL bytes may. Raises NotText for them."""
     decoder = codecs.getincrementaldecoder(codec)()
-    wide = codec.startswith(("utf-16", "utf-32"))
+    wide = nuls or codec.startswith(("utf-16", "utf-32", "utf_16", "utf_32"))
     before = 0
     for block in blob.blocks():
         if not wide and b"\0" in block:
@@ -218,17 +303,19 @@ def _not_utf8(blob: Blob, damage: int) -> Encoding:
     """Damaged UTF-8 where most of what is not ASCII is intact, else an older encoding."""
     counts = _byte_counts(blob)
     size = sum(counts)
-    control = sum(counts[:9]) + sum(counts[14:27]) + sum(counts[28:32])
+    control = sum(counts[1:9]) + sum(counts[14:27]) + sum(counts[28:32])
     if control > 0.01 * size:
         raise _no_text(blob, f"{control:,} of its {size:,} bytes are control codes")
     intact, damaged = _count_damage(blob, "utf-8")
     if intact > 4 * damaged:
-        return Encoding("utf-8", "utf-8", damaged, damage)
-    name = _older_encoding(_sample(blob, damage))
-    if name == "cp1252" and not any(counts[0x80:0xA0]):
-        name = "latin-1"
+        return Encoding("utf-8", "utf-8", damaged, damage, nuls=counts[0])
+    sample, has_c1 = _sample(blob, damage), any(counts[0x80:0xA0])
+    name = older_encoding(sample, has_c1=has_c1)
+    mixed = intact > damaged // 4 and name not in MULTIBYTE
+    if mixed and not (rest := _UTF8.sub(b"", sample)).isascii():
+        name = older_encoding(rest, has_c1=has_c1)
     found = _checked(blob, name, name)
-    return replace(found, mixed=name in ("cp1252", "latin-1") and intact > damaged // 4)
+    return replace(found, mixed=mixed, guessed=True, nuls=counts[0])
 
 
 def _byte_counts(blob: Blob) -> list[int]:
@@ -248,21 +335,6 @@ def _sample(blob: Blob, damage: int) -> bytes:
         while skipped < start and (block := file.read(min(2**20, start - skipped))):
             skipped += len(block)
         return file.read(_SAMPLE)
-
-
-def _older_encoding(sample: bytes) -> str:
-    """The likeliest encoding of a text from before Unicode: cp1252, the West's, unless another fits better."""
-    from charset_normalizer import from_bytes
-
-    matches = from_bytes(sample)
-    best = matches.best()
-    if best is None:
-        return "cp1252"
-    western = {"cp1252", "latin_1"}
-    for match in matches:
-        if western & {match.encoding, *match.could_be_from_charset} and match.chaos <= best.chaos:
-            return "cp1252"
-    return codecs.lookup(best.encoding).name
 
 
 def _no_text(blob: Blob, why: str) -> NotText:

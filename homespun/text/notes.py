@@ -12,14 +12,20 @@ reads a text reports the same lines.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from homespun.text.document import Document, whole_characters
+from homespun.text.older import NAMES
 
 # kind: (for one, for several)
 KINDS = {
     "windows newlines": ("text with Windows line ends, read as \\n", "texts with Windows line ends, read as \\n"),
     "old mac newlines": ("text with old Mac line ends (\\r)", "texts with old Mac line ends (\\r)"),
+    "mojibake": (
+        "text whose UTF-8 was written as Latin-1 characters (Ã©), read as it was meant",
+        "texts whose UTF-8 was written as Latin-1 characters (Ã©), read as they were meant",
+    ),
     "empty": ("empty document left out", "empty documents left out"),
     "binary": ("binary file skipped", "binary files skipped"),
     "generated": ("generated file skipped", "generated files skipped"),
@@ -35,6 +41,7 @@ KINDS = {
 }
 
 SHOWN = 3  # lines of a group
+GUESSED = "guessed "  # a remark: the name of an encoding follows
 
 
 @dataclass
@@ -46,6 +53,7 @@ class Tally:
     examples: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     groups: dict[str, list[str]] = field(default_factory=dict)
+    guessed: set[str] = field(default_factory=set)  # names of encodings
 
     def add(self, kind: str, example: str) -> None:
         assert kind in KINDS, kind
@@ -76,11 +84,17 @@ class Tally:
         return [*self.said, *counted]
 
     def heed(self, remark: str, example: str) -> None:
-        """Counts a remark that is a kind, or keeps one that is a line of its own."""
+        """Counts a remark that is a kind, or keeps one that is a line of its own, or the name of a guessed encoding."""
         if remark in KINDS:
             self.add(remark, example)
+        elif remark.startswith(GUESSED):
+            self.guessed.add(remark.removeprefix(GUESSED))
         else:
             self.say(remark)
+
+    def heed_all(self, remarks: Iterable[str], example: str) -> None:
+        for remark in sorted(remarks):
+            self.heed(remark, example)
 
     def merge(self, other: Tally) -> None:
         """Add what another pass found."""
@@ -89,19 +103,9 @@ class Tally:
             self.examples.setdefault(kind, other.examples[kind])
         for line in other.said:
             self.say(line)
+        self.guessed |= other.guessed
         for group, lines in other.groups.items():
             self.say_of(group, *lines)
-
-
-ENCODINGS = {
-    "utf-8-sig": "UTF-8 with a byte order mark, which is left out",
-    "utf-16-le": "UTF-16 (little-endian)",
-    "utf-16-be": "UTF-16 (big-endian)",
-    "utf-32-le": "UTF-32 (little-endian)",
-    "utf-32-be": "UTF-32 (big-endian)",
-    "latin-1": "Latin-1 (ISO 8859-1)",
-    "cp1252": "Windows-1252 (Western European)",
-}
 
 
 class Reading:
@@ -112,6 +116,9 @@ class Reading:
     >>> reading.took(text_document("a.txt", "one", "latin-1"))
     >>> reading.lines()
     ['a.txt is Latin-1 (ISO 8859-1)']
+    >>> reading.tally.heed(GUESSED + "latin-1", "a.txt")
+    >>> reading.lines()
+    ['a.txt is read as Latin-1 (ISO 8859-1), which is a guess; --encoding NAME takes another']
     """
 
     def __init__(self) -> None:
@@ -123,14 +130,15 @@ class Reading:
         """A document that was read to its end: its remarks are complete only then."""
         self.encodings[document.encoding] = self.encodings.get(document.encoding, 0) + 1
         self._first.setdefault(document.encoding, document.origin)
-        for remark in sorted(document.remarks):
-            self.tally.heed(remark, document.origin)
+        self.tally.heed_all(document.remarks, document.origin)
 
     def lines(self) -> list[str]:
         said = []
         for name in sorted(self.encodings.keys() - {"utf-8"}):
-            count, first, shown = self.encodings[name], self._first[name], ENCODINGS.get(name, name)
-            said.append(
-                f"{first} is {shown}" if count == 1 else f"{count:,} documents are {shown}, such as {first}"
-            )
+            count, first, shown = self.encodings[name], self._first[name], NAMES.get(name, name)
+            guess = name in self.tally.guessed
+            what = f"{'read as ' if guess else ''}{shown}{', which is a guess' if guess else ''}"
+            way = "; --encoding NAME takes another" if guess else ""
+            many = f"{count:,} documents are {what}, such as {first}{way}"
+            said.append(f"{first} is {what}{way}" if count == 1 else many)
         return [*said, *self.tally.lines()]

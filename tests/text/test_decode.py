@@ -59,7 +59,8 @@ def test_big_endian_marks(tmp_path: Path) -> None:
 
 def test_an_unusual_encoding_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(FRENCH.encode("latin-1"))
-    assert notes_of(tmp_path / "a.txt") == f"{tmp_path / 'a.txt'} is Latin-1 (ISO 8859-1)"
+    guess = f"{tmp_path / 'a.txt'} is read as Latin-1 (ISO 8859-1), which is a guess; --encoding NAME takes another"
+    assert notes_of(tmp_path / "a.txt") == guess
     (tmp_path / "b.txt").write_text(FRENCH, encoding="utf-8")
     assert notes_of(tmp_path / "b.txt") == ""
 
@@ -101,7 +102,6 @@ def test_utf16_that_ends_in_the_middle_is_damaged_but_read(tmp_path: Path) -> No
         (b"PK\x03\x04\x14\0\0", "a ZIP archive"),
         (b"ab\0cd", "NUL bytes, the first at byte 2"),
         (b"words\0words", "NUL bytes, the first at byte 5"),
-        (b"words " * 1_000_000 + b"\0", "NUL bytes, the first at byte 6,000,000"),
         (bytes(range(1, 256)) * 30, "control codes"),
     ],
 )

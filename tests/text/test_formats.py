@@ -67,7 +67,7 @@ def test_a_named_field_is_taken(tmp_path: Path) -> None:
     [
         ('{"body": "x", "id": 7}', r"line 2, has no field 'text'; it has 'body', 'id'\.\n.*--field body"),
         ('{"text": ', "line 2, is not JSON"),
-        ('{"text": ["x"]}', "line 2, has no text in the field 'text' but a list"),
+        ('{"text": [7]}', "line 2, has no text in the field 'text' but a list"),
         ("[1]", "line 2, is a list, not an object"),
         ("[" * 100_000, "line 2, cannot be read as JSON|line 2, is not JSON"),
     ],

@@ -18,9 +18,9 @@ from homespun.text.notes import Tally
 
 # suffix: module and function
 READERS = {
-    ".jsonl": "records.json_lines",
-    ".ndjson": "records.json_lines",
-    ".json": "records.json_list",
+    ".jsonl": "records.json_texts",
+    ".ndjson": "records.json_texts",
+    ".json": "records.json_texts",
     ".csv": "table.comma_separated",
     ".tsv": "table.comma_separated",
     ".parquet": "table.parquet",
@@ -53,13 +53,15 @@ class Records(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What the user said about the sources: `field` names the field or column that holds the text.
+    """What the user said about the sources: `field` names the field or column that holds the text, `encoding` the
+    codec of files that are no UTF-8.
 
     `inside` is true for what stands in an archive: there no further archive is opened.
     `records` knows what a record may be besides a text; it is not asked where the user named a field.
     """
 
     field: str | None = None
+    encoding: str | None = None
     inside: bool = False
     records: Records | None = None
 
@@ -82,7 +84,7 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
     if reader is None:
         from homespun.text.formats.chat import chat_in
 
-        yield chat_in(decoded(blob), tally)
+        yield chat_in(decoded(blob, named=request.encoding), tally)
         return
     module, function = reader.split(".")
     yield from getattr(import_module(f"{__name__}.{module}"), function)(blob, request, tally)

@@ -9,7 +9,7 @@ from homespun.errors import TextUnreadable
 
 
 def lines_of(file: TextIO, origin: str, most: int) -> Iterator[str]:
-    """The lines with their ends. Raises TextUnreadable for one of more than `most` characters."""
+    """The lines with their ends, without NUL characters. Raises TextUnreadable for one of more than `most` characters."""
     number = 0
     while line := file.readline(most + 1):
         number += 1
@@ -18,4 +18,4 @@ def lines_of(file: TextIO, origin: str, most: int) -> Iterator[str]:
                 f"{origin}, line {number:,}, is longer than {most:,} characters, too long for one record.",
                 "Divide it, or give the file the suffix .txt to read it as it stands.",
             )
-        yield line
+        yield line.replace("\0", "") if "\0" in line else line

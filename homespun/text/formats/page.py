@@ -60,7 +60,7 @@ def _encoding(blob: Blob, content: bytes, tally: Tally) -> tuple[str, str]:
         else:
             return name, name
     found = detect(blob)
-    tally.say(*remarks_on(found, blob.origin))
+    tally.heed_all(remarks_on(found, blob.origin), blob.origin)
     return found.codec, found.name
 
 

@@ -1,36 +1,50 @@
-"""JSON lines (.jsonl, .ndjson) and JSON lists (.json): one document an object, from its text field."""
+"""JSON, as lines, as a list, or as an object with records in it: one document a record, from its text field.
+
+The suffix does not decide: a .json of lines is read as lines, a list in a .jsonl as a list. JSON in which homespun
+finds no texts is read as it stands, and that is said.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-import re
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping
+
 
 from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, explained_errors
-from homespun.text.decode import decoded, detect, remarks_on
-from homespun.text.document import Document, record_document, text_document
+from homespun.text.chats import find
+from homespun.text.decode import Encoding, decoded, detect, remarks_on
+from homespun.text.document import Document, record_document
+from homespun.text.fields import choose
 from homespun.text.formats import Request
+from homespun.text.formats.chat import chat_documents
+from homespun.text.formats.json_values import after_space, items, no_json, one_value, parsed, values
 from homespun.text.formats.lines import lines_of
+from homespun.text.formats.texts import Texts, Value
 from homespun.text.notes import KINDS, Tally
+from homespun.text.shapes import records_in
 
-MAX_JSON = 2**27  # bytes of a .json file, which has to be in memory as a whole
+MAX_JSON = 2**27  # bytes of JSON that has to be in memory as a whole
 MAX_LINE = 2**27  # characters of one line of JSON
-MAX_RECORD = 2**24  # characters of a .json file that may be a single record
-_LOOK = 1000  # items by which a list of texts is explained_errors from one of numbers
-_DECODER = json.JSONDecoder()
-_BETWEEN = re.compile(r"[ \t\r\n]*")
+_LINES = (".jsonl", ".ndjson")
 
 
-def json_lines(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
-    """One document a line: an object with the field `text` (or the one asked for), or a string.
+def json_texts(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
+    """One document a record. Raises TextUnreadable, which names the place, and the fields that are there."""
+    encoding = detect(blob, request.encoding)
+    if _has_lines(blob, encoding):
+        tally.heed_all(remarks_on(encoding, blob.origin), blob.origin)
+        if blob.suffix not in _LINES:
+            tally.say_of("files", f"{blob.origin} is read as JSON lines, a record a line")
+        texts = Texts(request, blob.origin, encoding.name, tally)
+        yield from texts.documents(_lines(blob, encoding))
+    else:
+        yield from _whole_json(blob, request, tally)
 
-    Raises TextUnreadable, which names the line, and the fields that are there.
-    """
-    encoding = detect(blob)
-    tally.say(*remarks_on(encoding, blob.origin))
+
+def _text_lines(blob: Blob, encoding: Encoding) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers."""
     errors = "replace" if encoding.damaged else "strict"
     with (
         explained_errors(blob.origin),
@@ -38,55 +52,157 @@ def json_lines(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]
     ):
         for number, line in enumerate(lines_of(lines, blob.origin, MAX_LINE), start=1):
             if line.strip():
-                where = f"{blob.origin}, line {number},"
-                value = _only_value(line, where)
-                yield _document(value, request, where, f"{blob.origin}:{number}", encoding.name)
+                yield number, line
 
 
-def json_list(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
-    """A list of objects or strings gives one document each; any other JSON is read as the text it is."""
+def _lines(blob: Blob, encoding: Encoding) -> Iterator[Value]:
+    for number, line in _text_lines(blob, encoding):
+        where = f"{blob.origin}, line {number},"
+        yield Value(where, f"{blob.origin}:{number}", one_value(line, where))
+
+
+def _has_lines(blob: Blob, encoding: Encoding) -> bool:
+    """Whether the first line is a value by itself, and there are more."""
+    lines = _text_lines(blob, encoding)
+    _, first = next(lines, (0, ""))
+    if next(lines, None) is None:
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def all_lines_are_records(blob: Blob, request: Request) -> bool:
+    """Whether a file that is not called so is JSON lines: each line an object, with a text in the first."""
+    head = blob.head(2**16).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not head.startswith(b"{"):
+        return False
+    try:
+        encoding = detect(blob, request.encoding)
+        first = True
+        for _, line in _text_lines(blob, encoding):
+            value = json.loads(line)
+            if not isinstance(value, dict) or (first and not _is_a_text(value, request)):
+                return False
+            first = False
+    except (ValueError, RecursionError, TextUnreadable):
+        return False
+    return not first
+
+
+def _is_a_text(record: Mapping, request: Request) -> bool:
+    choice = choose({str(name): [inner] for name, inner in record.items()}, request.field)
+    known = choice is not None and choice.how in ("named", "text", "name", "pair")
+    talks = any(isinstance(record.get(name), list) for name in ("messages", "conversations"))
+    return known or talks or request.record(record, "line 1") is not None
+
+
+# --- JSON that is in memory as a whole --------------------------------------------------------------------------
+
+
+def _whole_json(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     if blob.size > MAX_JSON:
         raise _too_large(blob.origin)
-    document = decoded(blob)
-    tally.say(*sorted(document.remarks - KINDS.keys()))  # of the file, however many documents are in it
+    document = decoded(blob, named=request.encoding)
+    tally.heed_all(document.remarks - KINDS.keys(), blob.origin)  # of the file, however many documents are in it
     content = _whole(document)
-    if not content.startswith("[", _after_space(content, 0)):
-        if (found := request.record(_object(content), f"{blob.origin},")) is not None:
-            yield record_document(blob.origin, found, document.encoding)
-            return
-        if request.field is not None:
-            raise TextUnreadable(
-                f"{blob.origin} is not a list of objects.", "Leave the field out to read it as text."
-            )
-        del content  # a large one is read anew, piece by piece
-        yield document
-        return
-    first = islice(_items(content, blob.origin), _LOOK)
-    if request.field is None and not any(isinstance(record, (str, dict)) for record in first):
-        del content, first
-        yield document
-        return
-    for number, record in enumerate(_items(content, blob.origin), start=1):
-        where = f"{blob.origin}, item {number},"
-        yield _document(record, request, where, f"{blob.origin}:{number}", document.encoding)
-
-
-def _document(value: object, request: Request, where: str, origin: str, encoding: str) -> Document:
-    found = request.record(value, where)
+    start = after_space(content, 0)
+    texts = Texts(request, blob.origin, document.encoding, tally)
+    found: Iterator[Document] | None = None
+    if content.startswith("[", start):
+        found = _list(content, texts)
+    elif content.startswith("{", start):
+        found = _object(content, start, texts, strict=blob.suffix in _LINES)
+    elif blob.suffix in _LINES:
+        found = texts.documents(Value(blob.origin, blob.origin, value) for value in values(content, blob.origin))
     if found is not None:
-        return record_document(origin, found, encoding)
-    return text_document(origin, _text_of(value, request, where), encoding)
+        yield from found
+        return
+    if request.field is not None:
+        raise TextUnreadable(
+            f"{blob.origin} is not a list of objects with a field {request.field!r}.",
+            "Leave the field out to read it as text.",
+        )
+    del content  # a large one is read anew, piece by piece
+    tally.say_of("JSON files", f"{blob.origin} is read as it stands, as JSON: no texts were recognised in it")
+    yield document
 
 
-def _object(content: str) -> object:
-    """What a .json file that is no list holds; None where that is no JSON, or more than one record may be."""
-    if len(content) > MAX_RECORD:
-        return None
+def _list(content: str, texts: Texts) -> Iterator[Document] | None:
+    """The documents of a list; None where its items are neither texts nor objects nor rows."""
+    origin = texts.origin
+
+    def found() -> Iterator[Value]:
+        for number, item in enumerate(items(content, origin), start=1):
+            yield Value(f"{origin}, item {number},", f"{origin}:{number}", item)
+
+    first = [value.content for _, value in zip(range(1000), found(), strict=False)]
+    if texts.request.records is not None and _is_message(first[:1]):
+        talk = list(items(content, origin))
+        if (record := texts.request.record(talk, f"{origin},")) is not None:
+            return iter([record_document(origin, record, texts.encoding)])
+    if texts.request.field is None and find.chats_in_json(first) is not None:
+        chats = find.chats_in_json(list(items(content, origin)))
+        if chats and any(chat.messages for chat in chats):
+            return chat_documents(chats, origin, texts.encoding, texts.tally)
+    if texts.request.field is None and not any(isinstance(item, (str, dict)) for item in first):
+        if not all(isinstance(item, list) for item in first):
+            return None
+        return texts.rows(first, found())
+    del first
+    return texts.documents(found())
+
+
+def _is_message(items: list) -> bool:
+    return bool(items) and isinstance(items[0], dict) and ("role" in items[0] or "from" in items[0])
+
+
+def _object(content: str, start: int, texts: Texts, *, strict: bool) -> Iterator[Document] | None:
+    """The documents of an object, or of several one after the other; None where there are none."""
+    origin, request = texts.origin, texts.request
     try:
-        value, end = _DECODER.raw_decode(content, _after_space(content, 0))
-    except (ValueError, RecursionError):
+        value, end = parsed(content, origin, start)
+    except TextUnreadable:
+        if strict:
+            raise
+        return None  # something like JSON: with comments, say
+    if after_space(content, end) < len(content):
+        return _one_after_the_other(content, texts, strict=strict)
+    assert isinstance(value, dict)
+    if request.field is None:
+        if chats := find.chats_in_json(value):
+            if any(chat.messages for chat in chats):
+                return chat_documents(chats, origin, texts.encoding, texts.tally)
+        if (record := request.record(value, f"{origin},")) is not None:
+            return iter([record_document(origin, record, texts.encoding)])
+    if strict and _is_a_text(value, request):
+        return texts.documents([Value(f"{origin}, line 1,", f"{origin}:1", value)])
+    shape = records_in(value, len(content), request.field)
+    if shape is None:
+        return texts.documents([Value(f"{origin}, line 1,", f"{origin}:1", value)]) if strict else None
+    if shape.said != "one record":
+        texts.tally.say_of("files", f"{origin} is read as {shape.said}: {len(shape.records):,} records")
+    return texts.documents(
+        Value(f"{origin}, record {number},", f"{origin}:{number}", record)
+        for number, record in enumerate(shape.records, start=1)
+    )
+
+
+def _one_after_the_other(content: str, texts: Texts, *, strict: bool) -> Iterator[Document] | None:
+    """Objects one after the other, each over several lines perhaps."""
+    try:
+        every = list(values(content, texts.origin))
+    except TextUnreadable:
+        if strict:
+            raise
         return None
-    return value if _after_space(content, end) == len(content) else None
+    texts.tally.say_of("files", f"{texts.origin} is read as {len(every):,} records, one after the other")
+    return texts.documents(
+        Value(f"{texts.origin}, record {number},", f"{texts.origin}:{number}", value)
+        for number, value in enumerate(every, start=1)
+    )
 
 
 def _whole(document: Document) -> str:
@@ -104,105 +220,4 @@ def _too_large(origin: str) -> TextUnreadable:
     return TextUnreadable(
         f"{origin} is more than {MAX_JSON:,} bytes of JSON, too large to be read in one go.",
         "Write it as JSON lines (.jsonl), one object a line:  jq -c '.[]' FILE > FILE.jsonl",
-    )
-
-
-def _only_value(line: str, where: str) -> object:
-    value, end = _parsed(line, where, _after_space(line, 0))
-    if line[end:].strip():
-        raise _no_json(where, "more than one value", line, end)
-    return value
-
-
-def _items(content: str, origin: str) -> Iterator[object]:
-    """The items of a JSON list, one at a time: all of them together can be ten times the text."""
-    at = _after_space(content, _after_space(content, 0) + 1)
-    more = not content.startswith("]", at)
-    while more:
-        item, at = _parsed(content, origin, at)
-        yield item
-        at = _after_space(content, at)
-        more = content.startswith(",", at)
-        if more:
-            at = _after_space(content, at + 1)
-    if not content.startswith("]", at):
-        raise _no_json(origin, "a comma or the end of the list is missing", content, at)
-    if (rest := _after_space(content, at + 1)) < len(content):
-        raise _no_json(origin, "there is more after the end of the list", content, rest)
-
-
-def _after_space(text: str, at: int) -> int:
-    found = _BETWEEN.match(text, at)
-    assert found is not None, "it matches nothing, too"
-    return found.end()
-
-
-def _parsed(text: str, where: str, at: int = 0) -> tuple[object, int]:
-    """The JSON value that stands at a place of the text, and the place after it."""
-    try:
-        return _DECODER.raw_decode(text, at)
-    except json.JSONDecodeError as error:
-        raise _no_json(where, error.msg, text, error.pos) from error
-    except RecursionError as error:
-        raise TextUnreadable(
-            f"{where} cannot be read as JSON: it is nested too deep.",
-            "Leave that record out, or give the file the suffix .txt to read it as it stands.",
-        ) from error
-    except ValueError as error:
-        raise TextUnreadable(
-            f"{where} cannot be read as JSON: it has a number of thousands of digits.",
-            "Leave that record out, or give the file the suffix .txt to read it as it stands.",
-        ) from error
-
-
-def _no_json(where: str, why: str, text: str, position: int) -> TextUnreadable:
-    line_start = text.rfind("\n", 0, position) + 1
-    line = text.count("\n", 0, position)
-    place = f"column {position - line_start + 1:,}" + (f" of line {line + 1:,}" if line else "")
-    return TextUnreadable(
-        f"{where} is not JSON: {why} at {place}, near {_near(text, position)!r}.",
-        "Correct it there, or give the file the suffix .txt to read it as it stands.",
-    )
-
-
-def _near(text: str, position: int) -> str:
-    return text[max(0, position - 10) : position + 20].strip()
-
-
-def _text_of(record: object, request: Request, where: str) -> str:
-    """The text in a record; "" where the field is empty."""
-    if isinstance(record, str) and request.field is None:
-        return record
-    if not isinstance(record, dict):
-        raise TextUnreadable(
-            f"{where} is a {type(record).__name__}, not an object.",
-            f'Write {{"text": "…"}} there.{request.expected}',
-        )
-    name = request.field or "text"
-    if name not in record:
-        raise TextUnreadable(
-            f"{where} has no field {name!r}; {_fields(record)}", f"{_way_out(record, request)}{request.expected}"
-        )
-    text = record[name]
-    if not isinstance(text, str) and text is not None:
-        shown = "" if isinstance(text, (list, dict)) else f": {text}"[:60]
-        raise TextUnreadable(
-            f"{where} has no text in the field {name!r} but a {type(text).__name__}{shown}.",
-            _way_out(record, request),
-        )
-    return text or ""
-
-
-def _fields(record: dict) -> str:
-    names = [repr(name) for name in list(record)[:12]]
-    return f"it has {', '.join(names)}." if names else "it has none at all."
-
-
-def _way_out(record: dict, request: Request) -> str:
-    if any(isinstance(record.get(name), list) for name in ("messages", "conversations")):
-        without = " without --field" if request.field is not None else ""
-        return f"That is a conversation, and homespun finetune MODEL FILE{without} learns from those."
-    textual = [name for name, value in record.items() if isinstance(value, str)]
-    return (
-        f"Name the field that holds the text, such as --field {textual[0]}." if textual else "No field holds text."
     )

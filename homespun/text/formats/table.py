@@ -28,7 +28,7 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
     """One document a row; the first row names the columns. Fields are separated by commas, in .tsv by tabs;
     a file whose first line has no comma but semicolons or tabs is read by those. Raises TextUnreadable."""
     encoding = detect(blob)
-    tally.say(*remarks_on(encoding, blob.origin))
+    tally.heed_all(remarks_on(encoding, blob.origin), blob.origin)
     errors = "replace" if encoding.damaged else "strict"
     csv.field_size_limit(MAX_FIELD)
     with (
