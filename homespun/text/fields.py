@@ -64,6 +64,12 @@ def key_of(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
+def is_known(name: str) -> bool:
+    """Whether fields are called so: a text, a question, an id, a date."""
+    key = key_of(name)
+    return len(name) <= LONGEST_NAME and (key in NAMES or key in QUESTIONS | ANSWERS | _NEVER | _CONTEXT)
+
+
 def choose(columns: Mapping[str, Sequence[object]], wanted: str | None = None) -> Choice | None:
     """The field that holds the text; None where there is none. columns: the values of the first records by name."""
     if wanted is not None:

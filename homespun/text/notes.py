@@ -26,6 +26,10 @@ KINDS = {
         "text whose UTF-8 was written as Latin-1 characters (Ã©), read as it was meant",
         "texts whose UTF-8 was written as Latin-1 characters (Ã©), read as they were meant",
     ),
+    "wide": (
+        "row with more fields than columns, of which the rest is put to its text",
+        "rows with more fields than columns, of which the rest is put to their texts",
+    ),
     "empty": ("empty document left out", "empty documents left out"),
     "binary": ("binary file skipped", "binary files skipped"),
     "generated": ("generated file skipped", "generated files skipped"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from homespun.text.corpus import Corpus
 
 FORMAT = 1  # of the key of a text
-READING = 3  # goes up when the way texts are read changes: what is cached is then made anew
+READING = 4  # goes up when the way texts are read changes: what is cached is then made anew
 _UNICODE = 0x110000
 _COUNT_AT = 2**18  # characters that are counted together, however many documents they are from
 _BLOCK = 2**16  # characters that fit the processor's cache as the 64-bit numbers that they are counted as

@@ -52,7 +52,9 @@ def test_chapters_that_are_no_utf8_are_noted(tmp_path: Path) -> None:
 
 def test_a_first_line_that_is_taken_for_a_name_is_noted(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("The hen sat down.\nShe was tired.\n")
-    assert "its first line, 'The hen sat down.', is read as a column's name" in notes_of(tmp_path / "a.csv")
+    assert "its first line is a text and no name: each line is read as one text" in notes_of(tmp_path / "a.csv")
+    (tmp_path / "e.csv").write_text("said\nShe was tired.\n")
+    assert "its first line, 'said', is read as a column's name" in notes_of(tmp_path / "e.csv")
     (tmp_path / "b.csv").write_text("text\nShe was tired.\n")
     (tmp_path / "c.csv").write_text("said\nShe was tired.\n")
     assert notes_of(tmp_path / "b.csv") == "" == notes_of(tmp_path / "c.csv", field="said")

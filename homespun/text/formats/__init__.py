@@ -23,7 +23,12 @@ READERS = {
     ".json": "records.json_texts",
     ".csv": "table.comma_separated",
     ".tsv": "table.comma_separated",
-    ".parquet": "table.parquet",
+    ".tab": "table.comma_separated",
+    ".psv": "table.comma_separated",
+    ".parquet": "columnar.parquet",
+    ".pq": "columnar.parquet",
+    ".arrow": "columnar.arrow",
+    ".feather": "columnar.arrow",
     ".html": "page.html",
     ".htm": "page.html",
     ".xhtml": "page.html",
@@ -39,7 +44,7 @@ READERS = {
 SAYS_NOTHING = ("", ".bin", ".data", ".download")  # suffixes
 _FIRST_LINE = 2**20  # bytes
 ARCHIVES = {".zip", ".tar", ".tgz"}
-_MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pdf", b"PAR1": ".parquet"}
+_MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pdf", b"PAR1": ".parquet", b"ARROW1": ".arrow"}
 
 
 class Records(Protocol):

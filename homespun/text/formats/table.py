@@ -1,83 +1,169 @@
-"""Tables (.csv, .tsv, .parquet): one document a row, from the column that holds the text."""
+"""Tables of text (.csv, .tsv): one document a row, from the column that holds the text."""
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from homespun.errors import MissingExtra, TextUnreadable
+from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, explained_errors
+from homespun.text.chats import columns as chat_columns
 from homespun.text.decode import detect, remarks_on
 from homespun.text.document import Document, record_document, text_document
+from homespun.text.fields import Choice, choose, joined, listed, note, short
 from homespun.text.formats import Request
+from homespun.text.formats.chat import chat_documents
+from homespun.text.formats.dialect import Rows, dialect_of, has_header
 from homespun.text.formats.lines import lines_of
 from homespun.text.notes import Tally
 
 MAX_LINE = 2**24  # characters of one line
-MAX_FIELD = 2**26  # characters of one field, which may have many lines: a whole book in one is fine
-LONGEST_NAME = 60  # characters of a column's name that are shown: a table without names has texts there
 MAX_COLUMNS = 2**14  # as many as a spreadsheet has
 _LOOK = 1000  # rows by which the column is chosen
-_ROWS = 64  # of a Parquet table that are in memory together
 _LOOK_CHARACTERS = 2**22  # and no more of them than this
 
 
 def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
-    """One document a row; the first row names the columns. Fields are separated by commas, in .tsv by tabs;
-    a file whose first line has no comma but semicolons or tabs is read by those. Raises TextUnreadable."""
-    encoding = detect(blob)
+    """One document a row. The separator is a comma, semicolon, tab or bar, whichever divides the lines alike.
+
+    The first row names the columns, unless it looks like the others. Raises TextUnreadable.
+    """
+    encoding = detect(blob, request.encoding)
     tally.heed_all(remarks_on(encoding, blob.origin), blob.origin)
     errors = "replace" if encoding.damaged else "strict"
-    csv.field_size_limit(MAX_FIELD)
     with (
         explained_errors(blob.origin),
         io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors, newline="") as file,
     ):
         lines = lines_of(file, blob.origin, MAX_LINE)
-        first = next(lines, "")
-        rows = csv.reader(chain([first], lines), delimiter=_separator(first, blob.suffix))
-        try:
-            header = next(rows, [])
-            if len(header) > MAX_COLUMNS:
-                raise _too_wide(blob.origin, len(header))
-            look = _first_of(rows)
-            if look and request.record(_row(header, look[0]), f"{blob.origin}, row 1,") is not None:
-                yield from _records(header, chain(look, rows), request, blob.origin, encoding.name)
-                return
-            column = header.index(_column(header, look, request.field, blob.origin, tally))
-            if header == [header[column]] and header[column] not in ("text", request.field):
-                tally.say(f"{blob.origin}: its first line, {_short(header[column])}, is read as a column's name")
-            for number, row in enumerate(chain(look, rows), start=1):
-                text = row[column] if column < len(row) else ""
-                yield text_document(f"{blob.origin}:{number}", text, encoding.name)
-        except csv.Error as error:
+        first = list(_first_lines(lines))
+        dialect = dialect_of(first, blob.suffix)
+        rows = Rows(chain(first[dialect.skip :], lines), dialect, number=dialect.skip)
+        rows.learn(first[dialect.skip :])
+        yield from _Table(blob.origin, encoding.name, request, tally).documents(rows)
+        if rows.stray:
+            marks = "1 quotation mark that never closes is" if rows.stray == 1 else f"{rows.stray:,} quotation marks that never close are"
+            tally.say(f"{blob.origin}: {marks} read as it stands (the first in line {rows.first_stray:,})")
+
+
+def _first_lines(lines: Iterator[str]) -> Iterator[str]:
+    characters = 0
+    for line in islice(lines, _LOOK):
+        yield line
+        characters += len(line)
+        if characters > _LOOK_CHARACTERS:
+            break
+
+
+class _Table:
+    """The documents of one table."""
+
+    def __init__(self, origin: str, encoding: str, request: Request, tally: Tally) -> None:
+        self.origin, self.encoding, self.request, self.tally = origin, encoding, request, tally
+
+    def documents(self, rows: Rows) -> Iterator[Document]:
+        every = iter(rows)
+        first = next((row for row in every if row), [])
+        if not first:
+            return
+        if len(first) > MAX_COLUMNS:
             raise TextUnreadable(
-                f"{blob.origin}, line {rows.line_num}, is no row of a table: {error}.",
-                "Correct it there, or give the file the suffix .txt to read it as it stands.",
-            ) from error
-
-
-def _row(header: list[str], row: list[str]) -> dict[str, str]:
-    return {name: row[column] if column < len(row) else "" for column, name in enumerate(header)}
-
-
-def _records(
-    header: list[str], rows: Iterable[list[str]], request: Request, origin: str, encoding: str
-) -> Iterator[Document]:
-    for number, row in enumerate(rows, start=1):
-        if not row:
-            continue  # an empty line
-        found = request.record(_row(header, row), f"{origin}, row {number:,},")
-        if found is None:
-            raise TextUnreadable(
-                f"{origin}, row {number:,}, is not what the rows before it are.", request.expected.strip()
+                f"{self.origin} has {len(first):,} columns: no table of texts has more than {MAX_COLUMNS:,}.",
+                "Keep the column with the text, or give the file the suffix .txt to read it as it stands.",
             )
-        yield record_document(f"{origin}:{number}", found, encoding)
+        look = first_rows(every)
+        header = self._header(first, look)
+        if header is None:
+            header, look = [str(place) for place in range(1, len(first) + 1)], [first, *look]
+            said = "each line is read as one text" if rows.dialect.whole_lines or len(header) == 1 else ""
+        else:
+            said = None
+        body = chain(look, every)
+        if look and said is None and self.request.record(_row(header, look[0]), f"{self.origin}, row 1,") is not None:
+            yield from self._records(header, body)
+        elif said is None and self._is_chat(header, look):
+            chat = chat_columns.chat_in(header, list(body))
+            yield from chat_documents([chat] if chat else [], self.origin, self.encoding, self.tally)
+        else:
+            choice = self._choice(header, look, said)
+            yield from self._texts(header, body, choice, rows.dialect.separator)
+
+    def _header(self, first: Sequence[str], look: Sequence[Sequence[str]]) -> list[str] | None:
+        """The names of the columns; None where the first row is like the others."""
+        names = [name.strip().lstrip("\ufeff") for name in first]
+        if choose({name: [""] for name in names}, self.request.field) is not None and self.request.field is not None:
+            return names
+        if self.request.field is not None and not self.request.field.isdigit():
+            return names  # so that the error names them
+        return names if not look or has_header(names, look) else None
+
+    def _is_chat(self, header: list[str], look: list[list[str]]) -> bool:
+        return self.request.field is None and chat_columns.columns_of(header, look) is not None
+
+    def _choice(self, header: list[str], look: Sequence[Sequence[str]], said: str | None) -> Choice:
+        """The columns with the text, and a line about them in the notes."""
+        columns = {name: [row[place] if place < len(row) else None for row in look] for place, name in enumerate(header)}
+        choice = choose(columns, self.request.field)
+        if choice is None and self.request.field is not None:
+            there = f"its columns are {listed(header)}" if header != [""] else "it has no columns at all"
+            raise TextUnreadable(
+                f"{self.origin} has no column {self.request.field!r}; {there}.", "Name one that holds text with --field."
+            )
+        if choice is None:
+            longest = max(header, key=lambda name: sum(len(cell or "") for cell in columns[name]), default="text")
+            choice = Choice((longest,), "only" if len(header) == 1 else "longest")
+        if said:
+            self.tally.say_of("files", f"{self.origin}: its first line is a text and no name: {said}")
+        elif said is not None:
+            where = f"column {choice.names[0]}" if len(choice.names) == 1 else f"columns {' and '.join(choice.names)}"
+            self.tally.say_of("files", f"{self.origin}: its first line names no columns; the text is taken from {where}")
+        elif len(header) == 1 and choice.how == "only":
+            name = short(header[0])
+            self.tally.say_of("files", f"{self.origin}: its first line, {name}, is read as a column's name")
+        elif line := note(choice, self.origin, header, "column"):
+            self.tally.say_of("files", line)
+        return choice
+
+    def _texts(
+        self, header: list[str], rows: Iterable[Sequence[str]], choice: Choice, separator: str
+    ) -> Iterator[Document]:
+        places = [header.index(name) for name in choice.names]
+        last = places[-1]
+        for number, row in enumerate(rows, start=1):
+            if len(row) > len(header):
+                row = self._narrowed(list(row), len(header), last, separator, number)
+            cells = [row[place] if place < len(row) else "" for place in places]
+            text = cells[0] if len(cells) == 1 else joined(cells)
+            yield text_document(f"{self.origin}:{number}", text, self.encoding)
+
+    def _narrowed(self, row: list[str], width: int, place: int, separator: str, number: int) -> list[str]:
+        """A row with more fields than columns: separators in its text were not quoted."""
+        while len(row) > width and not row[-1].strip():
+            row.pop()
+        more = len(row) - width
+        if more > 0:
+            row[place : place + more + 1] = [separator.join(row[place : place + more + 1])]
+            self.tally.add("wide", f"{self.origin}:{number}")
+        return row
+
+    def _records(self, header: list[str], rows: Iterable[Sequence[str]]) -> Iterator[Document]:
+        for number, row in enumerate(rows, start=1):
+            if not row:
+                continue  # an empty line
+            found = self.request.record(_row(header, row), f"{self.origin}, row {number:,},")
+            if found is None:
+                raise TextUnreadable(
+                    f"{self.origin}, row {number:,}, is not what the rows before it are.", self.request.expected.strip()
+                )
+            yield record_document(f"{self.origin}:{number}", found, self.encoding)
 
 
-def _first_of(rows: Iterator[list[str]]) -> list[list[str]]:
+def _row(header: Sequence[str], row: Sequence[str]) -> dict[str, str]:
+    return {name: row[place] if place < len(row) else "" for place, name in enumerate(header)}
+
+
+def first_rows(rows: Iterator[list[str]]) -> list[list[str]]:
     """The first rows, not more than can be looked at together."""
     found: list[list[str]] = []
     characters = 0
@@ -87,118 +173,3 @@ def _first_of(rows: Iterator[list[str]]) -> list[list[str]]:
         if characters > _LOOK_CHARACTERS:
             break
     return found
-
-
-def _too_wide(origin: str, columns: int) -> TextUnreadable:
-    return TextUnreadable(
-        f"{origin} has {columns:,} columns: no table of texts has more than {MAX_COLUMNS:,}.",
-        "Keep the column with the text, or give the file the suffix .txt to read it as it stands.",
-    )
-
-
-def _separator(first: str, suffix: str) -> str:
-    if suffix == ".tsv":
-        return "\t"
-    return max(",;\t", key=first.count)  # the comma where none is there at all
-
-
-def _column(header: list[str], rows: list[list[str]], wanted: str | None, origin: str, tally: Tally) -> str:
-    """The column that holds the text: the one asked for, `text`, else that with the longest values."""
-    if wanted is not None or "text" in header:
-        return _named_column(header, wanted or "text", origin)
-    if not header:
-        return _named_column(header, "text", origin)
-    lengths = [sum(len(row[i]) for row in rows if i < len(row)) for i in range(len(header))]
-    chosen = header[lengths.index(max(lengths))]
-    if len(header) > 1:
-        tally.say(
-            f"{origin}: the text is taken from the column {_short(chosen)}, the longest of {_listed(header)}"
-        )
-    return chosen
-
-
-def _short(name: str) -> str:
-    return repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…")
-
-
-def _named_column(names: list[str], wanted: str, origin: str) -> str:
-    if wanted not in names:
-        there = f"its columns are {_listed(names)}" if names else "it has no columns at all"
-        todo = "Name one that holds text with --field." if names else "Give a table with a text in it."
-        raise TextUnreadable(f"{origin} has no column {wanted!r}; {there}.", todo)
-    return wanted
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(map(_short, names[:12])) + (", …" if len(names) > 12 else "")
-
-
-def parquet(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
-    """One document a row of a Parquet table, read in batches. Raises TextUnreadable, MissingExtra."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtra("Reading .parquet files", "formats") from error
-    with explained_errors(blob.origin), blob.open() as file:
-        try:
-            found = _record_rows(pyarrow.parquet.ParquetFile(file), request, blob.origin)
-            if (first := next(found, None)) is not None:
-                yield from chain([first], found)
-                return
-            textual = _textual(pyarrow.parquet.read_schema(file), blob.origin)
-            # A text that stands there once and counts for a million rows is kept once.
-            table = pyarrow.parquet.ParquetFile(file, read_dictionary=textual)
-            column = _text_column(table, textual, request.field, blob.origin, tally)
-            number = 0
-            for batch in table.iter_batches(batch_size=_ROWS, columns=[column]):
-                for value in batch.column(0):
-                    number += 1
-                    yield text_document(f"{blob.origin}:{number}", value.as_py() or "")
-        except pyarrow.ArrowException as error:
-            raise TextUnreadable(
-                f"{blob.origin} is not a whole Parquet file: {error}", "Get it again from where it came from."
-            ) from error
-
-
-def _record_rows(table, request: Request, origin: str) -> Iterator[Document]:
-    """The rows as records; none where the first is not one."""
-    if request.records is None or request.field is not None:
-        return
-    number = 0
-    for batch in table.iter_batches(batch_size=_ROWS):
-        for row in batch.to_pylist():
-            number += 1
-            found = request.record(row, f"{origin}, row {number:,},")
-            if found is None and number == 1:
-                return
-            if found is None:
-                raise TextUnreadable(
-                    f"{origin}, row {number:,}, is not what the rows before it are.", request.expected.strip()
-                )
-            yield record_document(f"{origin}:{number}", found)
-
-
-def _textual(schema, origin: str) -> list[str]:
-    """The names of the columns that hold strings."""
-    import pyarrow.types as types
-
-    names = [
-        field.name
-        for field in schema
-        if types.is_string(field.type) or types.is_large_string(field.type) or types.is_string_view(field.type)
-    ]
-    if not names:
-        raise TextUnreadable(
-            f"{origin} has no column of text; its columns are {_listed(schema.names)}.",
-            "Give a table with a column of strings.",
-        )
-    return names
-
-
-def _text_column(table, textual: list[str], wanted: str | None, origin: str, tally: Tally) -> str:
-    if wanted is not None or "text" in textual:
-        return _named_column(textual, wanted or "text", origin)
-    batches = table.iter_batches(batch_size=_ROWS, columns=textual)
-    rows = ([column[i].as_py() or "" for column in batch.columns] for batch in batches for i in range(len(batch)))
-    return _column(textual, _first_of(rows), wanted, origin, tally)
