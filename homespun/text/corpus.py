@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from homespun.errors import NotEnoughText
 from homespun.text.blob import Blob, explained_errors, file_blob
 from homespun.text.document import Document, whole_characters
-from homespun.text.folder import Found, files_in, has, open_found
+from homespun.text.folder import Found, has, listed, open_found
 from homespun.text.formats import Request, documents_of
 from homespun.text.members import is_mostly_code, read_members
 from homespun.text.notes import KINDS, Tally
@@ -68,25 +68,27 @@ class FolderSource:
         tally = Tally()
         found = [
             file
-            for file in files_in(self.root, tally, self.without)
+            for file in listed(self.root, tally, self.without)
             if not self.suffixes or Path(file.path).suffix in self.suffixes
         ]
         return found, tally
 
     @cached_property
     def is_repository(self) -> bool:
-        """Whether it is read as source code: it has a .git, or more than half of its files are code."""
-        return has(self.root, ".git") or is_mostly_code(file.path for file in self._listing[0])
+        """Whether it is read as source code: most of its files are code; under git, half of them are enough."""
+        files = [file.path for file in self._listing[0]]
+        return is_mostly_code(files, at_least_half=has(self.root, ".git"))
 
     def documents(self, request: Request, tally: Tally) -> Iterator[Document]:
         files, walked = self._listing
         tally.merge(walked)
         if self.is_repository:
             tally.say(f"{self.shown} is read as source code: each file begins with a line # path/of/the/file")
-        yield from read_members(map(self._blob, files), self.is_repository, request, tally)
+        names = [file.path for file in files]
+        yield from read_members(map(self._blob, files), names, self.is_repository, request, tally)
 
     def _blob(self, file: Found) -> Blob:
-        path = self.root / file.path
+        path = Path(file.real) if file.real else self.root / file.path
         name = whole_characters(file.path)  # it may be no text at all, and stands at the head of source code
         return Blob(f"{self.shown.rstrip('/')}/{name}", name, file.size, lambda: open_found(path))
 
@@ -156,4 +158,5 @@ def _nothing_to_read(corpus: Corpus, tally: Tally) -> NotEnoughText:
         said = [line for line in lines if line != f"1 {KINDS['empty'][0]}: {file.shown}"]
         return NotEnoughText("\n".join([f"{file.shown} {what}.", *said]), "Give a text with some words in it.")
     found = "\n".join(f"  {line}" for line in lines) or "  it is empty"
-    return NotEnoughText(f"There is no text in {corpus.title}:\n{found}", "Give a file or folder with text in it.")
+    todo = "\n".join(list(tally.ways_on)[:2]) or "Give a file or folder with text in it."
+    return NotEnoughText(f"There is no text in {corpus.title}:\n{found}", todo)

@@ -217,6 +217,11 @@ def _with_escapes(blob: Blob, head: bytes) -> Encoding | None:
     return None if found.damaged else replace(found, guessed=True)
 
 
+def begins_like_something_else(head: bytes) -> bool:
+    """Whether a file that begins so is a picture, an archive or the like."""
+    return any(head.startswith(magic) for magic in _MAGIC) and not _reads_as_text(head)
+
+
 def _reads_as_text(head: bytes) -> bool:
     """Whether a file that begins like something else ("MZ", "BZh") is text all the same."""
     return head.isascii() and b"\0" not in head and not head.startswith(b"%PDF")

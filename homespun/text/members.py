@@ -7,16 +7,21 @@ is, and begins with a line that names it: `# path/to/file.py`.
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from homespun.errors import MissingExtra, TextError
 from homespun.text.blob import Blob
-from homespun.text.decode import NotText, decoded
+from homespun.text.decode import NotText, begins_like_something_else, decoded
 from homespun.text.document import Document
-from homespun.text.formats import ARCHIVES, READERS, Request, documents_of
+from homespun.text.formats import ARCHIVES, READERS, Pointer, Request, documents_of, refuse_pointer
+from homespun.text.layout import HEAD as CARD_HEAD
+from homespun.text.layout import is_card, layout_of
 from homespun.text.notes import Tally
+from homespun.text.slack_days import SlackDays
 
 SOURCE_CODE = frozenset(
     """
@@ -32,12 +37,12 @@ BINARY = frozenset(
     .png .jpg .jpeg .gif .bmp .ico .webp .tif .tiff .heic .avif .psd .mp3 .wav .flac .ogg .opus .m4a
     .aac .mp4 .mkv .avi .mov .webm .wmv .woff .woff2 .ttf .otf .eot .exe .dll .so .dylib .a .o .obj
     .lib .class .jar .war .pyc .pyo .pyd .whl .egg .deb .rpm .dmg .iso .img .bin .dat .db .sqlite
-    .sqlite3 .mdb .7z .rar .zst .lz4 .br .cab .msi .doc .docx .xls .xlsx .ppt .pptx .odt .ods .odp
-    .npy .npz .pkl .pickle .pt .pth .ckpt .onnx .safetensors .gguf .h5 .hdf5 .feather .arrow .orc
+    .sqlite3 .mdb .7z .rar .lz4 .br .cab .msi .doc .xls .xlsx .ppt .pptx .ods .odp
+    .npy .npz .pkl .pickle .pt .pth .ckpt .onnx .safetensors .gguf .h5 .hdf5 .orc
     .avro .mo .wasm .swf .blend .stl .glb .ds_store
     """.split()  # noqa: SIM905
 )
-PROSE_AND_DATA = frozenset({".txt", ".md", ".rst", ".tex", ".org", *READERS} - {".json"})
+PROSE_AND_DATA = frozenset({".txt", ".md", ".rst", ".tex", ".org", *READERS} - {".json", ".ipynb"})
 _GENERATED_NAMES = re.compile(
     r"(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?|poetry\.lock|uv\.lock|pdm\.lock"
     r"|Pipfile\.lock|Cargo\.lock|Gemfile\.lock|composer\.lock|flake\.lock|go\.sum|.+\.min\.(js|css|mjs)|.+\.map"
@@ -53,8 +58,8 @@ _LOOK = 2**14  # bytes by which a file is judged
 _MINIFIED = 400  # bytes; the mean line of a minified file is longer
 
 
-def is_mostly_code(paths: Iterable[str]) -> bool:
-    """Whether there is more source code than prose and data; settings, pictures and the like don't count.
+def is_mostly_code(paths: Iterable[str], *, at_least_half: bool = False) -> bool:
+    """Whether there is more source code than prose and data, or as much; settings, pictures and the like don't count.
 
     >>> is_mostly_code(["a.py", "b.py", "README.md", "LICENSE"]), is_mostly_code(["a.py", "b.txt"])
     (True, False)
@@ -64,7 +69,7 @@ def is_mostly_code(paths: Iterable[str]) -> bool:
         suffix = PurePosixPath(path).suffix.lower()
         code += suffix in SOURCE_CODE
         others += suffix in PROSE_AND_DATA
-    return code > others
+    return code > others or (at_least_half and code == others > 0)
 
 
 def is_hidden(path: str) -> bool:
@@ -74,41 +79,88 @@ def is_hidden(path: str) -> bool:
     )
 
 
-def read_members(members: Iterable[Blob], is_code: bool, request: Request, tally: Tally) -> Iterator[Document]:
-    """The documents of those files that are text; the others are counted. `Blob.name` is the path to show."""
+def read_members(
+    members: Iterable[Blob], names: Iterable[str], is_code: bool, request: Request, tally: Tally
+) -> Iterator[Document]:
+    """The documents of those files that are text; the others are counted. `Blob.name` is the path to show.
+
+    names: the paths of all of them, which show what they are together.
+    """
+    layout = layout_of(names)
+    slack = SlackDays(layout.slack)
     for blob in members:
-        if blob.suffix in BINARY:
+        if not is_code and slack.takes(blob.name):
+            yield from _guarded(blob, tally, lambda blob: slack.add(blob, tally) or iter(()))
+        elif layout.is_about(blob.name):
+            tally.add("about", blob.origin)
+        elif not is_code and layout.may_be_card(blob.name) and is_card(_head(blob, CARD_HEAD)):
+            tally.add("card", blob.origin)
+        elif blob.suffix in BINARY and not _is_text(_head(blob, _LOOK)):
             tally.add("binary", blob.origin)
         elif is_code and _is_generated(blob, tally):
             tally.add("generated", blob.origin)
         elif request.inside and blob.suffix in ARCHIVES:
             tally.add("nested", blob.origin)
+        elif is_code:
+            yield from _guarded(blob, tally, lambda blob: _source_code(blob, request, tally))
         else:
-            yield from _passing_over(blob, is_code, request, tally)
+            yield from _guarded(blob, tally, lambda blob: documents_of(blob, request, tally))
+    yield from slack.documents(tally)
 
 
-def _passing_over(blob: Blob, is_code: bool, request: Request, tally: Tally) -> Iterator[Document]:
+def _source_code(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
+    header = f"# {blob.name}\n"
+    if blob.suffix == ".ipynb":
+        yield from documents_of(blob, replace(request, header=header), tally)
+    else:
+        refuse_pointer(blob)
+        yield decoded(blob, header=header, named=request.encoding)
+
+
+def _guarded(blob: Blob, tally: Tally, read: Callable[[Blob], Iterator[Document]]) -> Iterator[Document]:
+    """The documents of a file among many: what is wrong with it is counted, and no error."""
     try:
-        if is_code:
-            yield decoded(blob, header=f"# {blob.name}\n")
-        else:
-            yield from documents_of(blob, request, tally)
+        yield from read(blob)
     except NotText:
         tally.add("binary", blob.origin)
+    except Pointer:
+        tally.add("pointer", blob.origin)
     except MissingExtra as error:
         tally.add("unreadable", f"{blob.origin} ({error})".replace("\n", " "))
     except TextError as error:
         tally.add("unreadable", error.what)
+        tally.ways_on.setdefault(error.todo)
+
+
+def _head(blob: Blob, count: int) -> bytes:
+    try:
+        return blob.head(count)
+    except TextError:
+        return b""  # reading it will tell what is the matter
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file whose suffix is that of other things (.dat, .doc, .lib) begins as text does.
+
+    >>> _is_text(b"Once upon a time.\\n"), _is_text(b"\\x00\\x01PNG"), _is_text(b"GIF89a")
+    (True, False, False)
+    """
+    if not head or b"\0" in head or begins_like_something_else(head):
+        return False
+    odd = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in head)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        letters = sum(chr(byte).isascii() and (chr(byte).isalpha() or byte in b" \n") for byte in head)
+        return not odd and letters > 0.6 * len(head)  # an older encoding
+    return odd <= len(head) // 1000
 
 
 def _is_generated(blob: Blob, tally: Tally) -> bool:
     """Whether a program wrote this file: by its name, a notice at its top, or lines no person writes."""
     if _GENERATED_NAMES.fullmatch(PurePosixPath(blob.name).name):
         return True
-    try:
-        head = blob.head(_LOOK)
-    except TextError:
-        return False  # reading it will tell what is the matter
+    head = _head(blob, _LOOK)
     top = b"\n".join(head.split(b"\n", _MARKED_LINES)[:_MARKED_LINES])
     if _GENERATED_MARK.search(top):
         return True

@@ -31,6 +31,12 @@ KINDS = {
         "rows with more fields than columns, of which the rest is put to their texts",
     ),
     "empty": ("empty document left out", "empty documents left out"),
+    "card": ("card of a data set left out", "cards of data sets left out"),
+    "about": ("file about the data left out", "files about the data left out"),
+    "pointer": (
+        "Git LFS pointer skipped (the file itself is not here: git lfs pull)",
+        "Git LFS pointers skipped (the files themselves are not here: git lfs pull)",
+    ),
     "binary": ("binary file skipped", "binary files skipped"),
     "generated": ("generated file skipped", "generated files skipped"),
     "ignored": ("file or folder skipped that .gitignore names", "files and folders skipped that .gitignore names"),
@@ -57,6 +63,7 @@ class Tally:
     examples: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     groups: dict[str, list[str]] = field(default_factory=dict)
+    ways_on: dict[str, None] = field(default_factory=dict)  # what to do about files that could not be read
     guessed: set[str] = field(default_factory=set)  # names of encodings
 
     def add(self, kind: str, example: str) -> None:
@@ -108,6 +115,7 @@ class Tally:
         for line in other.said:
             self.say(line)
         self.guessed |= other.guessed
+        self.ways_on |= other.ways_on
         for group, lines in other.groups.items():
             self.say_of(group, *lines)
 

@@ -45,10 +45,13 @@ def test_a_code_repository_keeps_each_path_as_a_header(tmp_path: Path) -> None:
     ]
 
 
-def test_a_git_folder_makes_a_repository_whatever_is_in_it(tmp_path: Path) -> None:
-    root = make(tmp_path / "repo", {".git/HEAD": "ref", "a.txt": "one", "b.csv": "text\ntwo\n"})
-    assert list(texts(read(root)).values()) == ["# a.txt\none", "# b.csv\ntext\ntwo\n"]
-    assert "read as source code" in notes_of(root)
+def test_a_git_folder_is_a_repository_of_code_only_if_there_is_code_in_it(tmp_path: Path) -> None:
+    novel = make(tmp_path / "novel", {".git/HEAD": "ref", "a.txt": "one", "b.csv": "text\ntwo\n", "build.py": "x = 1"})
+    assert list(texts(read(novel)).values()) == ["one", "two", "x = 1"]
+    assert "read as source code" not in notes_of(novel)
+    code = make(tmp_path / "code", {".git/HEAD": "ref", "README.md": "one", "tool.py": "x = 1"})
+    assert list(texts(read(code)).values()) == ["# README.md\none", "# tool.py\nx = 1"]
+    assert "read as source code" in notes_of(code)
 
 
 def test_gitignore_is_honoured_nested_and_negated(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
+from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob
 from homespun.text.decode import decoded
 from homespun.text.document import Document
@@ -42,9 +43,24 @@ READERS = {
     ".tgz": "archive.tarred",
 }
 SAYS_NOTHING = ("", ".bin", ".data", ".download")  # suffixes
+_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+_MAX_POINTER = 1024  # bytes
 _FIRST_LINE = 2**20  # bytes
 ARCHIVES = {".zip", ".tar", ".tgz"}
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pdf", b"PAR1": ".parquet", b"ARROW1": ".arrow"}
+
+
+class Pointer(TextUnreadable):
+    """What Git leaves in the place of a large file. In a folder it is passed over."""
+
+
+def refuse_pointer(blob: Blob) -> None:
+    """Raises Pointer for what Git LFS leaves where a large file should be."""
+    if 0 <= blob.size <= _MAX_POINTER and blob.head(len(_POINTER)) == _POINTER:
+        raise Pointer(
+            f"{blob.origin} is a Git LFS pointer: a note of where the file is, not the file itself.",
+            "Fetch the file:  git lfs pull",
+        )
 
 
 class Records(Protocol):
@@ -61,13 +77,15 @@ class Request:
     """What the user said about the sources: `field` names the field or column that holds the text, `encoding` the
     codec of files that are no UTF-8.
 
-    `inside` is true for what stands in an archive: there no further archive is opened.
+    `inside` is true for what stands in an archive: there no further archive is opened. `header` is the line with
+    the path that a file of a code repository begins with.
     `records` knows what a record may be besides a text; it is not asked where the user named a field.
     """
 
     field: str | None = None
     encoding: str | None = None
     inside: bool = False
+    header: str = ""
     records: Records | None = None
 
     def record(self, value: object, where: str) -> object | None:
@@ -85,6 +103,7 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
 
     Raises TextUnreadable, MissingExtra.
     """
+    refuse_pointer(blob)
     reader = READERS.get(_compressed_tar(blob.name) or blob.suffix) or READERS.get(_by_content(blob, request))
     if reader is None:
         from homespun.text.formats.chat import chat_in

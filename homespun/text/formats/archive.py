@@ -128,7 +128,7 @@ def _read(
     blob: Blob, names: list[str], members: Iterator[Blob | None], request: Request, tally: Tally
 ) -> Iterator[Document]:
     readable = (member for member in members if member is not None)
-    yield from read_members(readable, is_mostly_code(names), replace(request, inside=True), tally)
+    yield from read_members(readable, names, is_mostly_code(names), replace(request, inside=True), tally)
 
 
 def _check_sizes(blob: Blob, count: int, size: int) -> None:

@@ -43,8 +43,10 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
         rows.learn(first[dialect.skip :])
         yield from _Table(blob.origin, encoding.name, request, tally).documents(rows)
         if rows.stray:
-            marks = "1 quotation mark that never closes is" if rows.stray == 1 else f"{rows.stray:,} quotation marks that never close are"
-            tally.say(f"{blob.origin}: {marks} read as it stands (the first in line {rows.first_stray:,})")
+            one = "1 quotation mark that never closes is read as it stands"
+            several = f"{rows.stray:,} quotation marks that never close are read as they stand"
+            marks = one if rows.stray == 1 else several
+            tally.say(f"{blob.origin}: {marks} (the first in line {rows.first_stray:,})")
 
 
 def _first_lines(lines: Iterator[str]) -> Iterator[str]:
