@@ -35,7 +35,9 @@ _NEVER = set("id ids uid uuid guid key index idx number num no nr row rowid rowi
              "lang language locale label labels class category categories tag tags score rating stars votes likes source "
              "author authors user username userid name filename file filepath path license licence split hash md5 sha "
              "sha256 checksum type kind status email phone meta metadata".split()) - {"source"}  # fmt: skip
-_NEVER_ENDS = re.compile(r".*(?:[\W_](?:id|ids|url|uri|link|date|time|at|hash|path|name|type|key|index)|Id|ID|Url|URL)")
+_NEVER_ENDS = re.compile(
+    r".*(?:[\W_](?:id|ids|url|uri|link|date|time|at|hash|path|name|type|key|index)|Id|ID|Url|URL)"
+)
 _VALUE_NEVER = re.compile(
     r"\s*(?:https?://\S+|www\.\S+|[\w.+-]+@[\w-]+\.\S+|[0-9a-fA-F-]{16,}|[A-Za-z0-9_-]*\d[A-Za-z0-9_-]{7,}"
     r"|[\d\s.,:/TZ+-]+)\s*"
@@ -86,7 +88,9 @@ def choose(columns: Mapping[str, Sequence[object]], wanted: str | None = None) -
         default=None,
     )
     if found is None:
-        found = max((name for name in free if "text" in re.split(r"[\W_]+", name.casefold())), key=free.get, default=None)  # type: ignore[arg-type]
+        found = max(
+            (name for name in free if "text" in re.split(r"[\W_]+", name.casefold())), key=free.get, default=None
+        )  # type: ignore[arg-type]
     how = "name"
     if found is None:
         pool = free
@@ -94,7 +98,9 @@ def choose(columns: Mapping[str, Sequence[object]], wanted: str | None = None) -
             return None
         found, how = max(pool, key=lambda name: pool[name] or 0), "only" if len(columns) == 1 else "longest"
     others = tuple(
-        name for name, length in free.items() if name != found and (length or 0) > _READ_TOO * (textual[found] or 0)
+        name
+        for name, length in free.items()
+        if name != found and (length or 0) > _READ_TOO * (textual[found] or 0)
     )
     return Choice((found,), "text" if key_of(found) == "text" else how, others)
 

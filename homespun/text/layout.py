@@ -50,7 +50,9 @@ def layout_of(names: Iterable[str]) -> Layout:
     paths = [PurePosixPath(name) for name in names]
     suffixes = {path.suffix.lower() for path in paths}
     tables = {str(path.parent) for path in paths if path.suffix.lower() in (".arrow", ".parquet")}
-    beside = {str(parent) for folder in tables for parent in (PurePosixPath(folder), *PurePosixPath(folder).parents)}
+    beside = {
+        str(parent) for folder in tables for parent in (PurePosixPath(folder), *PurePosixPath(folder).parents)
+    }
     about = {str(path) for path in paths if path.name in _ABOUT and str(path.parent) in beside}
     about |= {str(path) for path in paths if re.fullmatch(r"(?:cache-|tmp)[\w-]*\.arrow", path.name)}
     cards = {str(path) for path in paths if path.name.lower() in _CARDS} if suffixes & _DATA else set()

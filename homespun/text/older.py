@@ -114,7 +114,11 @@ def _western(sample: bytes) -> str | None:
     text = sample.decode("cp1252", "replace")
     odd = {character for character in text if not character.isascii()}
     letters = {character.lower() for character in odd if character.isalpha()}
-    if len(letters) > _FEW_LETTERS or not letters <= _WESTERN or not odd - _SIGNS <= {c for c in odd if c.isalpha()}:
+    if (
+        len(letters) > _FEW_LETTERS
+        or not letters <= _WESTERN
+        or not odd - _SIGNS <= {c for c in odd if c.isalpha()}
+    ):
         return None
     return None if _SIGN_IN_WORD.search(text) else "cp1252"
 

@@ -18,7 +18,9 @@ from homespun.text.fields import NAMES, choose, flat_text, key_of
 _LOOK = 200  # records
 _LONG = 40  # characters of a text that no name says to be one
 _DEEPEST = 3  # objects within objects in which a list is looked for
-_LISTS = set("data rows records items examples documents docs texts entries results train test validation valid dev".split())
+_LISTS = set(
+    "data rows records items examples documents docs texts entries results train test validation valid dev".split()
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,10 @@ def _lists_inside(value: Mapping[str, Any], wanted: str | None) -> Shape | None:
             if isinstance(part, Mapping) and depth < _DEEPEST:
                 waiting.append((place, part, depth + 1))
             elif isinstance(part, list) and part:
-                rows = [row["row"] if isinstance(row, Mapping) and isinstance(row.get("row"), Mapping) else row for row in part]
+                rows = [
+                    row["row"] if isinstance(row, Mapping) and isinstance(row.get("row"), Mapping) else row
+                    for row in part
+                ]
                 known = key_of(str(name)) in {*_LISTS, *NAMES} and isinstance(rows[0], str) and len(rows) > 1
                 if known or _has_texts(rows, wanted):
                     found[place] = rows

@@ -59,7 +59,9 @@ def test_big_endian_marks(tmp_path: Path) -> None:
 
 def test_an_unusual_encoding_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(FRENCH.encode("latin-1"))
-    guess = f"{tmp_path / 'a.txt'} is read as Latin-1 (ISO 8859-1), which is a guess; --encoding NAME takes another"
+    guess = (
+        f"{tmp_path / 'a.txt'} is read as Latin-1 (ISO 8859-1), which is a guess; --encoding NAME takes another"
+    )
     assert notes_of(tmp_path / "a.txt") == guess
     (tmp_path / "b.txt").write_text(FRENCH, encoding="utf-8")
     assert notes_of(tmp_path / "b.txt") == ""

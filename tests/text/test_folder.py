@@ -46,7 +46,9 @@ def test_a_code_repository_keeps_each_path_as_a_header(tmp_path: Path) -> None:
 
 
 def test_a_git_folder_is_a_repository_of_code_only_if_there_is_code_in_it(tmp_path: Path) -> None:
-    novel = make(tmp_path / "novel", {".git/HEAD": "ref", "a.txt": "one", "b.csv": "text\ntwo\n", "build.py": "x = 1"})
+    novel = make(
+        tmp_path / "novel", {".git/HEAD": "ref", "a.txt": "one", "b.csv": "text\ntwo\n", "build.py": "x = 1"}
+    )
     assert list(texts(read(novel)).values()) == ["one", "two", "x = 1"]
     assert "read as source code" not in notes_of(novel)
     code = make(tmp_path / "code", {".git/HEAD": "ref", "README.md": "one", "tool.py": "x = 1"})

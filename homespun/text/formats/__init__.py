@@ -35,9 +35,28 @@ READERS = {
     ".xhtml": "page.html",
     ".epub": "book.epub",
     ".pdf": "portable.pdf",
+    ".docx": "markup.docx",
+    ".docm": "markup.docx",
+    ".dotx": "markup.docx",
+    ".odt": "markup.odt",
+    ".ott": "markup.odt",
+    ".fodt": "markup.odt",
+    ".fb2": "markup.fb2",
+    ".rtf": "rich.rtf",
+    ".eml": "mail.eml",
+    ".emlx": "mail.eml",
+    ".mbox": "mail.mbox",
+    ".mbx": "mail.mbox",
+    ".srt": "subtitles.subtitles",
+    ".vtt": "subtitles.subtitles",
+    ".ass": "subtitles.subtitles",
+    ".ssa": "subtitles.subtitles",
+    ".sbv": "subtitles.subtitles",
+    ".ipynb": "notebook.notebook",
     ".gz": "packed.unpacked",
     ".bz2": "packed.unpacked",
     ".xz": "packed.unpacked",
+    ".zst": "packed.unpacked",
     ".zip": "archive.zipped",
     ".tar": "archive.tarred",
     ".tgz": "archive.tarred",
@@ -45,9 +64,10 @@ READERS = {
 SAYS_NOTHING = ("", ".bin", ".data", ".download")  # suffixes
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _MAX_POINTER = 1024  # bytes
-_FIRST_LINE = 2**20  # bytes
+_HEAD = 2**16  # bytes
 ARCHIVES = {".zip", ".tar", ".tgz"}
-_MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pdf", b"PAR1": ".parquet", b"ARROW1": ".arrow"}
+_MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pdf", b"PAR1": ".parquet", b"ARROW1": ".arrow",
+          b"\x28\xb5\x2f\xfd": ".zst", b"PK\x03\x04": ".zip"}  # fmt: skip
 
 
 class Pointer(TextUnreadable):
@@ -115,25 +135,46 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
 
 
 def _compressed_tar(name: str) -> str:
-    return ".tgz" if name.lower().endswith((".tar.gz", ".tar.bz2", ".tar.xz")) else ""
+    return ".tgz" if name.lower().endswith((".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")) else ""
 
 
 def _by_content(blob: Blob, request: Request) -> str:
     """The suffix of the kind that a file of unknown suffix begins like, or ""."""
-    if blob.suffix not in SAYS_NOTHING:
+    head = blob.head(_HEAD)
+    if blob.suffix in SAYS_NOTHING:
+        found = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
+        if found or (found := _json_kind(head, request)):
+            return found
+    return _kind_of_text(blob, head, request)
+
+
+def _kind_of_text(blob: Blob, head: bytes, request: Request) -> str:
+    """Text that says at its beginning what it is, whatever its suffix: RTF in a .doc, a mailbox without a suffix."""
+    if head.startswith(b"{\\rtf1"):
+        return ".rtf"
+    if head.startswith(b"From "):
+        from homespun.text.formats.mail import is_mbox
+
+        return ".mbox" if is_mbox(head) else ""
+    if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"<?xml") and b"<FictionBook" in head[:4096]:
+        return ".fb2"
+    if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{"):
+        from homespun.text.formats.records import all_lines_are_records
+
+        return ".jsonl" if all_lines_are_records(blob, request) else ""
+    return ""
+
+
+def _json_kind(head: bytes, request: Request) -> str:
+    """Whether it begins with a record, or a list of them: what comes through a pipe has no suffix."""
+    text = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n")
+    if not text.startswith(("{", "[")):
         return ""
-    head = blob.head(8)
-    found = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
-    return found or (".jsonl" if _begins_with_a_record(blob, request) else "")
-
-
-def _begins_with_a_record(blob: Blob, request: Request) -> bool:
-    """Whether the first line is a record that is more than a text: what comes through a pipe has no suffix."""
-    line = blob.head(_FIRST_LINE).partition(b"\n")[0] if request.records else b""
-    if not line.lstrip().startswith((b"{", b"[")):
-        return False
+    inner = text[1:].lstrip() if text.startswith("[") else text
+    if not inner.startswith(("{", '"', "[")):
+        return ""
     try:
-        value = json.loads(line)
+        value, _ = json.JSONDecoder().raw_decode(inner)
     except (ValueError, RecursionError):
-        return False
-    return request.record(value, f"{blob.origin}, line 1,") is not None
+        return ""
+    return ".json" if isinstance(value, (dict, list, str)) else ""

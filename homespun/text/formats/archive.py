@@ -6,7 +6,7 @@ import io
 import tarfile
 import weakref
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import BinaryIO, cast
 
@@ -25,11 +25,26 @@ MAX_MEMBERS = 500_000  # of which a list is kept in memory
 def zipped(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The texts in a .zip, in order of their names. Raises TextUnreadable."""
     with explained_errors(blob.origin), blob.open() as file, zipfile.ZipFile(file) as archive:
+        if (kind := _document_kind(archive)) is not None:
+            yield from kind(blob, request, tally)
+            return
         infos = [info for info in archive.infolist() if info.filename and not info.is_dir()]
         _check_sizes(blob, len(infos), sum(info.file_size for info in infos))
         names = {info.filename: info for info in infos}
         members = (_zip_member(blob, archive, names[name], tally) for name in _readable_names(names, tally))
         yield from _read(blob, list(names), members, request, tally)
+
+
+def _document_kind(archive: zipfile.ZipFile) -> Callable[[Blob, Request, Tally], Iterator[Document]] | None:
+    """What reads a .zip that is a document by what is in it, whatever its name: a .docx, .odt or .epub."""
+    from homespun.text.formats import book, markup
+
+    there = set(archive.namelist())
+    if "word/document.xml" in there and "[Content_Types].xml" in there:
+        return markup.docx
+    if "META-INF/container.xml" in there and "mimetype" in there:
+        return book.epub
+    return markup.odt if {"content.xml", "mimetype"} <= there else None
 
 
 def _zip_member(blob: Blob, archive: zipfile.ZipFile, info: zipfile.ZipInfo, tally: Tally) -> Blob | None:

@@ -35,7 +35,9 @@ def epub(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
                     f"{blob.origin} has more than {MAX_BOOK:,} bytes of text.",
                     "Split it, or save it as plain text.",
                 )
-            chapters.append(readable(content.decode("utf-8-sig", "replace"), f"{blob.origin}: {path}"))
+            chapters.append(
+                readable(content.decode("utf-8-sig", "replace"), f"{blob.origin}: {path}", kind="book")
+            )
     if damaged:
         tally.say(
             f"{blob.origin}: {damaged:,} of its {len(chapters):,} chapters have damaged places, read as \ufffd"

@@ -40,7 +40,8 @@ def parquet(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
             yield from _documents(blob.origin, schema, batches, request, tally)
         except (pyarrow.ArrowException, UnicodeDecodeError) as error:
             raise TextUnreadable(
-                f"{blob.origin} is not a whole Parquet file: {_in_short(error)}", "Get it again from where it came from."
+                f"{blob.origin} is not a whole Parquet file: {_in_short(error)}",
+                "Get it again from where it came from.",
             ) from error
 
 
@@ -65,7 +66,8 @@ def arrow(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
             yield from _documents(blob.origin, schema, batches, request, tally)
         except (pyarrow.ArrowException, UnicodeDecodeError) as error:
             raise TextUnreadable(
-                f"{blob.origin} is not a whole Arrow table: {_in_short(error)}", "Get it again from where it came from."
+                f"{blob.origin} is not a whole Arrow table: {_in_short(error)}",
+                "Get it again from where it came from.",
             ) from error
 
 
@@ -95,7 +97,11 @@ def _documents(origin: str, schema: Any, batches: Any, request: Request, tally: 
         yield from chain([first], found)
         return
     names = [field.name for field in schema if _may_hold_text(field.type)]
-    if request.field is not None and (near := same_name(request.field, schema.names)) is not None and near not in names:
+    if (
+        request.field is not None
+        and (near := same_name(request.field, schema.names)) is not None
+        and near not in names
+    ):
         raise TextUnreadable(_no_column(origin, request.field, names), "Name one that holds text with --field.")
     if not names:
         raise TextUnreadable(
@@ -112,7 +118,8 @@ def _documents(origin: str, schema: Any, batches: Any, request: Request, tally: 
         raise TextUnreadable(_no_column(origin, request.field, names), "Name one that holds text with --field.")
     if choice is None:
         raise TextUnreadable(
-            f"{origin} has no column of text; its columns are {listed(schema.names)}.", _way_out(look[:1], schema.names)
+            f"{origin} has no column of text; its columns are {listed(schema.names)}.",
+            _way_out(look[:1], schema.names),
         )
     if line := note(choice, origin, names, "column"):
         tally.say_of("files", line)

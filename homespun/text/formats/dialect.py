@@ -199,7 +199,9 @@ class Rows:
         if marks % 2 or len(parts) > 1:
             self.stray += 1
             self.first_stray = self.first_stray or self.number
-        loose = next(csv.reader([line], delimiter=self.dialect.separator, skipinitialspace=self.dialect.spaces), [])
+        loose = next(
+            csv.reader([line], delimiter=self.dialect.separator, skipinitialspace=self.dialect.spaces), []
+        )
         literal = self._split(line)
         return loose if len(parts) == 1 and self.width and len(literal) != self.width else literal
 
@@ -241,4 +243,3 @@ def _unwrapped(cell: str) -> str:
     if len(cell) >= 2 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', ""):
         return inner.replace('""', '"')
     return cell
-

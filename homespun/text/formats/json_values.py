@@ -11,7 +11,9 @@ from homespun.errors import TextUnreadable
 # pandas writes NaN where a cell was empty.
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 _BETWEEN = re.compile(r"[ \t\r\n]*")
-_SEPARATOR = re.compile(r"[ \t\r\n\x1e]*,?[ \t\r\n\x1e]*")  # between values: a comma, or the mark of JSON sequences
+_SEPARATOR = re.compile(
+    r"[ \t\r\n\x1e]*,?[ \t\r\n\x1e]*"
+)  # between values: a comma, or the mark of JSON sequences
 
 
 def one_value(line: str, where: str) -> object:

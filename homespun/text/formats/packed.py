@@ -1,4 +1,4 @@
-"""A single packed file (.gz, .bz2, .xz): what is inside is read by the suffix before that one."""
+"""A single packed file (.gz, .bz2, .xz, .zst): what is inside is read by the suffix before that one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from homespun.errors import TextUnreadable
+from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob
 from homespun.text.document import Document
 from homespun.text.formats import Request, documents_of
@@ -20,9 +20,44 @@ MAX_UNPACKED = 2**36  # bytes: 64 GiB
 MAX_RATIO = 100  # text rarely packs 20 to 1
 FREE = 2**26  # bytes that any ratio may give
 
-_OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_UNPACK_FIRST = {".parquet", ".epub", ".zip", ".pdf", ".gz", ".bz2", ".xz", ".tgz"}
-_MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zX": ".xz"}
+
+def _zstd(file: BinaryIO) -> BinaryIO:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingExtra("Reading .zst files", "formats") from error
+
+    class _Forward(io.RawIOBase):
+        """The unpacked bytes, forwards only; pyarrow's own stream knows no `tell`."""
+
+        def __init__(self) -> None:
+            self._at = 0
+            try:
+                self._stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, mode="r"), "zstd")
+            except pyarrow.ArrowException as error:
+                raise EOFError(str(error)) from error
+
+        def readable(self) -> bool:
+            return True
+
+        def tell(self) -> int:
+            return self._at
+
+        def read(self, size: int = -1, /) -> bytes:
+            try:
+                block = self._stream.read(size if size >= 0 else None)
+            except (pyarrow.ArrowException, OSError) as error:
+                raise EOFError("its zstd data end too early or are wrong") from error
+            self._at += len(block)
+            return block
+
+    return cast(BinaryIO, _Forward())
+
+
+_OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
+_UNPACK_FIRST = {".parquet", ".pq", ".arrow", ".feather", ".epub", ".docx", ".odt", ".zip", ".pdf", ".gz", ".bz2", ".xz", ".zst",
+                 ".tgz"}  # fmt: skip
+_MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zX": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 
 def unpacked(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:

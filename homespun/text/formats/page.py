@@ -17,13 +17,24 @@ MAX_PAGE = 2**24  # bytes; a page has to be in memory as a whole, as a tree of u
 MAX_ELEMENTS = 10**6  # of a page; a long novel has some ten thousand
 
 _NOT_READ = {
-    "script", "style", "noscript", "template", "head", "nav", "header", "footer", "aside", "form", "button",
-    "select", "option", "input", "textarea", "iframe", "object", "embed", "svg", "math", "canvas", "audio",
-    "video", "dialog", "menu",
+    "script", "style", "noscript", "template", "head", "nav", "button", "select", "option", "input", "textarea",
+    "label", "datalist", "iframe", "object", "embed", "svg", "math", "canvas", "audio", "video", "dialog", "menu",
+    "rt", "rp", "rtc",  # how the characters before are pronounced
 }  # fmt: skip
+# Of a site where they stand by themselves; of the text where they stand in an article, a section or a book.
+_AROUND = {"header", "footer", "aside"}
+_TEXT_PARTS = {"article", "main", "section"}
+_OF_A_SITE = re.compile(
+    r"(?:^|[\s_-])(?:share|sharing|social|related|comments?|promo|ads?|advert\w*|sidebar|menu|newsletter|cookie\w*)(?:$|[\s_-])",
+    re.IGNORECASE,
+)
+_MARKS = {"noteref", "doc-noteref", "pagebreak", "doc-pagebreak"}  # of notes and of pages, in books
+_QUOTE = re.compile(r"gmail_(?:quote|attr)|moz-cite-prefix|yahoo_quoted|divRplyFwdMsg|protonmail_quote|mail-quote")
+_INVISIBLE = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _PARAGRAPHS = {
     "p", "div", "section", "article", "main", "body", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6",
-    "ul", "ol", "dl", "table", "figure", "figcaption", "address", "hr", "details", "summary", "center",
+    "ul", "ol", "dl", "table", "figure", "figcaption", "address", "hr", "details", "summary", "center", "header",
+    "footer", "aside", "form", "fieldset", "hgroup",
 }  # fmt: skip
 _LINES = {"br", "li", "tr", "dt", "dd", "caption"}
 _CELLS = {"td", "th"}
@@ -38,19 +49,19 @@ def html(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         raise TextUnreadable(
             f"{blob.origin} is a page of more than {MAX_PAGE:,} bytes.", "Split it, or save it as plain text."
         )
-    codec, name = _encoding(blob, content, tally)
+    codec, name = _encoding(blob, content, request, tally)
     yield text_document(blob.origin, readable(content.decode(codec, "replace"), blob.origin), name)
 
 
-def _encoding(blob: Blob, content: bytes, tally: Tally) -> tuple[str, str]:
-    """(codec, name): what the bytes are for sure, else what the page says, else what they look like."""
+def _encoding(blob: Blob, content: bytes, request: Request, tally: Tally) -> tuple[str, str]:
+    """(codec, name): what the bytes are for sure, else what the user or the page says, else what they look like."""
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
         pass  # then the page's own word counts
     else:
         return ("utf-8-sig", "utf-8-sig") if content.startswith(b"\xef\xbb\xbf") else ("utf-8", "utf-8")
-    said = _CHARSET.search(content[:4096])
+    said = _CHARSET.search(content[:4096]) if request.encoding is None else None
     if said and b"\0" not in content[:4096]:
         try:
             name = said.group(1).decode().lower()
@@ -59,13 +70,13 @@ def _encoding(blob: Blob, content: bytes, tally: Tally) -> tuple[str, str]:
             pass  # the page is wrong about itself
         else:
             return name, name
-    found = detect(blob)
+    found = detect(blob, request.encoding)
     tally.heed_all(remarks_on(found, blob.origin), blob.origin)
     return found.codec, found.name
 
 
-def readable(markup: str, origin: str = "The page") -> str:
-    """The text of a page. Raises TextUnreadable, MissingExtra.
+def readable(markup: str, origin: str = "The page", *, kind: str = "page") -> str:
+    """The text of a page; kind: "page", "book" (a chapter of one) or "mail". Raises TextUnreadable, MissingExtra.
 
     >>> readable("<html><nav>Home</nav><p>One <b>two</b>\\n three.</p><p>Four<br>five</p></html>")
     'One two three.\\n\\nFour\\nfive\\n'
@@ -87,16 +98,40 @@ def readable(markup: str, origin: str = "The page") -> str:
         raise TextUnreadable(
             f"{origin} has more than {elements - 1:,} elements.", "Split it, or save it as plain text."
         )
-    return _tidy("".join(_parts(root, etree)))
+    return _tidy("".join(_parts(root, etree, kind)))
 
 
-def _parts(root, etree) -> Iterator[str]:
+def _is_left_out(element, tag: str, in_text: bool, kind: str) -> bool:
+    """Whether a reader does not read this element. in_text: it stands in an article or a section."""
+    if tag in _NOT_READ or not tag:
+        return True
+    given = element.attrib
+    if "hidden" in given or _INVISIBLE.search(given.get("style", "")):
+        return True
+    if kind == "mail":
+        quote = given.get("type") == "cite" or _QUOTE.search(f"{given.get('class', '')} {given.get('id', '')}")
+        return bool(quote)
+    if kind == "book":
+        kinds = f"{given.get('epub:type', '')} {given.get('role', '')}".split()
+        return not _MARKS.isdisjoint(kinds)
+    if tag not in _AROUND:
+        return False
+    return not in_text or bool(_OF_A_SITE.search(f"{given.get('class', '')} {given.get('id', '')}"))
+
+
+def _parts(root, etree, kind: str) -> Iterator[str]:
     """The text in order, with "\\x1e" where a paragraph, "\\x1f" where a line ends; neither can be in a page."""
-    hidden = preformatted = 0
+    hidden = preformatted = in_text = 0
+    left_out: list[bool] = []  # of the elements that are open
     for event, element in etree.iterwalk(root, events=("start", "end")):
         tag = element.tag if isinstance(element.tag, str) else ""
         step = 1 if event == "start" else -1
-        hidden += step * (tag in _NOT_READ or not tag)
+        if step > 0:
+            left_out.append(_is_left_out(element, tag, in_text > 0, kind))
+            hidden += left_out[-1]
+        else:
+            hidden -= left_out.pop()
+        in_text += step * (tag in _TEXT_PARTS)
         preformatted += step * (tag == "pre")
         if not hidden:
             yield "\x1e" if tag in _PARAGRAPHS else "\x1f" if tag in _LINES and step < 0 else ""

@@ -82,7 +82,11 @@ class _Table:
         else:
             said = None
         body = chain(look, every)
-        if look and said is None and self.request.record(_row(header, look[0]), f"{self.origin}, row 1,") is not None:
+        if (
+            look
+            and said is None
+            and self.request.record(_row(header, look[0]), f"{self.origin}, row 1,") is not None
+        ):
             yield from self._records(header, body)
         elif said is None and self._is_chat(header, look):
             chat = chat_columns.chat_in(header, list(body))
@@ -94,7 +98,10 @@ class _Table:
     def _header(self, first: Sequence[str], look: Sequence[Sequence[str]]) -> list[str] | None:
         """The names of the columns; None where the first row is like the others."""
         names = [name.strip().lstrip("\ufeff") for name in first]
-        if choose({name: [""] for name in names}, self.request.field) is not None and self.request.field is not None:
+        if (
+            choose({name: [""] for name in names}, self.request.field) is not None
+            and self.request.field is not None
+        ):
             return names
         if self.request.field is not None and not self.request.field.isdigit():
             return names  # so that the error names them
@@ -105,12 +112,15 @@ class _Table:
 
     def _choice(self, header: list[str], look: Sequence[Sequence[str]], said: str | None) -> Choice:
         """The columns with the text, and a line about them in the notes."""
-        columns = {name: [row[place] if place < len(row) else None for row in look] for place, name in enumerate(header)}
+        columns = {
+            name: [row[place] if place < len(row) else None for row in look] for place, name in enumerate(header)
+        }
         choice = choose(columns, self.request.field)
         if choice is None and self.request.field is not None:
             there = f"its columns are {listed(header)}" if header != [""] else "it has no columns at all"
             raise TextUnreadable(
-                f"{self.origin} has no column {self.request.field!r}; {there}.", "Name one that holds text with --field."
+                f"{self.origin} has no column {self.request.field!r}; {there}.",
+                "Name one that holds text with --field.",
             )
         if choice is None:
             longest = max(header, key=lambda name: sum(len(cell or "") for cell in columns[name]), default="text")
@@ -118,8 +128,12 @@ class _Table:
         if said:
             self.tally.say_of("files", f"{self.origin}: its first line is a text and no name: {said}")
         elif said is not None:
-            where = f"column {choice.names[0]}" if len(choice.names) == 1 else f"columns {' and '.join(choice.names)}"
-            self.tally.say_of("files", f"{self.origin}: its first line names no columns; the text is taken from {where}")
+            where = (
+                f"column {choice.names[0]}" if len(choice.names) == 1 else f"columns {' and '.join(choice.names)}"
+            )
+            self.tally.say_of(
+                "files", f"{self.origin}: its first line names no columns; the text is taken from {where}"
+            )
         elif len(header) == 1 and choice.how == "only":
             name = short(header[0])
             self.tally.say_of("files", f"{self.origin}: its first line, {name}, is read as a column's name")
@@ -156,7 +170,8 @@ class _Table:
             found = self.request.record(_row(header, row), f"{self.origin}, row {number:,},")
             if found is None:
                 raise TextUnreadable(
-                    f"{self.origin}, row {number:,}, is not what the rows before it are.", self.request.expected.strip()
+                    f"{self.origin}, row {number:,}, is not what the rows before it are.",
+                    self.request.expected.strip(),
                 )
             yield record_document(f"{self.origin}:{number}", found, self.encoding)
 

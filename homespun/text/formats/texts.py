@@ -67,11 +67,15 @@ class Texts:
     def rows(self, first: Sequence[list], values: Iterable[Value]) -> Iterator[Document] | None:
         """The documents of records that are lists, as tables are; None where no column has texts."""
         width = max(map(len, first))
-        columns = {str(place): [row[place] if place < len(row) else None for row in first] for place in range(width)}
+        columns = {
+            str(place): [row[place] if place < len(row) else None for row in first] for place in range(width)
+        }
         choice = choose(columns)
         if choice is None:
             return None
-        self.tally.say_of("files", f"{self.origin} is read as rows; the text is in place {int(choice.names[0]) + 1} of each")
+        self.tally.say_of(
+            "files", f"{self.origin} is read as rows; the text is in place {int(choice.names[0]) + 1} of each"
+        )
         return self._cells(values, int(choice.names[0]))
 
     def _cells(self, values: Iterable[Value], place: int) -> Iterator[Document]:
