@@ -142,7 +142,7 @@ def _head(blob: Blob, count: int) -> bytes:
 def _is_text(head: bytes) -> bool:
     """Whether a file whose suffix is that of other things (.dat, .doc, .lib) begins as text does.
 
-    >>> _is_text(b"Once upon a time.\\n"), _is_text(b"\\x00\\x01PNG"), _is_text(b"GIF89a")
+    >>> _is_text(b"Once upon a time.\\n"), _is_text(b"\\x00\\x01PNG"), _is_text(b"\\x89PNG")
     (True, False, False)
     """
     if not head or b"\0" in head or begins_like_something_else(head):

@@ -26,6 +26,10 @@ KINDS = {
         "text whose UTF-8 was written as Latin-1 characters (Ã©), read as it was meant",
         "texts whose UTF-8 was written as Latin-1 characters (Ã©), read as they were meant",
     ),
+    "markup": (
+        "conversation written out with marks, read as lines User: and Assistant: (homespun finetune learns from it)",
+        "conversations written out with marks, read as lines User: and Assistant: (homespun finetune learns from them)",
+    ),
     "wide": (
         "row with more fields than columns, of which the rest is put to its text",
         "rows with more fields than columns, of which the rest is put to their texts",

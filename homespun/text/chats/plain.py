@@ -26,8 +26,8 @@ def chat_in(text: str) -> Chat | None:
     told = sum(match["who"] in come_again for match in found)
     if len(found) < FEWEST or told < 0.1 * len(sample) or told < 0.5 * len(found):
         return None
-    # A name that stands there once may as well be a word before a colon, unless every line has one.
-    known = set(names) if len(found) > 0.9 * len(sample) else come_again
+    # A name that stands there once may as well be a word before a colon, unless most lines have one.
+    known = set(names) if len(found) > 0.6 * len(sample) else come_again
     shown = ", ".join(name for name, _ in names.most_common(4))
     chat = Chat("", remarks=[f"what stands before a colon at the head of a line is read as a name: {shown}"])
     who, said = "", [""]

@@ -71,7 +71,7 @@ _MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pd
 
 
 class Pointer(TextUnreadable):
-    """What Git leaves in the place of a large file. In a folder it is passed over."""
+    """What Git leaves instead of a large file. In a folder it is passed over."""
 
 
 def refuse_pointer(blob: Blob) -> None:
@@ -127,8 +127,9 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
     reader = READERS.get(_compressed_tar(blob.name) or blob.suffix) or READERS.get(_by_content(blob, request))
     if reader is None:
         from homespun.text.formats.chat import chat_in
+        from homespun.text.formats.marked import documents_in
 
-        yield chat_in(decoded(blob, named=request.encoding), tally)
+        yield from documents_in(chat_in(decoded(blob, named=request.encoding), tally), request, tally)
         return
     module, function = reader.split(".")
     yield from getattr(import_module(f"{__name__}.{module}"), function)(blob, request, tally)

@@ -134,7 +134,7 @@ def _looks_like_names(cells: Sequence[str]) -> bool:
 
 
 @dataclass
-class Rows:
+class TableLines:
     """The rows of a table. Iterate once; `stray` counts quotation marks that never close, read as they stand."""
 
     lines: Iterator[str]

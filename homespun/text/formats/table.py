@@ -14,7 +14,7 @@ from homespun.text.document import Document, record_document, text_document
 from homespun.text.fields import Choice, choose, joined, listed, note, short
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
-from homespun.text.formats.dialect import Rows, dialect_of, has_header
+from homespun.text.formats.dialect import TableLines, dialect_of, has_header
 from homespun.text.formats.lines import lines_of
 from homespun.text.notes import Tally
 
@@ -39,7 +39,7 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
         lines = lines_of(file, blob.origin, MAX_LINE)
         first = list(_first_lines(lines))
         dialect = dialect_of(first, blob.suffix)
-        rows = Rows(chain(first[dialect.skip :], lines), dialect, number=dialect.skip)
+        rows = TableLines(chain(first[dialect.skip :], lines), dialect, number=dialect.skip)
         rows.learn(first[dialect.skip :])
         yield from _Table(blob.origin, encoding.name, request, tally).documents(rows)
         if rows.stray:
@@ -64,7 +64,7 @@ class _Table:
     def __init__(self, origin: str, encoding: str, request: Request, tally: Tally) -> None:
         self.origin, self.encoding, self.request, self.tally = origin, encoding, request, tally
 
-    def documents(self, rows: Rows) -> Iterator[Document]:
+    def documents(self, rows: TableLines) -> Iterator[Document]:
         every = iter(rows)
         first = next((row for row in every if row), [])
         if not first:

@@ -12,6 +12,8 @@ from homespun.text.document import Document, record_document, text_document
 from homespun.text.fields import Choice, choose, flat_text, joined, note, same_name
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
+from homespun.text.formats.marked import conversation_or_text
+from homespun.text.marks import messages_in, separators_in
 from homespun.text.notes import Tally
 from homespun.text.shapes import columns_of
 
@@ -60,7 +62,7 @@ class Texts:
                 said = True
                 if line := note(choice, self.origin, list(columns), self.what):
                     self.tally.say_of("files", line)
-            yield self._text_document(value.origin, text)
+            yield from self._text_documents(value.origin, text)
         if problem is not None:
             raise problem
 
@@ -88,6 +90,23 @@ class Texts:
             return False
         chats = find.chats_in_json([value.content for value in look])
         return bool(chats) and any(chat.messages for chat in chats or ())
+
+    def _text_documents(self, origin: str, text: str) -> Iterator[Document]:
+        """The document of a text, or the texts between the marks in it."""
+        if "<" not in text and "[" not in text and "###" not in text and "Human:" not in text:
+            yield self._text_document(origin, text)
+        elif messages_in(text) is not None:
+            yield conversation_or_text(origin, text, self.encoding, self.request, self.tally)
+        elif (marks := separators_in(text)) is not None:
+            self.tally.say_of("texts", f"{self.origin}: marks {marks.name} are written out in its texts, and left out")
+            texts = list(marks.split([text]))
+            for number, part in enumerate(texts, start=1):
+                place = origin if len(texts) == 1 else f"{origin}.{number}"
+                yield conversation_or_text(place, part, self.encoding, self.request, self.tally)
+            if not texts:
+                yield self._text_document(origin, "")
+        else:
+            yield self._text_document(origin, text)
 
     def _text_document(self, origin: str, text: str) -> Document:
         mended = as_meant(text)

@@ -1,0 +1,65 @@
+"""Texts with marks written out in them, divided at these, and conversations as lines "User: …"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from homespun.text.document import Document, record_document, text_document
+from homespun.text.formats import Request
+from homespun.text.marks import LOOK, Separators, as_lines, conversations_in, messages_in, separators_in
+from homespun.text.notes import Tally
+
+_HINTS = ("<|", "<s>", "</s>", "[INST]", "### ", "<start_of_turn>", "<eos>", "<EOS>", "[EOS]", "<bos>")
+
+
+def documents_in(document: Document, request: Request, tally: Tally) -> Iterator[Document]:
+    """The document, or where marks divide it the texts between them."""
+    if document.chat is not None:
+        yield document
+        return
+    head = _head(document)
+    if not any(hint in head for hint in _HINTS):
+        yield document
+        return
+    marks = separators_in(head)
+    if marks is not None and not _divides_turns(head, marks):
+        tally.say_of("texts", f"{document.origin} is divided at its marks {marks.name}, which are left out")
+        tally.heed_all(document.remarks, document.origin)
+        for number, text in enumerate(marks.split(document.chunks()), start=1):
+            yield conversation_or_text(f"{document.origin}:{number}", text, document.encoding, request, tally)
+        return
+    talks = conversations_in(document.read()) if len(head) < LOOK else None
+    if talks is None:
+        yield document
+        return
+    for number, talk in enumerate(talks, start=1):
+        yield conversation_or_text(f"{document.origin}:{number}", talk, document.encoding, request, tally)
+
+
+def _divides_turns(head: str, marks: Separators) -> bool:
+    """Whether the mark stands after each message of a conversation, and not between texts."""
+    parts = list(islice(marks.split([head]), 50))
+    return messages_in(head) is not None and sum(messages_in(part) is not None for part in parts) < len(parts) / 2
+
+
+def conversation_or_text(origin: str, text: str, encoding: str, request: Request, tally: Tally) -> Document:
+    """The document of a text that may be a conversation written out with marks."""
+    messages = messages_in(text)
+    if messages is None:
+        return text_document(origin, text, encoding)
+    found = request.record({"messages": messages}, f"{origin},")
+    if found is not None:
+        return record_document(origin, found, encoding)
+    tally.add("markup", origin)
+    return text_document(origin, as_lines(messages), encoding)
+
+
+def _head(document: Document) -> str:
+    parts, length = [], 0
+    for chunk in document.chunks():
+        parts.append(chunk)
+        length += len(chunk)
+        if length >= LOOK:
+            break
+    return "".join(parts)
