@@ -59,7 +59,7 @@ class Tuning:
         from homespun.tokenizer.chat_marks import needs_tokens
 
         opened = OpenedBase.of(model)
-        corpus, found = read(text, given.get("field"), watcher)
+        corpus, found = read(text, given.get("field"), watcher, given.get("encoding"))
         tokenizer = opened.tokenizer_for(found)
         new_tokens = len(needs_tokens(opened.tokenizer)) if found else 0
         method, why = way_for(opened.config, given.get("method", ""), new_tokens)
@@ -72,6 +72,7 @@ class Tuning:
             base_revision=opened.base.revision,
             base_key=opened.base.fingerprint,
             field=given.get("field", ""),
+            encoding=given.get("encoding", ""),
             text_key=found.key if found else corpus.survey().key,
             conversations=found is not None,
             method=method,
@@ -118,7 +119,7 @@ class Tuning:
                 f"{again} was tuned on standard input, which is gone.",
                 "Begin anew, from a file, with another --out.",
             )
-        corpus, found = read(plan.text, plan.field, watcher)
+        corpus, found = read(plan.text, plan.field, watcher, plan.encoding)
         key = found.key if found else corpus.survey().key
         if (found is not None) != plan.conversations or (again is not None and key != plan.text_key):
             raise TextError(
@@ -225,14 +226,16 @@ class OpenedBase:
         return with_chat_template(self.tokenizer) if found else self.tokenizer
 
 
-NOT_SETTINGS = ("method", "minutes", "steps", "seed", "field", "device", "dtype")
+NOT_SETTINGS = ("method", "minutes", "steps", "seed", "field", "encoding", "device", "dtype")
 
 
-def read(text: tuple[str | Path, ...], field: str | None, watcher: Watcher) -> tuple[Corpus, Found | None]:
+def read(
+    text: tuple[str | Path, ...], field: str | None, watcher: Watcher, encoding: str | None = None
+) -> tuple[Corpus, Found | None]:
     """The text, and the conversations in it; None if it contains none."""
     from homespun.conversations.recognise import recognise
 
-    corpus = choose_corpus(text, field, watcher)
+    corpus = choose_corpus(text, field, watcher, encoding)
     found = recognise(corpus, field=field or None)
     if found is None:
         return report_reading(corpus, watcher), None

@@ -104,13 +104,19 @@ class LanguageModel:
         # A user who chooses other weights wants speed, which only the compiled step has.
         return Engine(self.model, weights=weights, wait=weights != "float32")
 
-    def evaluate(self, *text: str | Path, field: str | None = None, stride: int | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        *text: str | Path,
+        field: str | None = None,
+        encoding: str | None = None,
+        stride: int | None = None,
+    ) -> Evaluation:
         """Measure how well the model predicts that text; by default the validation split of its run.
 
         loss is in nats per token, over the whole text; bits_per_char and bits_per_byte compare across tokenizers.
         stride: windows overlap, each starting that many tokens after the last, so that every token has context.
         """
-        return self.evaluate_split(self.split_of(*text, field=field), stride=stride)
+        return self.evaluate_split(self.split_of(*text, field=field, encoding=encoding), stride=stride)
 
     def evaluate_split(self, split: Split, *, stride: int | None = None, weights: str | None = None) -> Evaluation:
         """Evaluate the model on a split, which already consists of ids of this model's tokenizer.
@@ -125,19 +131,19 @@ class LanguageModel:
 
         return evaluate(decoded(self.model, weights), split, stride=stride)
 
-    def split_of(self, *text: str | Path, field: str | None = None) -> Split:
+    def split_of(self, *text: str | Path, field: str | None = None, encoding: str | None = None) -> Split:
         """That text as ids; without a text, the validation split of the model's run."""
         from homespun.dataset.preparation import prepare_text
 
-        return prepare_text(self.read(text, field), self.tokenizer) if text else self.dataset().val
+        return prepare_text(self.read(text, field, encoding), self.tokenizer) if text else self.dataset().val
 
-    def read(self, text: Sequence[str | Path], field: str | None) -> Corpus:
+    def read(self, text: Sequence[str | Path], field: str | None, encoding: str | None = None) -> Corpus:
         """The text; what was noticed in reading it is reported to `watcher`."""
         from homespun.api.train_setup import report_reading
         from homespun.text.sources import read
         from homespun.training.log_lines import LogLines
 
-        corpus = read(*text, field=field or None)
+        corpus = read(*text, field=field or None, encoding=encoding or None)
         return report_reading(corpus, LogLines() if self.watcher is None else self.watcher)
 
     def autocast(self) -> Callable[[], AbstractContextManager[Any]]:
@@ -169,7 +175,7 @@ class LanguageModel:
             )
         if dataset := reopen(plan.text_key, self.tokenizer):
             return dataset
-        corpus = self.read(plan.text, plan.field)
+        corpus = self.read(plan.text, plan.field, plan.encoding)
         if plan.text_key and corpus.survey().key != plan.text_key:
             raise CheckpointError(
                 f"The text of this run has changed since the model was trained: {', '.join(plan.text)}.",

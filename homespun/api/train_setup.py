@@ -33,7 +33,7 @@ class Asked(TypedDict, total=False):
     minutes, steps: how long; one of them, or neither for five minutes.
     model, size, tokenizer: "modern", "auto" and "auto" by default. seed: 1337 by default.
     context: context_length in tokens. device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-    field: of a .jsonl, .csv or .parquet file, the one with the text. dtype: "auto", "float32" or "bfloat16".
+    field: of a .jsonl, .csv or .parquet file, the one with the text. encoding: of files that are not UTF-8. dtype: "auto", "float32" or "bfloat16".
     settings: fields of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
     """
 
@@ -45,6 +45,7 @@ class Asked(TypedDict, total=False):
     context: int | None
     seed: int | None
     field: str | None
+    encoding: str | None
     device: str | None
     dtype: str | None
     settings: dict[str, Any] | list[str] | None
@@ -63,6 +64,7 @@ class Given:
     context_length: int | None = None
     seed: int | None = None
     field: str | None = None
+    encoding: str | None = None
     device: str | None = None
     dtype: str | None = None
     settings: dict[str, Any]
@@ -117,13 +119,14 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
     """Prepare a new run; its plan is decided here."""
     from homespun.planning.planner import Wishes, decide
 
-    corpus = read_corpus(given.text, given.field, watcher)
+    corpus = read_corpus(given.text, given.field, watcher, given.encoding)
     spec, tokenizer = tokenizer_for(corpus, given.tokenizer or "auto", watcher)
     dataset = prepare_dataset(corpus, tokenizer, watcher)
     wishes = Wishes(
         text=places(given.text or (corpus.name,)),
         tokenizer=spec,
         field=given.field or "",
+        encoding=given.encoding or "",
         text_key=corpus.survey().key,
         model=given.model or DEFAULT,
         size=given.size or "auto",
@@ -147,7 +150,7 @@ def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
             f"A plan says everything, and {', '.join(beside)} was given beside it.",
             "Change the number in the plan's file, or leave --plan out.",
         )
-    corpus = read_corpus(given.text or plan.text, plan.field, watcher)
+    corpus = read_corpus(given.text or plan.text, plan.field, watcher, plan.encoding)
     _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
     dataset = prepare_dataset(corpus, tokenizer, watcher)
     key = corpus.survey().key
@@ -173,7 +176,7 @@ def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Pre
         raise UsageError(
             f"{run} was trained on standard input, which is gone.", "Pipe the same text in again, with - for it."
         )
-    corpus = read_corpus(plan.text, plan.field, watcher)
+    corpus = read_corpus(plan.text, plan.field, watcher, plan.encoding)
     if corpus.survey().key != plan.text_key:
         raise TextError(
             f"The text of {run} has changed since it was trained on: {', '.join(plan.text)}.",
@@ -230,20 +233,24 @@ def check_same(plan: BasePlan, wanted: dict[str, Any], run: Path) -> None:
         )
 
 
-def choose_corpus(text: Sequence[str | Path], field: str | None, watcher: Watcher) -> Corpus:
+def choose_corpus(
+    text: Sequence[str | Path], field: str | None, watcher: Watcher, encoding: str | None = None
+) -> Corpus:
     """The named texts, or the first named corpus that is available."""
     from homespun.text.named import default_corpus
     from homespun.text.sources import read
 
     with downloads_reported(watcher.downloaded):
         if text:
-            return read(*text, field=field or None)
+            return read(*text, field=field or None, encoding=encoding or None)
         return default_corpus()[0]
 
 
-def read_corpus(text: Sequence[str | Path], field: str | None, watcher: Watcher) -> Corpus:
+def read_corpus(
+    text: Sequence[str | Path], field: str | None, watcher: Watcher, encoding: str | None = None
+) -> Corpus:
     """The same, surveyed; what was noticed in reading it is reported."""
-    return report_reading(choose_corpus(text, field, watcher), watcher)
+    return report_reading(choose_corpus(text, field, watcher, encoding), watcher)
 
 
 def report_reading(corpus: Corpus, watcher: Watcher) -> Corpus:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from homespun.cli.app import Commands
+from homespun.cli.run_options import read_as_asked
 from homespun.cli.screens.plain import json_option, print_json, visible
 from homespun.dataset.finding import percent
-from homespun.errors import NotEnoughText
+from homespun.errors import NotEnoughText, TextError
 
 if TYPE_CHECKING:
+    from homespun.cli.screens.conversations import Talks
     from homespun.cli.screens.preview import Preview
     from homespun.dataset.doctor import Examination
     from homespun.text.description import Description
@@ -62,7 +64,7 @@ def list_command(as_json: bool) -> None:
 
 @command.command("show")
 @click.argument("text", nargs=-1)
-@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
+@read_as_asked
 @click.option(
     "--tokenizer",
     default="auto",
@@ -71,10 +73,13 @@ def list_command(as_json: bool) -> None:
     help="What it would be cut into: auto, char, byte, bpe, bpe:N, gpt2, or a path.",
 )
 @json_option
-def show_command(text: tuple[str, ...], field: str | None, tokenizer: str, as_json: bool) -> None:
-    """What TEXT holds, and what would be trained on.
+def show_command(
+    text: tuple[str, ...], field: str | None, encoding: str | None, tokenizer: str, as_json: bool
+) -> None:
+    """How TEXT is read, what it holds, and what would be trained on.
 
-    Nothing is trained and nothing is changed. Without a TEXT it shows the one that train would take.
+    As what it is read, from which field, how many documents or conversations there are, how two of them begin, and
+    what is left out. Nothing is trained and nothing is changed. Without a TEXT it shows the one that train would take.
 
     \b
     Examples:
@@ -82,6 +87,7 @@ def show_command(text: tuple[str, ...], field: str | None, tokenizer: str, as_js
       homespun data show ~/letters/ --tokenizer bpe:1000
       homespun data show chat.jsonl --field message
     """
+    from homespun.cli.screens.conversations import show_talks, talks_in
     from homespun.cli.screens.preview import preview
     from homespun.cli.screens.terminal import working
     from homespun.text.description import describe
@@ -89,23 +95,38 @@ def show_command(text: tuple[str, ...], field: str | None, tokenizer: str, as_js
     from homespun.text.sources import read
 
     with working("reading"):
-        corpus = read(*text, field=field) if text else default_corpus()[0]
-        description = describe(corpus)
+        corpus = read(*text, field=field, encoding=encoding) if text else default_corpus()[0]
+        talks, wrong = None, None
         try:
-            planned: Preview | NotEnoughText = preview(corpus, tokenizer)
-        except NotEnoughText as problem:
-            planned = problem  # what is in the text is worth seeing all the more
+            talks = talks_in(corpus)
+        except TextError as problem:
+            wrong = problem
+        description: Description | None = None
+        try:
+            description = describe(corpus)
+        except TextError as problem:
+            if talks is None:  # else there are conversations, and no text
+                raise (wrong or problem) from problem
+        planned: Preview | NotEnoughText | None = None
+        if description is not None:
+            try:
+                planned = preview(corpus, tokenizer)
+            except NotEnoughText as problem:
+                planned = problem  # what is in the text is worth seeing all the more
     if as_json:
-        print_json(as_object(description, planned))
-    else:
+        print_json(as_object(description, planned, talks))
+        return
+    if description is not None and planned is not None:
         show(description, planned)
+    if talks is not None:
+        show_talks(corpus.title, talks, alone=description is None)
 
 
 @command.command("doctor")
 @click.argument("text", nargs=-1)
-@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
+@read_as_asked
 @json_option
-def doctor_command(text: tuple[str, ...], field: str | None, as_json: bool) -> None:
+def doctor_command(text: tuple[str, ...], field: str | None, encoding: str | None, as_json: bool) -> None:
     """What is wrong with TEXT, or odd about it, and what to do.
 
     Says what was noticed in reading it (files and rows left out, what had to be guessed), and looks for encoding
@@ -125,7 +146,7 @@ def doctor_command(text: tuple[str, ...], field: str | None, as_json: bool) -> N
     from homespun.text.sources import read
 
     with working("examining"):
-        examination = examine(read(*text, field=field) if text else default_corpus()[0])
+        examination = examine(read(*text, field=field, encoding=encoding) if text else default_corpus()[0])
     if as_json:
         print_json(examination)
     else:
@@ -161,8 +182,12 @@ def show(description: Description, planned: Preview | NotEnoughText) -> None:
     out.print()
     out.print(facts(trained_on(planned), "What would be trained on"))
     show_notes(out, description.notes, "Notes")
-    out.print("\nHow it begins", style="bold")
-    out.print(indented("\n".join(description.beginning.splitlines()[:LINES_SHOWN])))
+    several = len(description.beginnings) > 1
+    out.print("\nHow it begins" if not several else "\nHow the first two documents begin", style="bold")
+    for origin, beginning in description.beginnings:
+        if several:
+            out.print(indented(origin, style="dim"))
+        out.print(indented("\n".join(beginning.splitlines()[: LINES_SHOWN // len(description.beginnings)])))
 
 
 def show_examination(examination: Examination) -> None:
@@ -202,8 +227,10 @@ def found_in(description: Description, width: int) -> list[tuple[str, str]]:
 
     d = description
     twice = f", {d.duplicates:,} of them a copy of another" if d.duplicates else ""
+    read_as = list(d.read_as) if len(d.read_as) == 1 else [f"{kind} ({count:,})" for kind, count in d.read_as.items()]
     encodings = [f"{name} ({count:,})" for name, count in d.encodings.items()]
     rows = [
+        ("read as", flow(read_as, width)),
         ("documents", f"{d.documents:,}{twice}"),
         ("size", f"{d.characters:,} characters in {d.lines:,} lines, {size_in_words(d.bytes)} in UTF-8"),
         ("alphabet", f"{d.alphabet_size:,} different characters"),
@@ -259,11 +286,19 @@ def shares(parts: list[tuple[str, float]]) -> list[str]:
     return shown + [f"and {more} more"] * (more > 0)
 
 
-def as_object(description: Description, planned: Preview | NotEnoughText) -> dict[str, object]:
-    """`training` is null where nothing can be trained on, and `problem` then says why."""
+def as_object(
+    description: Description | None, planned: Preview | NotEnoughText | None, talks: Talks | None
+) -> dict[str, object]:
+    """`training` is null where nothing can be trained on, and `problem` then says why.
+
+    Of conversations that are no text there is nothing but `conversations`.
+    """
+    if description is None:
+        return {"conversations": talks}
     problem = isinstance(planned, NotEnoughText)
     return {
         **asdict(description),
         "training": None if problem else planned,
+        "conversations": talks,
         "problem": {"what": planned.what, "todo": planned.todo} if isinstance(planned, NotEnoughText) else None,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from homespun.cli.run_options import read_as_asked
 from homespun.cli.screens.plain import json_option, print_json
 from homespun.errors import UsageError
 from homespun.generation.settings import KINDS
@@ -12,7 +13,7 @@ from homespun.generation.settings import KINDS
 @click.command()
 @click.argument("model")
 @click.argument("text", nargs=-1)
-@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
+@read_as_asked
 @click.option(
     "--stride",
     type=int,
@@ -37,6 +38,7 @@ def command(
     model: str,
     text: tuple[str, ...],
     field: str | None,
+    encoding: str | None,
     stride: int | None,
     against: str | None,
     weights: str | None,
@@ -72,7 +74,7 @@ def command(
     opened.watcher = noted = Noted()
     other = homespun.load(against) if against else None
     with working("measuring"):
-        split = opened.split_of(*text, field=field)
+        split = opened.split_of(*text, field=field, encoding=encoding)
         result = opened.evaluate_split(split, stride=stride, weights="float32" if weights else None)
         report = Report(model, text, result, opened.tokenizer.vocab_size, noted.lines)
         if weights:

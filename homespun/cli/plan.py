@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from homespun.cli.run_options import read_as_asked
 from homespun.cli.screens.plain import json_option, print_json, program
 from homespun.machine.device import DTYPES
 from homespun.model.families import MODELS
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     "--context", type=click.IntRange(min=1), metavar="N", help="The most tokens that the model looks at."
 )
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 1337]")
-@click.option("--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text.")
+@read_as_asked
 @click.option(
     "--set",
     "settings",

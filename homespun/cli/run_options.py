@@ -40,6 +40,24 @@ def length_options(command: Command) -> Command:
     )
 
 
+def reading_options() -> list[Callable[[Command], Command]]:
+    """How a TEXT is read, where homespun cannot know it."""
+    return [
+        click.option(
+            "--field", metavar="NAME", help="The field of a .jsonl, .csv or .parquet file that holds the text."
+        ),
+        click.option(
+            "--encoding",
+            metavar="NAME",
+            help="The encoding of files that are not UTF-8, such as cp1250. [default: it is guessed]",
+        ),
+    ]
+
+
+def read_as_asked(command: Command) -> Command:
+    return with_options(command, reading_options())
+
+
 def run_options(*, folder: str, example: str) -> Callable[[Command], Command]:
     """folder: the name that a run gets by itself; example: of --set, and what more is to be said of it."""
 
@@ -56,11 +74,7 @@ def run_options(*, folder: str, example: str) -> Callable[[Command], Command]:
                 click.option(
                     "--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 1337]"
                 ),
-                click.option(
-                    "--field",
-                    metavar="NAME",
-                    help="The field of a .jsonl, .csv or .parquet file that holds the text.",
-                ),
+                *reading_options(),
                 click.option(
                     "--plan",
                     type=click.Path(path_type=Path),

@@ -33,7 +33,7 @@ RENAMED = {
     "learnt": "trainable_parameters",
 }
 NOT_YET = -1  # compile_from of a run in which no step has been a compiled one so far
-OF_THE_TEXT = ("text", "field", "text_key")
+OF_THE_TEXT = ("text", "field", "encoding", "text_key")
 
 
 def setting(about: str, default: Any = MISSING, *, least: float = -math.inf, most: float = math.inf) -> Any:
@@ -56,6 +56,7 @@ class BasePlan:
 
     text: tuple[str, ...] = fact("what it is trained on")
     field: str = fact("the field of a .jsonl, .csv or .parquet text that is read", "")
+    encoding: str = fact("the encoding of text files that are not UTF-8; by default it is guessed", "")
     text_key: str = fact("sha256 of the text, so that a replay knows whether it is still the same", "")
 
     context_length: int = setting("context length: the most tokens that the model attends to", least=1)

@@ -65,6 +65,7 @@ class Wishes:
     text: tuple[str, ...]
     tokenizer: str
     field: str = ""
+    encoding: str = ""
     text_key: str = ""
     model: str = DEFAULT
     size: str = "auto"
@@ -96,6 +97,7 @@ def decide(wishes: Wishes, facts: Facts) -> Plan:
     plan = Plan(
         text=wishes.text,
         field=wishes.field,
+        encoding=wishes.encoding,
         text_key=wishes.text_key,
         tokenizer=wishes.tokenizer,
         model=wishes.model,

@@ -51,6 +51,7 @@ class TuningWishes:
     base_revision: str = ""
     base_key: str = ""
     field: str = ""
+    encoding: str = ""
     text_key: str = ""
     conversations: bool = False
     method: str = ""
@@ -111,6 +112,7 @@ def first_plan(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
     return TuningPlan(
         text=wishes.text,
         field=wishes.field,
+        encoding=wishes.encoding,
         text_key=wishes.text_key,
         base=wishes.base,
         base_revision=wishes.base_revision,

@@ -10,6 +10,7 @@ from itertools import islice
 from homespun.text.corpus import Corpus
 
 _SHOWN = 12  # characters at either end of the alphabet
+_BEGINNINGS = 2  # documents
 _BEGINNING = 300  # characters of the first document
 _SCRIPTS = {"CJK": "Han", "IDEOGRAPHIC": "Han", "FULLWIDTH": "Latin", "HALFWIDTH": "Katakana", "MICRO": "Greek",
             "FEMININE": "Latin", "MASCULINE": "Latin", "MODIFIER": "modifiers", "MATHEMATICAL": "mathematics",
@@ -32,10 +33,12 @@ class Description:
     scripts: list[tuple[str, float]]  # of the letters
     kinds: list[tuple[str, float]]  # letters, digits, white space, …: of all characters
     encodings: dict[str, int]
+    read_as: dict[str, int]
     duplicates: int
     longest: tuple[str, int]
     shortest: tuple[str, int]
     beginning: str
+    beginnings: list[tuple[str, str]]  # where the first documents stand, and how they begin
     notes: list[str]
 
 
@@ -43,7 +46,10 @@ def describe(corpus: Corpus) -> Description:
     """Survey the corpus and say what is in it. Raises what `Corpus.survey` raises."""
     survey = corpus.survey()
     by_count = sorted(survey.alphabet.items(), key=lambda item: (-item[1], item[0]))
-    first = next(corpus.documents())
+    beginnings = [
+        (document.origin, "".join(islice(document.pieces(), 1))[:_BEGINNING])
+        for document in islice(corpus.documents(), _BEGINNINGS)
+    ]
     return Description(
         name=corpus.name,
         title=corpus.title,
@@ -57,10 +63,12 @@ def describe(corpus: Corpus) -> Description:
         scripts=scripts(survey.alphabet),
         kinds=kinds(survey.alphabet),
         encodings=survey.encodings,
+        read_as=survey.read_as,
         duplicates=survey.duplicates,
         longest=survey.longest,
         shortest=survey.shortest,
-        beginning="".join(islice(first.pieces(), 1))[:_BEGINNING],
+        beginning=beginnings[0][1],
+        beginnings=beginnings,
         notes=list(corpus.notes),
     )
 

@@ -199,6 +199,12 @@ def note(choice: Choice, origin: str, names: Sequence[str], what: str) -> str | 
     return None
 
 
+def fields_said(choice: Choice, what: str, field: str) -> str:
+    """What documents are read as: "JSON records, the field 'text'"."""
+    names = ", ".join(map(short, choice.names))
+    return f"{what}, the {field}{'s' if len(choice.names) > 1 else ''} {names}"
+
+
 def short(name: str) -> str:
     return repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…")
 

@@ -114,7 +114,9 @@ def _source_code(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
         yield from documents_of(blob, replace(request, header=header), tally)
     else:
         refuse_pointer(blob)
-        yield decoded(blob, header=header, named=request.encoding)
+        document = decoded(blob, header=header, named=request.encoding)
+        document.read_as = "source code"
+        yield document
 
 
 def _guarded(blob: Blob, tally: Tally, read: Callable[[Blob], Iterator[Document]]) -> Iterator[Document]:

@@ -140,11 +140,14 @@ class Reading:
     def __init__(self) -> None:
         self.tally = Tally()
         self.encodings: dict[str, int] = {}  # name -> number of documents
+        self.read_as: dict[str, int] = {}  # what documents were read as -> number of documents
         self._first: dict[str, str] = {}
 
     def took(self, document: Document) -> None:
         """A document that was read to its end: its remarks are complete only then."""
         self.encodings[document.encoding] = self.encodings.get(document.encoding, 0) + 1
+        kind = document.read_as or "plain text"
+        self.read_as[kind] = self.read_as.get(kind, 0) + 1
         self._first.setdefault(document.encoding, document.origin)
         self.tally.heed_all(document.remarks, document.origin)
 

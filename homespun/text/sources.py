@@ -28,6 +28,7 @@ from homespun.text.folder import has
 from homespun.text.formats import READERS, Request
 from homespun.text.named import named_corpora, open_named
 from homespun.text.notes import Tally
+from homespun.text.older import named_encoding
 from homespun.text.spool import spooled
 
 _CONTENT_TYPES = {
@@ -47,11 +48,12 @@ _CONTENT_TYPES = {
 }
 
 
-def read(*sources: str | Path, field: str | None = None) -> Corpus:
+def read(*sources: str | Path, field: str | None = None, encoding: str | None = None) -> Corpus:
     """The corpus of one or several TEXT arguments; nothing but names is looked at before it is used.
 
-    `field` names the field (JSON) or column (tables) that holds the text; without it that is `text`.
-    Raises TextNotFound, DownloadFailed, and what the corpus raises when it is read.
+    `field` names the field (JSON) or column (tables) that holds the text; without it that is found by its name, or by
+    the longest values. `encoding` names that of files which are no UTF-8; without it that is guessed.
+    Raises UsageError for an encoding that there is not, TextNotFound, DownloadFailed, and what the corpus raises when it is read.
     """
     if not sources:
         raise TextNotFound(
@@ -68,7 +70,8 @@ def read(*sources: str | Path, field: str | None = None) -> Corpus:
     every = [source for _, _, several in found for source in several]
     name = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
     shown = ", ".join(titles[:3]) + (f" and {len(titles) - 3} more" if len(titles) > 3 else "")
-    return Corpus(name, shown, every, Request(field), said=tally.lines())
+    request = Request(field, named_encoding(encoding) if encoding else None)
+    return Corpus(name, shown, every, request, said=tally.lines())
 
 
 def _resolved(source: str) -> tuple[str, str, list[Source]]:

@@ -33,7 +33,8 @@ class Survey:
     `bytes` is its size in UTF-8. `alphabet` maps each character to how often it stands there, in order of
     code points. `document_characters` and `document_keys` (a hash of the text, 32 hexadecimal digits) have
     one entry a document; `duplicates` counts those whose text came before. `key` is a hash of everything:
-    all texts and where one ends and the next begins. `encodings` maps names to numbers of documents.
+    all texts and where one ends and the next begins. `encodings` and `read_as`
+    (what they were read as) map names to numbers of documents.
     `longest` and `shortest` are (origin, characters).
     """
 
@@ -47,6 +48,7 @@ class Survey:
     key: str
     duplicates: int
     encodings: dict[str, int]
+    read_as: dict[str, int]
     longest: tuple[str, int]
     shortest: tuple[str, int]
 
@@ -128,10 +130,15 @@ class _Counting:
             document_keys=self._keys,
             key=_key_of_all(self._lengths, self._keys),
             duplicates=len(self._keys) - len(set(self._keys)),
-            encodings=dict(sorted(self.reading.encodings.items(), key=lambda item: (-item[1], item[0]))),
+            encodings=_commonest_first(self.reading.encodings),
+            read_as=_commonest_first(self.reading.read_as),
             longest=self._longest,
             shortest=self._shortest,
         )
+
+
+def _commonest_first(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _key_of_all(lengths: list[int], keys: list[str]) -> str:

@@ -61,6 +61,23 @@ READERS = {
     ".tar": "archive.tarred",
     ".tgz": "archive.tarred",
 }
+# What documents are read as, for people, by the module of the reader and by the suffix.
+_READ_AS = {
+    "records": "JSON",
+    "table": "rows of a table",
+    "columnar": "rows of a table",
+    "page": "a web page",
+    "book": "an EPUB book",
+    "portable": "a PDF document",
+    "rich": "rich text",
+    "mail": "mail",
+    "subtitles": "subtitles",
+    "notebook": "a notebook",
+    ".docx": "a Word document",
+    ".odt": "an OpenDocument text",
+    ".fodt": "an OpenDocument text",
+    ".fb2": "an FB2 book",
+}
 SAYS_NOTHING = ("", ".bin", ".data", ".download")  # suffixes
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _MAX_POINTER = 1024  # bytes
@@ -124,7 +141,9 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
     Raises TextUnreadable, MissingExtra.
     """
     refuse_pointer(blob)
-    reader = READERS.get(_compressed_tar(blob.name) or blob.suffix) or READERS.get(_by_content(blob, request))
+    suffix = _compressed_tar(blob.name) or blob.suffix
+    suffix = suffix if suffix in READERS else _by_content(blob, request)
+    reader = READERS.get(suffix)
     if reader is None:
         from homespun.text.formats.chat import chat_in
         from homespun.text.formats.marked import documents_in
@@ -132,7 +151,9 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
         yield from documents_in(chat_in(decoded(blob, named=request.encoding), tally), request, tally)
         return
     module, function = reader.split(".")
-    yield from getattr(import_module(f"{__name__}.{module}"), function)(blob, request, tally)
+    for document in getattr(import_module(f"{__name__}.{module}"), function)(blob, request, tally):
+        document.read_as = document.read_as or _READ_AS.get(module) or _READ_AS.get(suffix, "")
+        yield document
 
 
 def _compressed_tar(name: str) -> str:

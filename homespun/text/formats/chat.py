@@ -38,7 +38,9 @@ def chat_documents(chats: Iterable[Chat], origin: str, encoding: str, tally: Tal
     for number, chat in enumerate(found, start=1):
         where = origin if len(found) == 1 else f"{origin}:{number}"
         tally.say_of("chats", f"{where} is read as {chat.description()}", *chat.remarks)
-        yield chat_document(where, chat, encoding)
+        document = chat_document(where, chat, encoding)
+        document.read_as = f"a {chat.kind} chat".replace("  ", " ")
+        yield document
 
 
 def _head(document: Document) -> str:

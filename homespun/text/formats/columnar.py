@@ -10,7 +10,7 @@ from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob, explained_errors
 from homespun.text.chats import find
 from homespun.text.document import Document, record_document, text_document
-from homespun.text.fields import choose, flat_text, joined, listed, note, same_name
+from homespun.text.fields import choose, fields_said, flat_text, joined, listed, note, same_name
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
 from homespun.text.notes import Tally
@@ -123,13 +123,15 @@ def _documents(origin: str, schema: Any, batches: Any, request: Request, tally: 
         )
     if line := note(choice, origin, names, "column"):
         tally.say_of("files", line)
-    chosen = list(choice.names)
+    chosen, read_as = list(choice.names), fields_said(choice, "rows of a table", "column")
     number = 0
     for batch in batches(chosen):
         for cells in zip(*(batch.column(batch.schema.get_field_index(name)) for name in chosen), strict=True):
             number += 1
             parts = [flat_text(_plain(cell.as_py())) or "" for cell in cells]
-            yield text_document(f"{origin}:{number}", parts[0] if len(parts) == 1 else joined(parts))
+            document = text_document(f"{origin}:{number}", parts[0] if len(parts) == 1 else joined(parts))
+            document.read_as = read_as
+            yield document
 
 
 def _no_column(origin: str, wanted: str, names: list[str]) -> str:

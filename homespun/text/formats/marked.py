@@ -27,7 +27,9 @@ def documents_in(document: Document, request: Request, tally: Tally) -> Iterator
         tally.say_of("texts", f"{document.origin} is divided at its marks {marks.name}, which are left out")
         tally.heed_all(document.remarks, document.origin)
         for number, text in enumerate(marks.split(document.chunks()), start=1):
-            yield conversation_or_text(f"{document.origin}:{number}", text, document.encoding, request, tally)
+            part = conversation_or_text(f"{document.origin}:{number}", text, document.encoding, request, tally)
+            part.read_as = part.read_as or f"texts between marks {marks.name}"
+            yield part
         return
     talks = conversations_in(document.read()) if len(head) < LOOK else None
     if talks is None:
@@ -52,7 +54,9 @@ def conversation_or_text(origin: str, text: str, encoding: str, request: Request
     if found is not None:
         return record_document(origin, found, encoding)
     tally.add("markup", origin)
-    return text_document(origin, as_lines(messages), encoding)
+    document = text_document(origin, as_lines(messages), encoding)
+    document.read_as = "a conversation written out with marks"
+    return document
 
 
 def _head(document: Document) -> str:

@@ -11,7 +11,7 @@ from homespun.text.blob import Blob, explained_errors
 from homespun.text.chats import columns as chat_columns
 from homespun.text.decode import detect, remarks_on
 from homespun.text.document import Document, record_document, text_document
-from homespun.text.fields import Choice, choose, joined, listed, note, short
+from homespun.text.fields import Choice, choose, fields_said, joined, listed, note, short
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
 from homespun.text.formats.dialect import TableLines, dialect_of, has_header
@@ -93,7 +93,7 @@ class _Table:
             yield from chat_documents([chat] if chat else [], self.origin, self.encoding, self.tally)
         else:
             choice = self._choice(header, look, said)
-            yield from self._texts(header, body, choice, rows.dialect.separator)
+            yield from self._texts(header, body, choice, rows.dialect.separator, rows.dialect.whole_lines)
 
     def _header(self, first: Sequence[str], look: Sequence[Sequence[str]]) -> list[str] | None:
         """The names of the columns; None where the first row is like the others."""
@@ -142,16 +142,20 @@ class _Table:
         return choice
 
     def _texts(
-        self, header: list[str], rows: Iterable[Sequence[str]], choice: Choice, separator: str
+        self, header: list[str], rows: Iterable[Sequence[str]], choice: Choice, separator: str, whole_lines: bool
     ) -> Iterator[Document]:
         places = [header.index(name) for name in choice.names]
+        read_as = "lines" if whole_lines else fields_said(choice, "rows of a table", "column")
         last = places[-1]
         for number, row in enumerate(rows, start=1):
             if len(row) > len(header):
                 row = self._narrowed(list(row), len(header), last, separator, number)
             cells = [row[place] if place < len(row) else "" for place in places]
-            text = cells[0] if len(cells) == 1 else joined(cells)
-            yield text_document(f"{self.origin}:{number}", text, self.encoding)
+            document = text_document(
+                f"{self.origin}:{number}", cells[0] if len(cells) == 1 else joined(cells), self.encoding
+            )
+            document.read_as = read_as
+            yield document
 
     def _narrowed(self, row: list[str], width: int, place: int, separator: str, number: int) -> list[str]:
         """A row with more fields than columns: separators in its text were not quoted."""

@@ -9,7 +9,7 @@ from itertools import chain
 from homespun.errors import TextUnreadable
 from homespun.text.chats import find
 from homespun.text.document import Document, record_document, text_document
-from homespun.text.fields import Choice, choose, flat_text, joined, note, same_name
+from homespun.text.fields import Choice, choose, fields_said, flat_text, joined, note, same_name
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
 from homespun.text.formats.marked import conversation_or_text
@@ -62,7 +62,9 @@ class Texts:
                 said = True
                 if line := note(choice, self.origin, list(columns), self.what):
                     self.tally.say_of("files", line)
-            yield from self._text_documents(value.origin, text)
+            for document in self._text_documents(value.origin, text):
+                document.read_as = document.read_as or (fields_said(choice, "JSON records", self.what) if choice else "JSON")
+                yield document
         if problem is not None:
             raise problem
 
