@@ -36,7 +36,8 @@ def finetune(model: str | Path | None = None, *text: str | Path, **asked: Any) -
 
     model: anything that `homespun.load` opens. text: paths, addresses, or names from `homespun data list`.
     method: "lora" (default, except for models that need "full"), "qlora" or "full". minutes, steps: how long; five
-    minutes by default. out, seed, field, encoding, plan, resume, settings, device, dtype, watcher, started: as for `train`.
+    minutes by default. out, seed, field, encoding, plan, resume, settings, device, dtype, watcher, started: as
+    for `train`.
     Raises UsageError, CheckpointError, TextError, TrainingError and others, whose messages say what to do.
     """
     from homespun.interop.open import open_model

@@ -33,7 +33,8 @@ class Asked(TypedDict, total=False):
     minutes, steps: how long; one of them, or neither for five minutes.
     model, size, tokenizer: "modern", "auto" and "auto" by default. seed: 1337 by default.
     context: context_length in tokens. device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-    field: of a .jsonl, .csv or .parquet file, the one with the text. encoding: of files that are not UTF-8. dtype: "auto", "float32" or "bfloat16".
+    field: of a .jsonl, .csv or .parquet file, the one with the text. encoding: of files that are not UTF-8.
+    dtype: "auto", "float32" or "bfloat16".
     settings: fields of the plan by name, such as {"n_layer": 4} or ["n_layer=4"].
     """
 

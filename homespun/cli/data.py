@@ -79,7 +79,8 @@ def show_command(
     """How TEXT is read, what it holds, and what would be trained on.
 
     As what it is read, from which field, how many documents or conversations there are, how two of them begin, and
-    what is left out. Nothing is trained and nothing is changed. Without a TEXT it shows the one that train would take.
+    what is left out. Nothing is trained and nothing is changed. Without a TEXT it shows the one that train
+    would take.
 
     \b
     Examples:
@@ -227,7 +228,9 @@ def found_in(description: Description, width: int) -> list[tuple[str, str]]:
 
     d = description
     twice = f", {d.duplicates:,} of them a copy of another" if d.duplicates else ""
-    read_as = list(d.read_as) if len(d.read_as) == 1 else [f"{kind} ({count:,})" for kind, count in d.read_as.items()]
+    read_as = (
+        list(d.read_as) if len(d.read_as) == 1 else [f"{kind} ({count:,})" for kind, count in d.read_as.items()]
+    )
     encodings = [f"{name} ({count:,})" for name, count in d.encodings.items()]
     rows = [
         ("read as", flow(read_as, width)),

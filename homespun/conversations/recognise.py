@@ -99,7 +99,14 @@ def recognise(text: Sequence[str | Path] | Corpus, *, field: str | None = None) 
     corpus = text if isinstance(text, Corpus) else read(*text, field=field)
     if corpus.request.field is not None or not any(may_have_records(source) for source in corpus.sources):
         return None
-    found = Found(replace(corpus, request=Request(encoding=corpus.request.encoding, records=ConversationRecords()), notes=[], _survey=None))
+    found = Found(
+        replace(
+            corpus,
+            request=Request(encoding=corpus.request.encoding, records=ConversationRecords()),
+            notes=[],
+            _survey=None,
+        )
+    )
     reading = Reading()
     for document in found.corpus.documents(reading.tally):
         _count(found, document)

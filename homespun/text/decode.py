@@ -83,7 +83,8 @@ class NotText(TextUnreadable):
 class Encoding:
     """`name` is for people, `codec` for Python; `damaged` places could not be decoded, the first at `first`.
 
-    `guessed`: it was neither proved nor named. `nuls`: how many NUL bytes are left out. `remark`: a line for people.
+    `guessed`: it was neither proved nor named. `nuls`: how many NUL bytes are left out. `remark`: a line for
+    people.
     """
 
     name: str
@@ -153,7 +154,8 @@ def _stream(blob: Blob, encoding: Encoding, header: str, remarks: set[str]) -> I
 
 
 def detect(blob: Blob, named: str | None = None) -> Encoding:
-    """The encoding of a text, from all of its bytes. named: what the user says it is. Raises NotText where it is none."""
+    """The encoding of a text, from all of its bytes. named: what the user says it is. Raises NotText where it
+    is none."""
     head = blob.head(_HEAD)
     for magic, what in _MAGIC.items():
         if head.startswith(magic) and not _reads_as_text(head):

@@ -26,7 +26,8 @@ class Document:
     `origin` is what a person calls it: `book.txt`, `src/a.py`, `letters.zip!1.txt`, `chat.jsonl:12`.
     `remarks` says what was met on the way (kinds of notes.KINDS), complete once it was read through.
     `record` is what was read that is more than a text (see formats.Records); the text is then `str` of it.
-    `read_as` says for people what it was read as, such as "plain text". `chat` is set where the text is an export of a chat: its messages; the text is then "Name: what was said".
+    `read_as` says for people what it was read as, such as "plain text". `chat` is set where the text is an
+    export of a chat: its messages; the text is then "Name: what was said".
     """
 
     origin: str

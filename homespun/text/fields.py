@@ -14,27 +14,40 @@ from dataclasses import dataclass
 
 LONGEST_NAME = 60  # characters of a column's name that are shown: a table without names has texts there
 # Names of fields that hold the text, the likeliest first; compared without case, spaces and signs.
-NAMES = (
-    "text fulltext rawtext cleantext textclean texten plaintext content rawcontent textcontent body bodytext selftext "
-    "story article articletext document doc documenttext passage paragraph paragraphs sentence sentences sentencetext "
-    "transcript transcription chapter page prose message messagetext messagebody msg post posttext comment commenttext "
-    "commentbody tweet tweettext fulltweet review reviewtext reviewbody lyrics lyric poem poemcontent verse verses "
-    "quote joke fact essay letter email markdown md code func function wholefuncstring sourcecode utterance line lines "
-    "dialogue dialog speech abstract summary description caption contents contenttext texts stories documents articles "
-    "poems jokes quotes reviews comments tweets posts messages texte texto testo tekst текст тест inhalt contenido "
-    "contenu conteúdo conteudo metin szöveg 文本 内容 正文 テキスト 本文 내용 본문"
-).split()
-QUESTIONS = set("instruction instructions prompt prompts question questions query queries input inputs human user source "
-                "sourcetext problem problems request q frage pregunta".split())  # fmt: skip
-ANSWERS = set("output outputs response responses completion completions answer answers reply assistant bot target targets "
-              "targettext solution solutions a antwort respuesta".split())  # fmt: skip
-_CONTEXT = set("input inputs context".split())  # between an instruction and its output
+NAMES = """
+    text fulltext rawtext cleantext textclean texten plaintext content rawcontent textcontent body bodytext
+    selftext story article articletext document doc documenttext passage paragraph paragraphs sentence
+    sentences sentencetext transcript transcription chapter page prose message messagetext messagebody msg
+    post posttext comment commenttext commentbody tweet tweettext fulltweet review reviewtext reviewbody
+    lyrics lyric poem poemcontent verse verses quote joke fact essay letter email markdown md code func
+    function wholefuncstring sourcecode utterance line lines dialogue dialog speech abstract summary
+    description caption contents contenttext texts stories documents articles poems jokes quotes reviews
+    comments tweets posts messages texte texto testo tekst текст тест inhalt contenido contenu conteúdo
+    conteudo metin szöveg 文本 内容 正文 テキスト 本文 내용 본문
+    """.split()  # noqa: SIM905
+QUESTIONS = frozenset(
+    """
+    frage human input inputs instruction instructions pregunta problem problems prompt prompts q queries
+    query question questions request source sourcetext user
+    """.split()  # noqa: SIM905
+)
+ANSWERS = frozenset(
+    """
+    a answer answers antwort assistant bot completion completions output outputs reply response
+    responses respuesta solution solutions target targets targettext
+    """.split()  # noqa: SIM905
+)
+_CONTEXT = {"input", "inputs", "context"}  # between an instruction and its output
 # Names of fields that never hold the text.
-_NEVER = set("id ids uid uuid guid key index idx number num no nr row rowid rowidx url urls uri link links href image "
-             "imageurl date dates datetime time timestamp timestamps created createdat createdutc updated updatedat year "
-             "lang language locale label labels class category categories tag tags score rating stars votes likes source "
-             "author authors user username userid name filename file filepath path license licence split hash md5 sha "
-             "sha256 checksum type kind status email phone meta metadata".split()) - {"source"}  # fmt: skip
+_NEVER = frozenset(
+    """
+    author authors categories category checksum class created createdat createdutc date dates datetime
+    email file filename filepath guid hash href id ids idx image imageurl index key kind label labels
+    lang language licence license likes link links locale md5 meta metadata name no nr num number path
+    phone rating row rowid rowidx score sha sha256 split stars status tag tags time timestamp timestamps
+    type uid updated updatedat uri url urls user userid username uuid votes year
+    """.split()  # noqa: SIM905
+)
 _NEVER_ENDS = re.compile(
     r".*(?:[\W_](?:id|ids|url|uri|link|date|time|at|hash|path|name|type|key|index)|Id|ID|Url|URL)"
 )
@@ -50,7 +63,8 @@ _READ_TOO = 0.25  # of the chosen field's length: a field so long that is left o
 class Choice:
     """names: the fields whose values are the text, joined by line ends: one, or question, context and answer.
 
-    how: "named" by the user, "text", "name", "longest", "only", "pair". left: other long fields, which are not read.
+    how: "named" by the user, "text", "name", "longest", "only", "pair". left: other long fields, which are not
+    read.
     """
 
     names: tuple[str, ...]
@@ -73,7 +87,8 @@ def is_known(name: str) -> bool:
 
 
 def choose(columns: Mapping[str, Sequence[object]], wanted: str | None = None) -> Choice | None:
-    """The field that holds the text; None where there is none. columns: the values of the first records by name."""
+    """The field that holds the text; None where there is none. columns: the values of the first records by
+    name."""
     if wanted is not None:
         name = same_name(wanted, list(columns))
         return Choice((name,), "named") if name is not None else None
@@ -83,14 +98,13 @@ def choose(columns: Mapping[str, Sequence[object]], wanted: str | None = None) -
     if (pair := _pair(list(free) + [name for name in textual if key_of(name) in QUESTIONS | ANSWERS])) is not None:
         return Choice(pair, "pair")
     found = min(
-        (name for name in textual if key_of(name) in NAMES),
+        (name for name in free if key_of(name) in NAMES),
         key=lambda name: (_share_blank(columns[name]) > 0.5, NAMES.index(key_of(name))),
         default=None,
     )
     if found is None:
-        found = max(
-            (name for name in free if "text" in re.split(r"[\W_]+", name.casefold())), key=free.get, default=None
-        )  # type: ignore[arg-type]
+        spoken = [name for name in free if "text" in re.split(r"[\W_]+", name.casefold())]
+        found = max(spoken, key=lambda name: free[name] or 0, default=None)
     how = "name"
     if found is None:
         pool = free
@@ -146,16 +160,17 @@ def _share_blank(values: Sequence[object]) -> float:
 
 def _is_never(name: str, values: Sequence[object]) -> bool:
     """Whether a field is an id, a date, a link or the like."""
-    if key_of(name) in NAMES:
+    if key_of(name) == "text":
         return False
-    if key_of(name) in _NEVER or _NEVER_ENDS.fullmatch(name):
+    if key_of(name) not in NAMES and (key_of(name) in _NEVER or _NEVER_ENDS.fullmatch(name)):
         return True
     texts = [text for value in values if (text := flat_text(value)) and text.strip()]
     return bool(texts) and sum(bool(_VALUE_NEVER.fullmatch(text)) for text in texts) >= _ENOUGH * len(texts)
 
 
 def flat_text(value: object, *, numbers: bool = True) -> str | None:
-    """The text in a value: a string, a list of strings (lines), an object with a text in it; None where there is none.
+    """The text in a value: a string, a list of strings (lines), an object with a text in it; None where there
+    is none.
 
     >>> flat_text(["One.", "Two."]), flat_text({"text": "One."}), flat_text(4), flat_text({"a": 1})
     ('One.\\nTwo.', 'One.', '4', None)
@@ -182,20 +197,23 @@ def joined(parts: Sequence[str]) -> str:
     return "\n".join(part for part in parts if part.strip())
 
 
-def note(choice: Choice, origin: str, names: Sequence[str], what: str) -> str | None:
-    """What is said of the choice; None where it goes without saying. what: "field" or "column"."""
+def note(choice: Choice, names: Sequence[str], what: str) -> str | None:
+    """What is said of the choice behind the name of the file; None where it goes without saying.
+
+    what: "field" or "column".
+    """
     first = short(choice.names[0])
     if choice.how == "pair":
         every = ", ".join(map(short, choice.names[:-1]))
         return (
-            f"{origin}: {every} and {short(choice.names[-1])} of each record are joined by a line end; "
+            f": {every} and {short(choice.names[-1])} of each record are joined by a line end; "
             f"homespun finetune MODEL FILE trains a model to answer"
         )
     left = f"; not read: {', '.join(map(short, choice.left[:4]))}" if choice.left else ""
     if choice.how == "longest":
-        return f"{origin}: the text is taken from the {what} {first}, the longest of {listed(names)}{left}"
+        return f": the text is taken from the {what} {first}, the longest of {listed(names)}{left}"
     if choice.how == "name" or (choice.how == "text" and left):
-        return f"{origin}: the text is taken from the {what} {first}{left}"
+        return f": the text is taken from the {what} {first}{left}"
     return None
 
 

@@ -213,10 +213,10 @@ def _rules_around(root: Path) -> tuple[Rule, ...]:
     for folder, file in files:
         above = "" if folder == root else root.relative_to(folder).as_posix() + "/"
         found.extend(_rules_in(file, "", above))
-    above = tuple(rule for rule in found if rule.above)
+    outer = tuple(rule for rule in found if rule.above)
     # Neither a rule for the folder itself nor one for all that is in it ("data/*").
     probes = ("", _ANY_NAME, f"{_ANY_NAME}/")
-    if any(_is_ignored(name, above) for name in probes):
+    if any(_is_ignored(name, outer) for name in probes):
         return tuple(rule for rule in found if not rule.above)
     return tuple(found)
 

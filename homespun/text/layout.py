@@ -14,7 +14,8 @@ from pathlib import PurePosixPath
 
 from homespun.text.chats import slack
 
-_DATA = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".gz", ".zst", ".xz", ".bz2",
+_DATA = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".gz", ".zst", ".xz",
+         ".bz2",
          ".tar", ".zip", ".txt"}  # fmt: skip
 # Files that datasets writes beside its tables.
 _ABOUT = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
@@ -28,7 +29,8 @@ HEAD = 2**13  # bytes by which a card is recognised
 
 @dataclass(frozen=True)
 class Layout:
-    """about: files about the data, which are no text of it. cards: what may be the card of a data set, by its name.
+    """about: files about the data, which are no text of it. cards: what may be the card of a data set, by its
+    name.
 
     slack: the folders in which exports of Slack are, each with its users.json ("" where it is the folder itself).
     """

@@ -1,4 +1,5 @@
-"""Marks written out in a text: those between documents (<|endoftext|>, <s>), and those of conversations (ChatML and
+"""Marks written out in a text: those between documents (<|endoftext|>, <s>), and those of conversations
+(ChatML and
 others). They are no text of anybody, and a model that is trained on them as letters writes them as letters.
 
 >>> marks = separators_in("One.\\n<|endoftext|>\\nTwo.\\n<|endoftext|>\\n")
@@ -54,7 +55,8 @@ class Separators:
 
 
 def separators_in(text: str) -> Separators | None:
-    """The marks at which a text is divided into documents; None where there are none, or somebody writes about them.
+    """The marks at which a text is divided into documents; None where there are none, or somebody writes about
+    them.
 
     text: all of it, or its beginning.
     """
@@ -90,10 +92,15 @@ def _are_lines(text: str, ends: int, starts: int) -> bool:
     """<s> and </s> strike out words in HTML; as marks of a text they stand at the ends of lines."""
     at_ends = len(re.findall(r"</s>[ \t]*(?:\n|<s>|\Z)", text))
     at_starts = len(re.findall(r"(?:\A|\n|</s>)[ \t]*<s>", text))
-    return at_ends >= _MEANT * max(1, ends) and at_starts >= _MEANT * starts and (starts == 0 or abs(ends - starts) <= 1)
+    return (
+        at_ends >= _MEANT * max(1, ends)
+        and at_starts >= _MEANT * starts
+        and (starts == 0 or abs(ends - starts) <= 1)
+    )
 
 
-# --- conversations ------------------------------------------------------------------------------------------------
+# --- conversations
+# ------------------------------------------------------------------------------------------------
 
 _ROLES = {
     "system": "system",
@@ -123,12 +130,15 @@ _FORMS = {
     "Gemma": re.compile(rf"<start_of_turn>\s*({_NAMES})\b[ \t]*\n?", re.IGNORECASE),
     "Zephyr": re.compile(r"<\|(system|user|assistant|prompter|human|bot|tool)\|>:?[ \t]*\n?", re.IGNORECASE),
     "Alpaca or Guanaco": re.compile(
-        r"\s*###\s*(Human|Assistant|Instruction|Input|Response|User|System|Question|Answer|Output|Prompt)\s*:[ \t]*\n?"
+        r"\s*###\s*(Human|Assistant|Instruction|Input|Response|User|System|Question|Answer|Output|Prompt)\s*:"
+        r"[ \t]*\n?"
     ),
-    "Human and Assistant": re.compile(r"(?:\A\s*|\n\s*|(?<=</s>)\s*| (?=ASSISTANT:))(Human|Assistant|USER|ASSISTANT|User):[ \t]*"),
+    "Human and Assistant": re.compile(
+        r"(?:\A\s*|\n\s*|(?<=</s>)\s*| (?=ASSISTANT:))(Human|Assistant|USER|ASSISTANT|User):[ \t]*"
+    ),
 }
-_HINTS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|user|>", "<|prompter|>", "<|human|>", "###", "[INST]",
-          "Human:", "USER:", "User:")  # fmt: skip
+_HINTS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|user|>", "<|prompter|>", "<|human|>", "###",
+          "[INST]", "Human:", "USER:", "User:")  # fmt: skip
 _END_MARKS = re.compile(
     r"\s*(?:<\|(?:im_end|eot_id|end_of_text|end|endoftext|eom_id)\|>|<end_of_turn>|</s>|<eos>|<s>|<bos>|<\|begin_of_text\|>)\s*"
 )
@@ -195,10 +205,15 @@ def as_lines(messages: list[dict[str, str]]) -> str:
 
 
 def conversations_in(text: str) -> list[str] | None:
-    """The conversations in a text without marks between them: each begins with a system text, or after a blank line."""
+    """The conversations in a text without marks between them: each begins with a system text, or after a blank
+    line."""
     if messages_in(text) is None:
         return None
-    for boundary in (r"(?=<\|im_start\|>\s*system\b)", r"(?=<s>)", r"\n\s*\n(?=\s*(?:###\s*(?:Human|Instruction|User)|Human:|USER:))"):
+    for boundary in (
+        r"(?=<\|im_start\|>\s*system\b)",
+        r"(?=<s>)",
+        r"\n\s*\n(?=\s*(?:###\s*(?:Human|Instruction|User)|Human:|USER:))",
+    ):
         parts = [part for part in re.split(boundary, text) if part.strip()]
         if len(parts) > 1 and all(messages_in(part) for part in parts):
             return parts

@@ -59,7 +59,8 @@ _MINIFIED = 400  # bytes; the mean line of a minified file is longer
 
 
 def is_mostly_code(paths: Iterable[str], *, at_least_half: bool = False) -> bool:
-    """Whether there is more source code than prose and data, or as much; settings, pictures and the like don't count.
+    """Whether there is more source code than prose and data, or as much; settings, pictures and the like don't
+    count.
 
     >>> is_mostly_code(["a.py", "b.py", "README.md", "LICENSE"]), is_mostly_code(["a.py", "b.txt"])
     (True, False)
@@ -90,7 +91,7 @@ def read_members(
     slack = SlackDays(layout.slack)
     for blob in members:
         if not is_code and slack.takes(blob.name):
-            yield from _guarded(blob, tally, lambda blob: slack.add(blob, tally) or iter(()))
+            yield from _guarded(blob, tally, lambda blob: slack.add(blob, tally))
         elif layout.is_about(blob.name):
             tally.add("about", blob.origin)
         elif not is_code and layout.may_be_card(blob.name) and is_card(_head(blob, CARD_HEAD)):

@@ -27,8 +27,8 @@ KINDS = {
         "texts whose UTF-8 was written as Latin-1 characters (Ã©), read as they were meant",
     ),
     "markup": (
-        "conversation written out with marks, read as lines User: and Assistant: (homespun finetune learns from it)",
-        "conversations written out with marks, read as lines User: and Assistant: (homespun finetune learns from them)",
+        "conversation written out with marks, read as lines User: and Assistant: (finetune learns from it)",
+        "conversations written out with marks, read as lines User: and Assistant: (finetune learns from them)",
     ),
     "wide": (
         "row with more fields than columns, of which the rest is put to its text",
@@ -54,19 +54,19 @@ KINDS = {
     "twice": ("text given twice, read once", "texts given twice, read once"),
 }
 
-SHOWN = 3  # lines of a group
+SHOWN = 12  # lines of a group
 GUESSED = "guessed "  # a remark: the name of an encoding follows
 
 
 @dataclass
 class Tally:
-    """Counts per kind, each with its first example; `said` are lines of their own, `groups` lines by what they are
-    about."""
+    """Counts per kind, each with its first example; `said` are lines of their own, `groups` what is said of files,
+    by what they are: text behind the name -> names."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
-    groups: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     ways_on: dict[str, None] = field(default_factory=dict)  # what to do about files that could not be read
     guessed: set[str] = field(default_factory=set)  # names of encodings
 
@@ -78,18 +78,24 @@ class Tally:
     def say(self, *lines: str) -> None:
         self.said.extend(line for line in dict.fromkeys(lines) if line not in self.said)
 
-    def say_of(self, group: str, *lines: str) -> None:
-        """Lines about things of one kind ("chats"), of which only the first few are shown."""
-        told = self.groups.setdefault(group, [])
-        told.extend(line for line in lines if line not in told)
+    def say_of(self, group: str, origin: str, what: str) -> None:
+        """What is to be said of a file behind its name. group: what such things are called ("chats").
+
+        Files of which the same is said are counted, and of many lines the first are shown.
+        """
+        told = self.groups.setdefault(group, {}).setdefault(what, [])
+        if origin not in told:
+            told.append(origin)
 
     def lines(self) -> list[str]:
         counted = []
-        for group, lines in self.groups.items():
-            shown = lines if len(lines) <= SHOWN + 1 else lines[:SHOWN]
-            counted.extend(shown)
-            if len(lines) > len(shown):
-                counted.append(f"and {len(lines) - len(shown):,} more {group} in the same way")
+        for group, told in self.groups.items():
+            shown = list(told.items())[: SHOWN if len(told) > SHOWN + 1 else None]
+            for what, origins in shown:
+                alike = f" (and {len(origins) - 1:,} more like it)" if len(origins) > 1 else ""
+                counted.append(f"{whole_characters(origins[0])}{what}{alike}")
+            if len(told) > len(shown):
+                counted.append(f"and {len(told) - len(shown):,} more {group}")
         for kind, (one, several) in KINDS.items():
             count = self.counts.get(kind, 0)
             if count == 1:
@@ -99,7 +105,8 @@ class Tally:
         return [*self.said, *counted]
 
     def heed(self, remark: str, example: str) -> None:
-        """Counts a remark that is a kind, or keeps one that is a line of its own, or the name of a guessed encoding."""
+        """Counts a remark that is a kind, or keeps one that is a line of its own, or the name of a guessed
+        encoding."""
         if remark in KINDS:
             self.add(remark, example)
         elif remark.startswith(GUESSED):
@@ -120,8 +127,10 @@ class Tally:
             self.say(line)
         self.guessed |= other.guessed
         self.ways_on |= other.ways_on
-        for group, lines in other.groups.items():
-            self.say_of(group, *lines)
+        for group, told in other.groups.items():
+            for what, origins in told.items():
+                for origin in origins:
+                    self.say_of(group, origin, what)
 
 
 class Reading:

@@ -89,7 +89,8 @@ _SIGN_IN_WORD = re.compile("[a-z][“”‘‚„£§°©®™«»•·½¼¾×]
 
 
 def older_encoding(sample: bytes, *, has_c1: bool) -> str:
-    """The likeliest encoding of bytes that are no UTF-8. has_c1: whether the file has bytes from 0x80 to 0x9f, which
+    """The likeliest encoding of bytes that are no UTF-8. has_c1: whether the file has bytes from 0x80 to 0x9f,
+    which
     only the Windows and DOS encodings use for letters and signs."""
     if (western := _western(sample)) is not None:
         return western if has_c1 else "latin-1"
@@ -139,7 +140,8 @@ def _codec(said: str) -> str:
 
 
 def named_encoding(name: str) -> str:
-    """The codec of an encoding that a user named. Raises UsageError, which names those that are meant most often."""
+    """The codec of an encoding that a user named. Raises UsageError, which names those that are meant most
+    often."""
     wanted = name.strip()
     try:
         found = codecs.lookup(_ALSO.get(wanted.lower(), wanted))

@@ -18,14 +18,18 @@ from homespun.text.fields import NAMES, choose, flat_text, key_of
 _LOOK = 200  # records
 _LONG = 40  # characters of a text that no name says to be one
 _DEEPEST = 3  # objects within objects in which a list is looked for
-_LISTS = set(
-    "data rows records items examples documents docs texts entries results train test validation valid dev".split()
+_LISTS = frozenset(
+    """
+    data dev docs documents entries examples items records results rows test texts train valid
+    validation
+    """.split()  # noqa: SIM905
 )
 
 
 @dataclass(frozen=True)
 class Shape:
-    """records: the records, or texts. said: what they are, for people. names: of the columns, where rows are lists."""
+    """records: the records, or texts. said: what they are, for people. names: of the columns, where rows are
+    lists."""
 
     records: list[Any]
     said: str

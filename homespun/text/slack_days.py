@@ -31,8 +31,12 @@ class SlackDays:
             return True
         return bool(slack.DAY.fullmatch(path.name)) and str(path.parent.parent) in self._folders
 
-    def add(self, blob: Blob, tally: Tally) -> None:
-        """A file that it takes. Raises TextUnreadable; one that is no JSON is counted."""
+    def add(self, blob: Blob, tally: Tally) -> Iterator[Document]:
+        """Take a file; its documents come later. Raises TextUnreadable; what is no JSON is counted."""
+        self._take(blob, tally)
+        return iter(())
+
+    def _take(self, blob: Blob, tally: Tally) -> None:
         path = PurePosixPath(blob.name)
         if path.name in slack.ABOUT and path.name != slack.USERS:
             return

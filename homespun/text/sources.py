@@ -51,9 +51,11 @@ _CONTENT_TYPES = {
 def read(*sources: str | Path, field: str | None = None, encoding: str | None = None) -> Corpus:
     """The corpus of one or several TEXT arguments; nothing but names is looked at before it is used.
 
-    `field` names the field (JSON) or column (tables) that holds the text; without it that is found by its name, or by
+    `field` names the field (JSON) or column (tables) that holds the text; without it that is found by its
+    name, or by
     the longest values. `encoding` names that of files which are no UTF-8; without it that is guessed.
-    Raises UsageError for an encoding that there is not, TextNotFound, DownloadFailed, and what the corpus raises when it is read.
+    Raises UsageError for an encoding that there is not, TextNotFound, DownloadFailed, and what the corpus
+    raises when it is read.
     """
     if not sources:
         raise TextNotFound(

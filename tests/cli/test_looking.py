@@ -136,7 +136,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     opened = homespun.LanguageModel(Parrot([1]), ByteTokenizer(), Path("m"))  # type: ignore[arg-type]
 
-    def split_of(self: object, *text: str, field: str | None = None) -> None:
+    def split_of(self: object, *text: str, field: str | None = None, encoding: str | None = None) -> None:
         asked.append((text, field))
 
     def evaluate_split(

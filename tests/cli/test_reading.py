@@ -61,7 +61,9 @@ def test_the_doctor_tells_of_skipped_files(run: Run, tmp_path: Path) -> None:
 def test_many_notes_are_cut_short_on_the_screen_and_whole_as_json(run: Run, tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     for number in range(20):
-        (tmp_path / "texts" / f"{number}.csv").write_text(f"id,said\n1,{BOOK[number * 500 :][:500]!r}\n")
+        (tmp_path / "texts" / f"{number}.txt").write_bytes(
+            f"{BOOK[number * 500 :][:500]!r}".encode() + "café naïve über ähnlich öfter".encode() + b"\xff"
+        )
     assert "and 8 more" in flat(run("data", "doctor", str(tmp_path / "texts")).out)
     assert len(run("data", "doctor", str(tmp_path / "texts"), "--json").json["notes"]) >= 20
 

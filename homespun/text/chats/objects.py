@@ -212,7 +212,7 @@ def _skype(whole: Mapping[str, Any]) -> list[Chat] | None:
     found = []
     for talk in whole["conversations"]:
         messages = talk.get("MessageList") if isinstance(talk, Mapping) else None
-        if not _are_records(messages):
+        if not isinstance(messages, list) or not _are_records(messages):
             continue
         chat = Chat("Skype", _text(talk.get("displayName")))
         for message in messages:

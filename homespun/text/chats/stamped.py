@@ -142,8 +142,8 @@ def read(lines: Iterable[str], form: Form) -> Chat:
             elif entries:
                 entries[-1][2].append(line.rstrip("\n"))
             continue
-        stamp, who, what, is_spoken = parted
-        entries.append((stamp, who, [what], is_spoken))
+        stamp, sender, text, is_spoken = parted
+        entries.append((stamp, sender, [text], is_spoken))
         days.append(day)
     first = day_first([stamp for stamp, _, _, _ in entries])
     texts = [what[0] for _, _, what, is_spoken in entries if is_spoken]

@@ -83,7 +83,8 @@ _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _MAX_POINTER = 1024  # bytes
 _HEAD = 2**16  # bytes
 ARCHIVES = {".zip", ".tar", ".tgz"}
-_MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pdf", b"PAR1": ".parquet", b"ARROW1": ".arrow",
+_MAGIC = {b"\x1f\x8b": ".gz", b"BZh9": ".bz2", b"\xfd7zXZ": ".xz", b"%PDF": ".pdf", b"PAR1": ".parquet",
+          b"ARROW1": ".arrow",
           b"\x28\xb5\x2f\xfd": ".zst", b"PK\x03\x04": ".zip"}  # fmt: skip
 
 
@@ -171,7 +172,8 @@ def _by_content(blob: Blob, request: Request) -> str:
 
 
 def _kind_of_text(blob: Blob, head: bytes, request: Request) -> str:
-    """Text that says at its beginning what it is, whatever its suffix: RTF in a .doc, a mailbox without a suffix."""
+    """Text that says at its beginning what it is, whatever its suffix: RTF in a .doc, a mailbox without a
+    suffix."""
     if head.startswith(b"{\\rtf1"):
         return ".rtf"
     if head.startswith(b"From "):

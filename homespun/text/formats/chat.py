@@ -37,7 +37,8 @@ def chat_documents(chats: Iterable[Chat], origin: str, encoding: str, tally: Tal
     found = list(chats)
     for number, chat in enumerate(found, start=1):
         where = origin if len(found) == 1 else f"{origin}:{number}"
-        tally.say_of("chats", f"{where} is read as {chat.description()}", *chat.remarks)
+        tally.say_of("chats", where, f" is read as {chat.description()}")
+        tally.say(*chat.remarks)
         document = chat_document(where, chat, encoding)
         document.read_as = f"a {chat.kind} chat".replace("  ", " ")
         yield document

@@ -105,8 +105,7 @@ def _documents(origin: str, schema: Any, batches: Any, request: Request, tally: 
         raise TextUnreadable(_no_column(origin, request.field, names), "Name one that holds text with --field.")
     if not names:
         raise TextUnreadable(
-            f"{origin} has no column of text; its columns are {listed(schema.names)}.",
-            "Give a table with a column of strings.",
+            f"{origin} has no column of text; its columns are {listed(schema.names)}.", _way_out(schema.names)
         )
     look = _first_rows(batches(names))
     if request.field is None and look and (chats := _chats(look, batches)) is not None:
@@ -119,10 +118,10 @@ def _documents(origin: str, schema: Any, batches: Any, request: Request, tally: 
     if choice is None:
         raise TextUnreadable(
             f"{origin} has no column of text; its columns are {listed(schema.names)}.",
-            _way_out(look[:1], schema.names),
+            _way_out(schema.names),
         )
-    if line := note(choice, origin, names, "column"):
-        tally.say_of("files", line)
+    if line := note(choice, names, "column"):
+        tally.say_of("files", origin, line)
     chosen, read_as = list(choice.names), fields_said(choice, "rows of a table", "column")
     number = 0
     for batch in batches(chosen):
@@ -138,10 +137,10 @@ def _no_column(origin: str, wanted: str, names: list[str]) -> str:
     return f"{origin} has no column {wanted!r}; its columns are {listed(names)}."
 
 
-def _way_out(rows: list[dict[str, Any]], names: list[str]) -> str:
+def _way_out(names: list[str]) -> str:
     if any(name in names for name in ("messages", "conversations", "conversation")):
-        return "Those are conversations, and homespun finetune MODEL FILE learns from them."
-    return "Name one that holds text with --field, or give a table with a column of strings."
+        return "Those are conversations, and homespun finetune MODEL FILE learns from those."
+    return "Give a table with a column of strings."
 
 
 def _is_string(kind: Any) -> bool:

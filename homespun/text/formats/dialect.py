@@ -1,4 +1,5 @@
-"""How a table of text is written: its separator, its quotation marks, and whether its first line names the columns.
+"""How a table of text is written: its separator, its quotation marks, and whether its first line names the
+columns.
 
 >>> dialect_of(["sep=;\\n", "id;text\\n", "1;One, two.\\n"], ".csv").separator
 ';'
@@ -28,7 +29,8 @@ _MOST = 0.8  # of the lines
 
 @dataclass
 class Dialect:
-    """skip: lines before the table ("sep=;"). quoted: whether fields may stand in quotation marks. spaces: whether a
+    """skip: lines before the table ("sep=;"). quoted: whether fields may stand in quotation marks. spaces:
+    whether a
     space after the separator is left out. whole_lines: whether a line is one text, and its commas are commas."""
 
     separator: str

@@ -9,7 +9,8 @@ from homespun.errors import TextUnreadable
 
 
 def lines_of(file: TextIO, origin: str, most: int) -> Iterator[str]:
-    """The lines with their ends, without NUL characters. Raises TextUnreadable for one of more than `most` characters."""
+    """The lines with their ends, without NUL characters. Raises TextUnreadable for one of more than `most`
+    characters."""
     number = 0
     while line := file.readline(most + 1):
         number += 1

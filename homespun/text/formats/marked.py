@@ -24,7 +24,7 @@ def documents_in(document: Document, request: Request, tally: Tally) -> Iterator
         return
     marks = separators_in(head)
     if marks is not None and not _divides_turns(head, marks):
-        tally.say_of("texts", f"{document.origin} is divided at its marks {marks.name}, which are left out")
+        tally.say_of("texts", document.origin, f" is divided at its marks {marks.name}, which are left out")
         tally.heed_all(document.remarks, document.origin)
         for number, text in enumerate(marks.split(document.chunks()), start=1):
             part = conversation_or_text(f"{document.origin}:{number}", text, document.encoding, request, tally)

@@ -16,18 +16,19 @@ MAX_XML = 2**27  # bytes, unpacked
 MAX_ELEMENTS = 5 * 10**6
 
 _WORD_BREAKS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "\u2011", "ptab": "\t"}
-# Deleted text, what fields are computed from, the older copy of a text box, pictures, comments.
-_WORD_HIDDEN = {"del", "moveFrom", "instrText", "delText", "Fallback", "pict", "drawing", "commentReference", "rPr", "pPr",
-                "sectPr", "tblPr", "tcPr", "trPr", "annotationRef"}  # fmt: skip
-_ODF_HIDDEN = {"annotation", "annotation-end", "tracked-changes", "sequence-decls", "forms", "note-citation", "frame-title",
-               "binary-data", "object", "object-ole", "table-of-content-source", "desc", "title"}  # fmt: skip
+# Deleted text, what fields are computed from, the older copy of a text box.
+_WORD_HIDDEN = {"del", "moveFrom", "instrText", "delText", "Fallback"}
+_ODF_HIDDEN = {"annotation", "annotation-end", "tracked-changes", "sequence-decls", "forms", "note-citation",
+               "frame-title", "binary-data", "object", "object-ole", "table-of-content-source", "desc",
+               "title"}  # fmt: skip
 _FB2_HIDDEN = {"binary", "description", "stylesheet", "image", "table-of-content"}
 _FB2_LINES = {"p", "v", "subtitle", "text-author", "date", "empty-line", "td", "th"}
 _FB2_PARAGRAPHS = {"title", "section", "epigraph", "poem", "stanza", "cite", "annotation", "table"}
 
 
 def docx(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
-    """The paragraphs of a Word document, a line each; its notes at the end. Raises TextUnreadable, MissingExtra."""
+    """The paragraphs of a Word document, a line each; its notes at the end. Raises TextUnreadable,
+    MissingExtra."""
     parts = ["word/document.xml", "word/footnotes.xml", "word/endnotes.xml"]
     texts = []
     for number, root in enumerate(_members(blob, parts, "a Word document")):
@@ -64,7 +65,7 @@ def _members(blob: Blob, names: list[str], what: str) -> list[Any]:
             locked = "EncryptedPackage" in there or "encryption" in " ".join(there)
             why = "it is locked with a password" if locked else f"{names[0]} is not in it"
             raise TextUnreadable(f"{blob.origin} is not {what}: {why}.", "Save it as plain text.")
-        found = []
+        found: list[Any] = []
         for name in names:
             if name not in there:
                 found.append(None)

@@ -21,7 +21,7 @@ def notebook(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     if cells is None:
         yield decoded(blob, header=request.header, named=request.encoding)
         return
-    tally.say_of("notebooks", f"{blob.origin} is read as a notebook: its cells, without outputs")
+    tally.say_of("notebooks", blob.origin, " is read as a notebook: its cells, without outputs")
     text = "\n\n".join(cell.strip("\n") for cell in cells if cell.strip())
     yield text_document(blob.origin, f"{request.header}{text}\n" if text else "")
 

@@ -55,8 +55,8 @@ def _zstd(file: BinaryIO) -> BinaryIO:
 
 
 _OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
-_UNPACK_FIRST = {".parquet", ".pq", ".arrow", ".feather", ".epub", ".docx", ".odt", ".zip", ".pdf", ".gz", ".bz2", ".xz", ".zst",
-                 ".tgz"}  # fmt: skip
+_UNPACK_FIRST = {".parquet", ".pq", ".arrow", ".feather", ".epub", ".docx", ".odt", ".zip", ".pdf", ".gz", ".bz2",
+                 ".xz", ".zst", ".tgz"}  # fmt: skip
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zX": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 

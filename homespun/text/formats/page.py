@@ -54,7 +54,8 @@ def html(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
 
 
 def _encoding(blob: Blob, content: bytes, request: Request, tally: Tally) -> tuple[str, str]:
-    """(codec, name): what the bytes are for sure, else what the user or the page says, else what they look like."""
+    """(codec, name): what the bytes are for sure, else what the user or the page says, else what they look
+    like."""
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:

@@ -10,7 +10,6 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 
-
 from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, explained_errors
 from homespun.text.chats import find
@@ -19,7 +18,7 @@ from homespun.text.document import Document, record_document
 from homespun.text.fields import choose
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
-from homespun.text.formats.json_values import after_space, items, no_json, one_value, parsed, values
+from homespun.text.formats.json_values import after_space, items, one_value, parsed, values
 from homespun.text.formats.lines import lines_of
 from homespun.text.formats.texts import Texts, Value
 from homespun.text.notes import KINDS, Tally
@@ -36,7 +35,7 @@ def json_texts(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]
     if _has_lines(blob, encoding):
         tally.heed_all(remarks_on(encoding, blob.origin), blob.origin)
         if blob.suffix not in _LINES:
-            tally.say_of("files", f"{blob.origin} is read as JSON lines, a record a line")
+            tally.say_of("files", blob.origin, " is read as JSON lines, a record a line")
         texts = Texts(request, blob.origin, encoding.name, tally)
         yield from texts.documents(_lines(blob, encoding))
     else:
@@ -126,7 +125,7 @@ def _whole_json(blob: Blob, request: Request, tally: Tally) -> Iterator[Document
             "Leave the field out to read it as text.",
         )
     del content  # a large one is read anew, piece by piece
-    tally.say_of("JSON files", f"{blob.origin} is read as it stands, as JSON: no texts were recognised in it")
+    tally.say_of("JSON files", blob.origin, " is read as it stands, as JSON: no texts were recognised in it")
     yield document
 
 
@@ -150,7 +149,7 @@ def _list(content: str, texts: Texts) -> Iterator[Document] | None:
     if texts.request.field is None and not any(isinstance(item, (str, dict)) for item in first):
         if not all(isinstance(item, list) for item in first):
             return None
-        return texts.rows(first, found())
+        return texts.rows([item for item in first if isinstance(item, list)], found())
     del first
     return texts.documents(found())
 
@@ -172,9 +171,8 @@ def _object(content: str, start: int, texts: Texts, *, strict: bool) -> Iterator
         return _one_after_the_other(content, texts, strict=strict)
     assert isinstance(value, dict)
     if request.field is None:
-        if chats := find.chats_in_json(value):
-            if any(chat.messages for chat in chats):
-                return chat_documents(chats, origin, texts.encoding, texts.tally)
+        if (chats := find.chats_in_json(value)) and any(chat.messages for chat in chats):
+            return chat_documents(chats, origin, texts.encoding, texts.tally)
         if (record := request.record(value, f"{origin},")) is not None:
             return iter([record_document(origin, record, texts.encoding)])
     if strict and _is_a_text(value, request):
@@ -183,7 +181,7 @@ def _object(content: str, start: int, texts: Texts, *, strict: bool) -> Iterator
     if shape is None:
         return texts.documents([Value(f"{origin}, line 1,", f"{origin}:1", value)]) if strict else None
     if shape.said != "one record":
-        texts.tally.say_of("files", f"{origin} is read as {shape.said}: {len(shape.records):,} records")
+        texts.tally.say_of("files", origin, f" is read as {shape.said}: {len(shape.records):,} records")
     return texts.documents(
         Value(f"{origin}, record {number},", f"{origin}:{number}", record)
         for number, record in enumerate(shape.records, start=1)
@@ -198,7 +196,7 @@ def _one_after_the_other(content: str, texts: Texts, *, strict: bool) -> Iterato
         if strict:
             raise
         return None
-    texts.tally.say_of("files", f"{texts.origin} is read as {len(every):,} records, one after the other")
+    texts.tally.say_of("files", texts.origin, f" is read as {len(every):,} records, one after the other")
     return texts.documents(
         Value(f"{texts.origin}, record {number},", f"{texts.origin}:{number}", value)
         for number, value in enumerate(every, start=1)

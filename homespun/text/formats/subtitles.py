@@ -1,4 +1,5 @@
-"""Subtitles (.srt, .vtt, .ass, .sbv): what is said, a line a subtitle, without numbers, times and marks of style."""
+"""Subtitles (.srt, .vtt, .ass, .sbv): what is said, a line a subtitle, without numbers, times and marks of
+style."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ def subtitles(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     if spoken is None:  # a text with such a suffix
         yield document
         return
-    tally.say_of("subtitles", f"{blob.origin} is read as subtitles, a line each, without numbers and times")
+    tally.say_of("subtitles", blob.origin, " is read as subtitles, a line each, without numbers and times")
     found = text_document(blob.origin, spoken, document.encoding)
     found.remarks.update(document.remarks)
     yield found
@@ -37,8 +38,8 @@ def subtitles(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
 def timed(text: str) -> str | None:
     """What subtitles say; None where the text has no times.
 
-    >>> timed("1\\n00:00:01,000 --> 00:00:02,000\\n<i>Who\\nis it?</i>\\n\\n2\\n00:00:03,000 --> 00:00:04,000\\nI.\\n")
-    'Who is it?\\nI.\\n'
+    >>> timed("1\\n00:00:01,000 --> 00:00:02,000\\n<i>Who\\nis it?</i>\\n")
+    'Who is it?\\n'
     """
     said: list[str] = []
     cue: list[str] | None = None  # lines of the subtitle that is being read; None between two

@@ -126,19 +126,19 @@ class _Table:
             longest = max(header, key=lambda name: sum(len(cell or "") for cell in columns[name]), default="text")
             choice = Choice((longest,), "only" if len(header) == 1 else "longest")
         if said:
-            self.tally.say_of("files", f"{self.origin}: its first line is a text and no name: {said}")
+            self.tally.say_of("files", self.origin, f": its first line is a text and no name: {said}")
         elif said is not None:
             where = (
                 f"column {choice.names[0]}" if len(choice.names) == 1 else f"columns {' and '.join(choice.names)}"
             )
             self.tally.say_of(
-                "files", f"{self.origin}: its first line names no columns; the text is taken from {where}"
+                "files", self.origin, f": its first line names no columns; the text is taken from {where}"
             )
         elif len(header) == 1 and choice.how == "only":
             name = short(header[0])
-            self.tally.say_of("files", f"{self.origin}: its first line, {name}, is read as a column's name")
-        elif line := note(choice, self.origin, header, "column"):
-            self.tally.say_of("files", line)
+            self.tally.say_of("files", self.origin, f": its first line, {name}, is read as a column's name")
+        elif line := note(choice, header, "column"):
+            self.tally.say_of("files", self.origin, line)
         return choice
 
     def _texts(

@@ -60,10 +60,12 @@ class Texts:
             text = self._text_of(value, choice)
             if choice is not None and not said and isinstance(value.content, Mapping):
                 said = True
-                if line := note(choice, self.origin, list(columns), self.what):
-                    self.tally.say_of("files", line)
+                if line := note(choice, list(columns), self.what):
+                    self.tally.say_of("files", self.origin, line)
             for document in self._text_documents(value.origin, text):
-                document.read_as = document.read_as or (fields_said(choice, "JSON records", self.what) if choice else "JSON")
+                document.read_as = document.read_as or (
+                    fields_said(choice, "JSON records", self.what) if choice else "JSON"
+                )
                 yield document
         if problem is not None:
             raise problem
@@ -78,7 +80,7 @@ class Texts:
         if choice is None:
             return None
         self.tally.say_of(
-            "files", f"{self.origin} is read as rows; the text is in place {int(choice.names[0]) + 1} of each"
+            "files", self.origin, f" is read as rows; the text is in place {int(choice.names[0]) + 1} of each"
         )
         return self._cells(values, int(choice.names[0]))
 
@@ -100,7 +102,9 @@ class Texts:
         elif messages_in(text) is not None:
             yield conversation_or_text(origin, text, self.encoding, self.request, self.tally)
         elif (marks := separators_in(text)) is not None:
-            self.tally.say_of("texts", f"{self.origin}: marks {marks.name} are written out in its texts, and left out")
+            self.tally.say_of(
+                "texts", self.origin, f": marks {marks.name} are written out in its texts, and left out"
+            )
             texts = list(marks.split([text]))
             for number, part in enumerate(texts, start=1):
                 place = origin if len(texts) == 1 else f"{origin}.{number}"
@@ -136,10 +140,11 @@ class Texts:
             )
         parts = [flat_text(record[name]) for name in there]
         if None in parts:
-            inner = record[there[parts.index(None)]]
+            name = there[parts.index(None)]
+            inner = record[name]
             shown = "" if isinstance(inner, (list, dict)) else f": {inner}"[:60]
             raise TextUnreadable(
-                f"{where} has no text in the field {there[parts.index(None)]!r} but a {type(inner).__name__}{shown}.",
+                f"{where} has no text in the field {name!r} but a {type(inner).__name__}{shown}.",
                 _way_out(record, self.request),
             )
         return (parts[0] or "") if len(names) == 1 else joined([part or "" for part in parts])
