@@ -318,7 +318,7 @@ def _not_utf8(blob: Blob, damage: int) -> Encoding:
         return Encoding("utf-8", "utf-8", damaged, damage, nuls=counts[0])
     sample, has_c1 = _sample(blob, damage), any(counts[0x80:0xA0])
     name = older_encoding(sample, has_c1=has_c1)
-    mixed = intact > damaged // 4 and name not in MULTIBYTE
+    mixed = intact > damaged // 4 and name not in MULTIBYTE and name != "cp874"  # whose letters look like it
     if mixed and not (rest := _UTF8.sub(b"", sample)).isascii():
         name = older_encoding(rest, has_c1=has_c1)
     found = _checked(blob, name, name)

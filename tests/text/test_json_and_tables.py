@@ -1,5 +1,6 @@
 """JSON and tables as programs write them: which records there are, and which field holds the text."""
 
+# ruff: noqa: E501 (exports and texts stand as they are)
 from __future__ import annotations
 
 import gzip

@@ -23,10 +23,12 @@ _FIELD = re.compile(rb"(?:[A-Za-z][A-Za-z-]*:[ \t]?.*|>?From .*)\r?\n?")
 _ATTRIBUTION = re.compile(
     r"(?:On|Am|Le|El|Il|Em|Op|Den|Dnia|Dne|W dniu)\b.{5,200}(?:wrote|schrieb|écrit|escribió|scritto|escreveu"
     r"|schreef|skrev"
-    r"|napsal\(?a?\)?|pisze|napisał\(?a?\)?)\b.{0,40}:\s*\Z"
-    r"|.{3,120}(?:wrote|schrieb|a écrit|пишет|написал\(?а?\)?)\s?:\s*\Z"
-    r"|\d{1,2}[./]\d{1,2}[./]\d{2,4}.{0,100}<[^<>]+@[^<>]+>:?\s*\Z",
+    r"|napsal\(?a?\)?|pisze|napisał\(?a?\)?)\b.{0,40}:\s*\Z",
     re.DOTALL,
+)
+_ATTRIBUTION_LINE = re.compile(
+    r".{3,120}(?:wrote|schrieb|a écrit|пишет|написал\(?а?\)?)\s?:\s*\Z"
+    r"|\d{1,2}[./]\d{1,2}[./]\d{2,4}.{0,100}<[^<>]+@[^<>]+>:?\s*\Z",
 )
 _FORWARDED = re.compile(
     r"\s*(?:-{2,}\s?(?:Original Message|Ursprüngliche Nachricht|Message d'origine|Mensaje original"
@@ -185,7 +187,7 @@ def _drop_attribution(kept: list[str]) -> None:
     end = len(kept)
     while end and not kept[end - 1].strip():
         end -= 1
-    for count in (1, 2, 3):
-        if end >= count and _ATTRIBUTION.fullmatch(" ".join(kept[end - count : end]).strip()):
+    for count, pattern in ((3, _ATTRIBUTION), (2, _ATTRIBUTION), (1, _ATTRIBUTION), (1, _ATTRIBUTION_LINE)):
+        if end >= count and pattern.fullmatch(" ".join(kept[end - count : end]).strip()):
             del kept[end - count :]
             return

@@ -165,7 +165,7 @@ def _odf_text(element: Any, name: str, starts: bool) -> str:
 
 def _collapsed(text: str | None) -> str:
     """White space as OpenDocument means it: line ends and rows of spaces are one space."""
-    if not text:
+    if not text or (text.isspace() and "\n" in text):  # between elements
         return ""
     words = " ".join(text.split())
     return f"{' ' if text[0].isspace() else ''}{words}{' ' if text[-1].isspace() and words else ''}"
