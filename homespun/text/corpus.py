@@ -75,9 +75,11 @@ class FolderSource:
 
     @cached_property
     def is_repository(self) -> bool:
-        """Whether it is read as source code: most of its files are code; under git, half of them are enough."""
-        files = [file.path for file in self._listing[0]]
-        return is_mostly_code(files, at_least_half=has(self.root, ".git"))
+        """Whether it is read as source code: most of its files are code; under git, half of them or of the bytes."""
+        files = self._listing[0]
+        if has(self.root, ".git"):  # scripts beside a novel are not what the folder is about
+            return is_mostly_code({file.path: file.size for file in files})
+        return is_mostly_code([file.path for file in files])
 
     def documents(self, request: Request, tally: Tally) -> Iterator[Document]:
         files, walked = self._listing

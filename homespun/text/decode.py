@@ -157,6 +157,12 @@ def detect(blob: Blob, named: str | None = None) -> Encoding:
     """The encoding of a text, from all of its bytes. named: what the user says it is. Raises NotText where it
     is none."""
     head = blob.head(_HEAD)
+    if head.startswith(b"PK\x03\x04") and (office := _office(head)):
+        raise NotText(f"{blob.origin} is {office[0]}, not text.", office[1])
+    if head[60:68] == b"BOOKMOBI":
+        raise NotText(
+            f"{blob.origin} is a Kindle book, not text.", "Convert it to EPUB first, with Calibre for example."
+        )
     for magic, what in _MAGIC.items():
         if head.startswith(magic) and not _reads_as_text(head):
             raise NotText(f"{blob.origin} is {what}, not text.", _WAYS_OUT.get(magic, "Give a text."))
@@ -217,6 +223,15 @@ def _with_escapes(blob: Blob, head: bytes) -> Encoding | None:
         return None
     found = _checked(blob, "iso2022_jp", "iso2022_jp")
     return None if found.damaged else replace(found, guessed=True)
+
+
+def _office(head: bytes) -> tuple[str, str] | None:
+    """What a packed document is that homespun does not read, and what to do."""
+    if b"xl/" in head or b"opendocument.spreadsheet" in head:
+        return "a spreadsheet", "Save the sheet with the text as .csv."
+    if b"ppt/" in head or b"opendocument.presentation" in head:
+        return "a presentation", "Save its text as plain text or PDF."
+    return None
 
 
 def begins_like_something_else(head: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -42,7 +42,7 @@ BINARY = frozenset(
     .avro .mo .wasm .swf .blend .stl .glb .ds_store
     """.split()  # noqa: SIM905
 )
-PROSE_AND_DATA = frozenset({".txt", ".md", ".rst", ".tex", ".org", *READERS} - {".json", ".ipynb"})
+PROSE_AND_DATA = frozenset({".txt", ".md", ".rst", ".tex", ".org", *READERS} - {".json", ".ipynb", ".xml"})
 _GENERATED_NAMES = re.compile(
     r"(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?|poetry\.lock|uv\.lock|pdm\.lock"
     r"|Pipfile\.lock|Cargo\.lock|Gemfile\.lock|composer\.lock|flake\.lock|go\.sum|.+\.min\.(js|css|mjs)|.+\.map"
@@ -58,19 +58,24 @@ _LOOK = 2**14  # bytes by which a file is judged
 _MINIFIED = 400  # bytes; the mean line of a minified file is longer
 
 
-def is_mostly_code(paths: Iterable[str], *, at_least_half: bool = False) -> bool:
-    """Whether there is more source code than prose and data, or as much; settings, pictures and the like don't
-    count.
+def is_mostly_code(paths: Iterable[str] | Mapping[str, int]) -> bool:
+    """Whether there is more source code than prose and data; settings, pictures and the like don't count.
+
+    With the sizes of the files it is the bytes that count where there are as many of either.
 
     >>> is_mostly_code(["a.py", "b.py", "README.md", "LICENSE"]), is_mostly_code(["a.py", "b.txt"])
     (True, False)
+    >>> is_mostly_code({"a.py": 20, "README.md": 10}), is_mostly_code({"build.py": 20, "novel.tex": 1000})
+    (True, False)
     """
-    code = others = 0
+    code = others = more = 0
     for path in paths:
         suffix = PurePosixPath(path).suffix.lower()
+        size = paths[path] if isinstance(paths, Mapping) else 0
         code += suffix in SOURCE_CODE
         others += suffix in PROSE_AND_DATA
-    return code > others or (at_least_half and code == others > 0)
+        more += size * (suffix in SOURCE_CODE) - size * (suffix in PROSE_AND_DATA)
+    return code > others or (code == others and more > 0)
 
 
 def is_hidden(path: str) -> bool:

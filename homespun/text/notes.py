@@ -30,6 +30,10 @@ KINDS = {
         "conversation written out with marks, read as lines User: and Assistant: (finetune learns from it)",
         "conversations written out with marks, read as lines User: and Assistant: (finetune learns from them)",
     ),
+    "talk": (
+        "conversation with an assistant, read as lines User: and Assistant: (finetune learns from it)",
+        "conversations with an assistant, read as lines User: and Assistant: (finetune learns from them)",
+    ),
     "wide": (
         "row with more fields than columns, of which the rest is put to its text",
         "rows with more fields than columns, of which the rest is put to their texts",

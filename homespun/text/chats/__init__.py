@@ -9,6 +9,8 @@ objects    JSON: Telegram, Discord, Skype, Google Chat, Matrix, and others whose
 meta       JSON of Messenger and Instagram
 slack      a folder of days, with the names of people beside it
 columns    tables: Discord's .csv, iMazing, KakaoTalk, and others with a sender, a time and a text
+pages      HTML: Telegram, Messenger, Discord; XML of phones
+assistants JSON: what ChatGPT and Claude export
 plain      "Name: text" without any stamp
 find       which of them a file is
 """

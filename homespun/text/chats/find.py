@@ -18,7 +18,9 @@ HEAD = 2**16  # characters by which a text is taken for a chat
 def is_chat(head: str) -> bool:
     """Whether a text that begins so is a chat with stamps. head: its first HEAD characters or fewer."""
     lines = head.splitlines(keepends=True)
-    return stamped.form_of(lines) is not None or blocks.form_of(lines) is not None
+    if stamped.form_of(lines) is not None or blocks.form_of(lines) is not None:
+        return True
+    return head.lstrip().startswith("<") and plain.nicks_in(head) is not None
 
 
 def chat_in_text(text: str, *, without_stamps: bool = False) -> Chat | None:
@@ -32,6 +34,8 @@ def chat_in_text(text: str, *, without_stamps: bool = False) -> Chat | None:
         return stamped.read(_lines(text), form)
     if (heading := blocks.form_of(lines)) is not None:
         return blocks.read(_lines(text), heading)
+    if text.lstrip()[:1] == "<" and (nicks := plain.nicks_in(text)) is not None:
+        return nicks
     return plain.chat_in(text) if without_stamps else None
 
 

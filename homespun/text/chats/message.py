@@ -99,7 +99,7 @@ class Chat:
         names = ", ".join(people[:SHOWN]) if len(people) != 2 else " and ".join(people)
         more = f" and {len(people) - SHOWN:,} more" if len(people) > SHOWN else ""
         count = f"{len(self.messages):,} message{'' if len(self.messages) == 1 else 's'}"
-        article = "an" if self.kind.startswith(("A", "E", "I", "i")) else "a"
+        article = "an" if self.kind.startswith(("A", "E", "I", "i", "SMS")) else "a"
         of = f" of {names}{more}" if people else ""
         line = f"{article} {self.kind} chat: {count}{of}".replace("  ", " ")
         left_out = [

@@ -16,6 +16,26 @@ FEWEST = 2
 _LINE = re.compile(r"(?P<who>[^\W\d_][^:\n]{0,39}?) ?:(?:[ \t]+(?P<what>.*)|$)")
 
 
+_NICK = re.compile(r"<[@+%&~! ]?(?P<who>[^<>/\s][^<>/]{0,40})>[ \t](?P<what>[^<]*)")
+
+
+def nicks_in(text: str) -> Chat | None:
+    """A log of IRC without times: "<anna> hello". None where lines are others, or the page of somebody."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = [match for line in lines if (match := _NICK.fullmatch(line))]
+    names = Counter(match["who"] for match in found)
+    if len(found) < FEWEST + 1 or len(found) < 0.8 * len(lines) or len(names) < 2 or len(names) > 0.7 * len(found):
+        return None
+    chat = Chat("IRC")
+    for line in lines:
+        match = _NICK.fullmatch(line)
+        if match is None:
+            chat.leave_out("service")
+        else:
+            chat.add(match["who"], match["what"])
+    return chat
+
+
 def chat_in(text: str) -> Chat | None:
     """The messages of a text whose lines begin with names that come again; None for any other text."""
     lines = text.splitlines()

@@ -49,6 +49,7 @@ _LOG_LEVELS = re.compile(
     re.IGNORECASE,
 )
 _IN_BRACKETS = re.compile(r"\[[^\[\]]{2,20}\]|사진|동영상|이모티콘")  # LINE and KakaoTalk: "[Sticker]"
+_REACTION = re.compile(r"^\(- .{1,80} -\)[ \t]*$|!\[[^\]\n]*\]\([^()\n]*\)", re.MULTILINE)  # in Signal's .md
 _QUOTE = re.compile('["“”«»„]')  # in a "name": 'Anna changed the subject to "Plan'
 
 
@@ -110,7 +111,7 @@ def _is_a_chat(senders: list[str], stamped: int, head: str, writing: str) -> boo
         return False
     if writing in ("nick", "name first") or head in ("brackets", "dash"):
         return True
-    recur = len(counts) <= 0.7 * len(senders)
+    recur = sum(count > 1 for count in counts.values()) > 1
     names = sum(count for who, count in counts.items() if not who.strip()[:1].islower())
     return recur and (writing == "tabs" or names >= len(senders) / 2)
 
@@ -159,6 +160,7 @@ def read(lines: Iterable[str], form: Form) -> Chat:
         if left_out:
             chat.leave_out(left_out)
             continue
+        text = _REACTION.sub("", text).strip()
         when = stamp.time(first)
         if when is None and opened is not None:
             when = stamp.on(opened)

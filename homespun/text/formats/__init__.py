@@ -42,6 +42,7 @@ READERS = {
     ".ott": "markup.odt",
     ".fodt": "markup.odt",
     ".fb2": "markup.fb2",
+    ".xml": "markup.xml",
     ".rtf": "rich.rtf",
     ".eml": "mail.eml",
     ".emlx": "mail.eml",
@@ -180,8 +181,6 @@ def _kind_of_text(blob: Blob, head: bytes, request: Request) -> str:
         from homespun.text.formats.mail import is_mbox
 
         return ".mbox" if is_mbox(head) else ""
-    if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"<?xml") and b"<FictionBook" in head[:4096]:
-        return ".fb2"
     if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{"):
         from homespun.text.formats.records import all_lines_are_records
 

@@ -8,8 +8,11 @@ from typing import Any
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob, explained_errors
+from homespun.text.chats import pages
+from homespun.text.decode import decoded
 from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
+from homespun.text.formats.chat import chat_documents
 from homespun.text.notes import Tally
 
 MAX_XML = 2**27  # bytes, unpacked
@@ -55,6 +58,21 @@ def fb2(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     text = "".join(_fb2_parts(root))
     paragraphs = [part.strip("\n") for part in text.split("\x1e")]
     yield text_document(blob.origin, "\n\n".join(part for part in paragraphs if part.strip()) + "\n")
+
+
+def xml(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
+    """A book in FictionBook's format, or the messages of a phone; any other XML as it stands, which is said."""
+    head = blob.head(4096)
+    if b"<FictionBook" in head:
+        yield from fb2(blob, request, tally)
+        return
+    if b"<smses" in head:
+        chat = pages.phone(_parsed(blob.content(MAX_XML + 1), blob.origin))
+        if chat is not None and chat.messages:
+            yield from chat_documents([chat], blob.origin, "utf-8", tally)
+            return
+    tally.say_of("XML files", blob.origin, " is read as it stands, as XML: with its tags")
+    yield decoded(blob, named=request.encoding)
 
 
 def _members(blob: Blob, names: list[str], what: str) -> list[Any]:

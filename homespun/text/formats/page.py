@@ -8,9 +8,11 @@ from itertools import islice
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob
+from homespun.text.chats import pages
 from homespun.text.decode import detect, remarks_on
 from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
+from homespun.text.formats.chat import chat_documents
 from homespun.text.notes import Tally
 
 MAX_PAGE = 2**24  # bytes; a page has to be in memory as a whole, as a tree of up to 80 times its size
@@ -50,6 +52,11 @@ def html(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
             f"{blob.origin} is a page of more than {MAX_PAGE:,} bytes.", "Split it, or save it as plain text."
         )
     codec, name = _encoding(blob, content, request, tally)
+    if (read := pages.reader_for(content[: pages.HEAD])) is not None:
+        chat = read(_parsed(content.decode(codec, "replace"), blob.origin)[0])
+        if chat.messages:
+            yield from chat_documents([chat], blob.origin, name, tally)
+            return
     yield text_document(blob.origin, readable(content.decode(codec, "replace"), blob.origin), name)
 
 
@@ -82,16 +89,22 @@ def readable(markup: str, origin: str = "The page", *, kind: str = "page") -> st
     >>> readable("<html><nav>Home</nav><p>One <b>two</b>\\n three.</p><p>Four<br>five</p></html>")
     'One two three.\\n\\nFour\\nfive\\n'
     """
+    root, etree = _parsed(markup, origin)
+    return "" if root is None else _tidy("".join(_parts(root, etree, kind)))
+
+
+def _parsed(markup: str, origin: str):
+    """The root of a page, None for one without a single element; and the library."""
     try:
         from lxml import etree
-        from lxml import html as pages
+        from lxml import html as library
     except ImportError as error:
         raise MissingExtra("Reading .html and .epub files", "formats") from error
-    parser = pages.HTMLParser(huge_tree=True, remove_comments=True)
+    parser = library.HTMLParser(huge_tree=True, remove_comments=True)
     try:
-        root = pages.document_fromstring(_DECLARATION.sub("", markup), parser=parser)
+        root = library.document_fromstring(_DECLARATION.sub("", markup), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError):
-        return ""  # a page without a single element
+        return None, etree
     given_up = [entry.message for entry in parser.error_log if entry.level == etree.ErrorLevels.FATAL]
     if given_up:
         raise TextUnreadable(f"{origin} cannot be read as a page: {given_up[0]}.", "Save it as plain text.")
@@ -99,7 +112,7 @@ def readable(markup: str, origin: str = "The page", *, kind: str = "page") -> st
         raise TextUnreadable(
             f"{origin} has more than {elements - 1:,} elements.", "Split it, or save it as plain text."
         )
-    return _tidy("".join(_parts(root, etree, kind)))
+    return root, etree
 
 
 def _is_left_out(element, tag: str, in_text: bool, kind: str) -> bool:

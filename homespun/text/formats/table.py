@@ -122,6 +122,11 @@ class _Table:
                 f"{self.origin} has no column {self.request.field!r}; {there}.",
                 "Name one that holds text with --field.",
             )
+        if choice is None and len(header) > 1 and any(any(column) for column in columns.values()):
+            raise TextUnreadable(
+                f"{self.origin} has no column of text, as far as can be seen; its columns are {listed(header)}.",
+                "Name the one that is meant with --field.",
+            )
         if choice is None:
             longest = max(header, key=lambda name: sum(len(cell or "") for cell in columns[name]), default="text")
             choice = Choice((longest,), "only" if len(header) == 1 else "longest")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import chain
 
 from homespun.errors import TextUnreadable
-from homespun.text.chats import find
+from homespun.text.chats import assistants, find
 from homespun.text.document import Document, record_document, text_document
 from homespun.text.fields import Choice, choose, fields_said, flat_text, joined, note, same_name
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
 from homespun.text.formats.marked import conversation_or_text
-from homespun.text.marks import messages_in, separators_in
+from homespun.text.marks import as_lines, messages_in, separators_in
 from homespun.text.notes import Tally
 from homespun.text.shapes import columns_of
 
@@ -57,6 +57,9 @@ class Texts:
             if found is not None:
                 yield record_document(value.origin, found, self.encoding)
                 continue
+            if (messages := assistants.messages_of(value.content)) is not None:
+                yield from self._conversation(value, messages)
+                continue
             text = self._text_of(value, choice)
             if choice is not None and not said and isinstance(value.content, Mapping):
                 said = True
@@ -69,6 +72,17 @@ class Texts:
                 yield document
         if problem is not None:
             raise problem
+
+    def _conversation(self, value: Value, messages: list[dict[str, str]]) -> Iterator[Document]:
+        """One that ChatGPT or Claude exported."""
+        found = self.request.record({"messages": messages}, value.where) if messages else None
+        if found is not None:
+            yield record_document(value.origin, found, self.encoding)
+            return
+        self.tally.add("talk", value.origin)
+        document = text_document(value.origin, as_lines(messages), self.encoding)
+        document.read_as = "a conversation with an assistant"
+        yield document
 
     def rows(self, first: Sequence[list], values: Iterable[Value]) -> Iterator[Document] | None:
         """The documents of records that are lists, as tables are; None where no column has texts."""
