@@ -75,7 +75,8 @@ class FolderSource:
 
     @cached_property
     def is_repository(self) -> bool:
-        """Whether it is read as source code: most of its files are code; under git, half of them or of the bytes."""
+        """Whether it is read as source code: most of its files are code; under git, half of them or of the
+        bytes."""
         files = self._listing[0]
         if has(self.root, ".git"):  # scripts beside a novel are not what the folder is about
             return is_mostly_code({file.path: file.size for file in files})

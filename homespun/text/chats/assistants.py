@@ -1,4 +1,5 @@
-"""Conversations with an assistant, as ChatGPT and Claude export them: their messages, in the order they were read in.
+"""Conversations with an assistant, as ChatGPT and Claude export them: their messages, in the order they were
+read in.
 
 >>> node = {"message": {"author": {"role": "user"}, "content": {"parts": ["Who?"]}}, "children": ["b"], "parent": None}
 >>> answer = {"message": {"author": {"role": "assistant"}, "content": {"parts": ["The hen."]}}, "children": []}

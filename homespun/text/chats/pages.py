@@ -1,4 +1,5 @@
-"""Chats exported as pages: Telegram's messages.html, Meta's message_1.html, Discord's; and the XML of phones' messages.
+"""Chats exported as pages: Telegram's messages.html, Meta's message_1.html, Discord's; and the XML of phones'
+messages.
 
 The names of the classes decide. What is no such page is read as any other.
 """

@@ -115,7 +115,8 @@ def _whole_json(blob: Blob, request: Request, tally: Tally) -> Iterator[Document
     elif content.startswith("{", start):
         found = _object(content, start, texts, strict=blob.suffix in _LINES)
     elif blob.suffix in _LINES:
-        found = texts.documents(Value(blob.origin, blob.origin, value) for value in values(content, blob.origin))
+        place = f"{blob.origin}, line 1,"
+        found = texts.documents(Value(place, f"{blob.origin}:1", value) for value in values(content, place))
     if found is not None:
         yield from found
         return
@@ -162,7 +163,8 @@ def _object(content: str, start: int, texts: Texts, *, strict: bool) -> Iterator
     """The documents of an object, or of several one after the other; None where there are none."""
     origin, request = texts.origin, texts.request
     try:
-        value, end = parsed(content, origin, start)
+        one_line = strict and "\n" not in content.strip()
+        value, end = parsed(content, f"{origin}, line 1," if one_line else origin, start)
     except TextUnreadable:
         if strict:
             raise

@@ -19,6 +19,7 @@ from homespun.text.shapes import columns_of
 
 _LOOK = 1000  # records by which the field is chosen
 _LOOK_CHARACTERS = 2**22  # and no more of them than this
+_BY_NAME = ("named", "text", "name")
 _TALKS = ("messages", "conversations", "conversation")
 
 
@@ -51,6 +52,8 @@ class Texts:
         records = [value.content for value in look if isinstance(value.content, Mapping)]
         columns = columns_of(records)
         choice = choose(columns, self.request.field)
+        if self.request.records is not None and choice is not None and choice.how not in _BY_NAME:
+            choice = None  # a question and its answer that nobody knows as such are no text beside conversations
         said = False
         for value in chain(look, rest):
             found = self.request.record(value.content, value.where)
