@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -95,6 +96,10 @@ def explained_errors(origin: str) -> Iterator[None]:
     except UnicodeDecodeError as error:  # when its encoding was looked for, all of it could be decoded
         raise TextUnreadable(
             f"{origin} changed while it was read.", "Start again once nothing writes to it, or give a copy of it."
+        ) from error
+    except (ValueError, OverflowError, struct.error) as error:  # what an archive says of itself is not so
+        raise TextUnreadable(
+            f"{origin} is damaged: {_in_short(error)}.", "Get it again from where it came from."
         ) from error
     except NotImplementedError as error:  # a way of packing that Python does not know
         raise TextUnreadable(

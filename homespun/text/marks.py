@@ -76,6 +76,22 @@ def separators_in(text: str) -> Separators | None:
     return None
 
 
+def rules_in(text: str) -> Separators | None:
+    """Rows of = between texts, all alike; None where they underline headings, which are as long as those.
+
+    >>> rules_in("A hen sat.\\n=====\\nIt rained.\\n=====\\nThe end.\\n=====\\n").name
+    '====='
+    >>> rules_in("Title\\n=====\\nText.\\n\\nOther\\n=====\\nMore.\\n\\nThird\\n=====\\nEnd.\\n")
+    """
+    rows = re.findall(r"^(.*)\n(={5,})[ \t]*$", text, re.MULTILINE)
+    if len(rows) <= FEWEST or len({row for _, row in rows}) != 1:
+        return None
+    if sum(abs(len(above.strip()) - len(row)) <= 1 for above, row in rows) > len(rows) / 2:
+        return None
+    row = rows[0][1]
+    return Separators(row, re.compile(rf"(?:\A|\s*\n){row}[ \t]*(?:\n\s*|\Z)"))
+
+
 def _places(text: str, mark: str) -> list[int]:
     return [found.start() for found in re.finditer(re.escape(mark), text)]
 

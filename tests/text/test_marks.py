@@ -104,3 +104,25 @@ def test_what_is_no_conversation_is_none(text: str) -> None:
         "assistant",
     }
     assert separators_in(text) is None
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_marks_in_columns_are_read_as_in_fields(tmp_path: Path, name: str) -> None:
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    table = pyarrow.table({"id": [1, 2], "text": [WRITTEN["ChatML"], WRITTEN["Llama 2"]]})
+    (pyarrow.csv.write_csv if name == "a.csv" else pyarrow.parquet.write_table)(table, tmp_path / name)
+    assert list(texts(read(tmp_path / name)).values()) == ["User: Who?\nAssistant: The hen.\n"] * 2
+
+
+def test_rows_of_equals_signs_divide_texts_and_do_not_where_they_underline(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A hen sat.\n=====\nA dog.\n=====\nIt rained all day.\n=====\n")
+    assert list(texts(read(tmp_path / "a.txt")).values()) == ["A hen sat.", "A dog.", "It rained all day."]
+    for name, text in (
+        ("b.md", "A\n=====\nB\n=====\nC\n=====\n"),
+        ("b.txt", "Title\n=====\n\nText.\n\nOther\n=====\n\nMore.\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        assert only_text(tmp_path / name) == text

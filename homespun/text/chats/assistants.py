@@ -1,9 +1,10 @@
 """Conversations with an assistant, as ChatGPT and Claude export them: their messages, in the order they were
 read in.
 
->>> node = {"message": {"author": {"role": "user"}, "content": {"parts": ["Who?"]}}, "children": ["b"], "parent": None}
->>> answer = {"message": {"author": {"role": "assistant"}, "content": {"parts": ["The hen."]}}, "children": []}
->>> [message["content"] for message in messages_of({"mapping": {"a": node, "b": {**answer, "parent": "a"}}})]
+>>> node = {"message": {"author": {"role": "user"}, "content": {"parts": ["Who?"]}}, "parent": None}
+>>> answer = {"message": {"author": {"role": "assistant"}, "content": {"parts": ["The hen."]}}, "parent": "a"}
+>>> node["children"], answer["children"] = ["b"], []
+>>> [message["content"] for message in messages_of({"mapping": {"a": node, "b": answer}})]
 ['Who?', 'The hen.']
 """
 

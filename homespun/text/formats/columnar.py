@@ -9,10 +9,11 @@ from typing import Any, BinaryIO
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob, explained_errors
 from homespun.text.chats import find
-from homespun.text.document import Document, record_document, text_document
+from homespun.text.document import Document, record_document
 from homespun.text.fields import choose, fields_said, flat_text, joined, listed, note, same_name
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
+from homespun.text.formats.marked import documents_of_field
 from homespun.text.notes import Tally
 
 _ROWS = 64  # of a table that are in memory together
@@ -128,9 +129,10 @@ def _documents(origin: str, schema: Any, batches: Any, request: Request, tally: 
         for cells in zip(*(batch.column(batch.schema.get_field_index(name)) for name in chosen), strict=True):
             number += 1
             parts = [flat_text(_plain(cell.as_py())) or "" for cell in cells]
-            document = text_document(f"{origin}:{number}", parts[0] if len(parts) == 1 else joined(parts))
-            document.read_as = read_as
-            yield document
+            text = parts[0] if len(parts) == 1 else joined(parts)
+            for document in documents_of_field(f"{origin}:{number}", text, origin, "utf-8", request, tally):
+                document.read_as = document.read_as or read_as
+                yield document
 
 
 def _no_column(origin: str, wanted: str, names: list[str]) -> str:

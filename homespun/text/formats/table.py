@@ -10,12 +10,13 @@ from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, explained_errors
 from homespun.text.chats import columns as chat_columns
 from homespun.text.decode import detect, remarks_on
-from homespun.text.document import Document, record_document, text_document
+from homespun.text.document import Document, record_document
 from homespun.text.fields import Choice, choose, fields_said, joined, listed, note, short
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
 from homespun.text.formats.dialect import TableLines, dialect_of, has_header
 from homespun.text.formats.lines import lines_of
+from homespun.text.formats.marked import documents_of_field
 from homespun.text.notes import Tally
 
 MAX_LINE = 2**24  # characters of one line
@@ -156,11 +157,11 @@ class _Table:
             if len(row) > len(header):
                 row = self._narrowed(list(row), len(header), last, separator, number)
             cells = [row[place] if place < len(row) else "" for place in places]
-            document = text_document(
-                f"{self.origin}:{number}", cells[0] if len(cells) == 1 else joined(cells), self.encoding
-            )
-            document.read_as = read_as
-            yield document
+            text = cells[0] if len(cells) == 1 else joined(cells)
+            place = f"{self.origin}:{number}"
+            for document in documents_of_field(place, text, self.origin, self.encoding, self.request, self.tally):
+                document.read_as = document.read_as or read_as
+                yield document
 
     def _narrowed(self, row: list[str], width: int, place: int, separator: str, number: int) -> list[str]:
         """A row with more fields than columns: separators in its text were not quoted."""

@@ -12,8 +12,8 @@ from homespun.text.document import Document, record_document, text_document
 from homespun.text.fields import Choice, choose, fields_said, flat_text, joined, note, same_name
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
-from homespun.text.formats.marked import conversation_or_text
-from homespun.text.marks import as_lines, messages_in, separators_in
+from homespun.text.formats.marked import documents_of_field
+from homespun.text.marks import as_lines
 from homespun.text.notes import Tally
 from homespun.text.shapes import columns_of
 
@@ -68,7 +68,9 @@ class Texts:
                 said = True
                 if line := note(choice, list(columns), self.what):
                     self.tally.say_of("files", self.origin, line)
-            for document in self._text_documents(value.origin, text):
+            for document in documents_of_field(
+                value.origin, text, self.origin, self.encoding, self.request, self.tally
+            ):
                 document.read_as = document.read_as or (
                     fields_said(choice, "JSON records", self.what) if choice else "JSON"
                 )
@@ -104,39 +106,14 @@ class Texts:
     def _cells(self, values: Iterable[Value], place: int) -> Iterator[Document]:
         for value in values:
             cells = value.content if isinstance(value.content, list) else []
-            yield self._text_document(value.origin, flat_text(cells[place] if place < len(cells) else None) or "")
+            text = flat_text(cells[place] if place < len(cells) else None) or ""
+            yield from documents_of_field(value.origin, text, self.origin, self.encoding, self.request, self.tally)
 
     def _is_a_chat(self, look: Sequence[Value]) -> bool:
         if self.request.field is not None or len(look) < 2:
             return False
         chats = find.chats_in_json([value.content for value in look])
         return bool(chats) and any(chat.messages for chat in chats or ())
-
-    def _text_documents(self, origin: str, text: str) -> Iterator[Document]:
-        """The document of a text, or the texts between the marks in it."""
-        if "<" not in text and "[" not in text and "###" not in text and "Human:" not in text:
-            yield self._text_document(origin, text)
-        elif messages_in(text) is not None:
-            yield conversation_or_text(origin, text, self.encoding, self.request, self.tally)
-        elif (marks := separators_in(text)) is not None:
-            self.tally.say_of(
-                "texts", self.origin, f": marks {marks.name} are written out in its texts, and left out"
-            )
-            texts = list(marks.split([text]))
-            for number, part in enumerate(texts, start=1):
-                place = origin if len(texts) == 1 else f"{origin}.{number}"
-                yield conversation_or_text(place, part, self.encoding, self.request, self.tally)
-            if not texts:
-                yield self._text_document(origin, "")
-        else:
-            yield self._text_document(origin, text)
-
-    def _text_document(self, origin: str, text: str) -> Document:
-        mended = as_meant(text)
-        document = text_document(origin, mended, self.encoding)
-        if mended is not text:
-            document.remarks.add("mojibake")
-        return document
 
     def _text_of(self, value: Value, choice: Choice | None) -> str:
         """The text in a record; "" where the field is empty."""
@@ -181,20 +158,6 @@ def _first_of(values: Iterator[Value]) -> tuple[list[Value], TextUnreadable | No
     except TextUnreadable as problem:
         return found, problem
     return found, None
-
-
-def as_meant(text: str) -> str:
-    """Text whose UTF-8 bytes stand there as Latin-1 characters, read as it was meant; any other text as it is.
-
-    >>> as_meant("caf\\u00c3\\u00a9"), as_meant("café")
-    ('café', 'café')
-    """
-    if text.isascii():
-        return text
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return text
 
 
 def _fields(record: Mapping) -> str:
