@@ -17,6 +17,7 @@ from homespun.text.fields import NAMES, choose, flat_text, key_of
 
 _LOOK = 200  # records
 _LONG = 40  # characters of a text that no name says to be one
+_PARAGRAPH = 60
 _DEEPEST = 3  # objects within objects in which a list is looked for
 _LISTS = frozenset(
     """
@@ -40,10 +41,13 @@ def records_in(value: Mapping[str, Any], size: int, wanted: str | None = None) -
 
     wanted: the field that the user named; records that have it are taken.
     """
+    if len(value) == 1 and isinstance(inner := next(iter(value.values())), Mapping) and inner:
+        return records_in(inner, size, wanted)
     return (
         _pandas(value, wanted)
         or _columns_of_lists(value, wanted)
         or _single(value, size, wanted)
+        or _texts_by_name(value, wanted)
         or _lists_inside(value, wanted)
     )
 
@@ -126,6 +130,14 @@ def _single(value: Mapping[str, Any], size: int, wanted: str | None) -> Shape | 
     if not isinstance(text, str) or not (choice.how == "named" or 2 * len(text) >= size - 20):
         return None
     return Shape([value], "one record")
+
+
+def _texts_by_name(value: Mapping[str, Any], wanted: str | None) -> Shape | None:
+    """{"chapter one": "…", "chapter two": "…"}: nothing but texts, each as long as a paragraph."""
+    texts = list(value.values())
+    if wanted is not None or len(texts) < 2 or not all(isinstance(text, str) for text in texts):
+        return None
+    return Shape(texts, "texts by their names") if sum(map(len, texts)) >= _PARAGRAPH * len(texts) else None
 
 
 def _lists_inside(value: Mapping[str, Any], wanted: str | None) -> Shape | None:

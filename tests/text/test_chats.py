@@ -264,3 +264,74 @@ def test_left_out_kinds_are_those_that_are_described() -> None:
         "a Signal chat: 0 messages; left out: 1 service message, 1 message without text (pictures, recordings), "
         "1 message that is only a link"
     )
+
+
+TELEGRAM_PAGE = """<html><body><div class="page_body chat_page"><div class="message service"><div class="body details">Today</div></div>
+<div class="message default clearfix"><div class="pull_left"><div class="initials">A</div></div><div class="body">
+<div class="pull_right date details" title="02.01.2024 10:01:02 UTC+01:00">10:01</div><div class="from_name"> Anna </div>
+<div class="text">Hello<br>you <strong>there</strong></div></div></div>
+<div class="message default clearfix joined"><div class="body"><div class="pull_right date details" title="02.01.2024 10:01:10">10:01</div>
+<div class="text">And more</div></div></div>
+<div class="message default clearfix"><div class="body"><div class="from_name">Ben</div><div class="media_wrap">Photo</div></div></div>
+</div></body></html>"""
+META_PAGE = """<html><body><div class="_a6-g"><div class="_a6-h">Ben</div><div class="_a6-p"><div>And more</div></div>
+<div class="_a6-o">Jan 02, 2024 10:02 AM</div></div><div class="_a6-g"><div class="_a6-h">Anna</div><div class="_a6-p"><div>Hello you</div></div>
+<div class="_a6-o">Jan 02, 2024 10:01 AM</div></div></body></html>"""
+DISCORD_PAGE = """<html><body><div class="chatlog__message-group"><span class="chatlog__author">Anna</span>
+<div class="chatlog__message"><div class="chatlog__content">Hello you</div></div></div><div class="chatlog__message-group">
+<span class="chatlog__author">Ben</span><div class="chatlog__content">And more</div></div></body></html>"""
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (TELEGRAM_PAGE, "Anna: Hello\nyou there\nAnna: And more\n"),
+        (META_PAGE, "Anna: Hello you\nBen: And more\n"),
+        (DISCORD_PAGE, "Anna: Hello you\nBen: And more\n"),
+    ],
+)
+def test_chats_exported_as_pages_are_chats(tmp_path: Path, page: str, text: str) -> None:
+    pytest.importorskip("lxml")
+    (tmp_path / "messages.html").write_text(page)
+    assert only_text(tmp_path / "messages.html") == text
+
+
+def test_messages_of_a_phone_are_a_chat_and_other_xml_says_what_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("lxml")
+    (tmp_path / "sms.xml").write_text(
+        '<?xml version="1.0"?><smses><sms address="+49" date="2000" type="2" body="Yes &amp; no" contact_name="Anna"/>'
+        '<sms address="+49" date="1000" type="1" body="Are you there?" contact_name="Anna"/></smses>'
+    )
+    assert only_text(tmp_path / "sms.xml") == "Anna: Are you there?\nMe: Yes & no\n"
+    (tmp_path / "a.xml").write_text("<a>One</a>")
+    assert only_text(tmp_path / "a.xml") == "<a>One</a>"
+    assert "is read as it stands, as XML" in notes_of(tmp_path / "a.xml")
+
+
+def node(role: str, text: str, parent: str | None, *children: str) -> dict:
+    message = {"author": {"role": role}, "content": {"content_type": "text", "parts": [text]}}
+    return {"message": message, "parent": parent, "children": list(children)}
+
+
+def test_what_chatgpt_and_claude_export_is_conversations(tmp_path: Path) -> None:
+    tree = {
+        "a": {"message": None, "parent": None, "children": ["b"]},
+        "b": node("user", "Who?", "a", "c", "d"),
+        "c": node("assistant", "Thrown away.", "b"),
+        "d": node("assistant", "The hen.", "b"),
+    }
+    claude = [{"sender": "human", "text": "Who?"}, {"sender": "assistant", "text": "The hen."}]
+    for export in (
+        [{"title": "T", "mapping": tree, "current_node": "d"}],
+        [{"uuid": "1", "chat_messages": claude}],
+    ):
+        (tmp_path / "conversations.json").write_text(json.dumps(export))
+        assert only_text(tmp_path / "conversations.json") == "User: Who?\nAssistant: The hen.\n"
+    assert "1 conversation with an assistant" in notes_of(tmp_path / "conversations.json")
+
+
+def test_nicknames_in_angle_brackets_are_a_chat_and_a_page_is_not(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("<anna> hello\n<ben> hi\n<anna> more\n")
+    (tmp_path / "b.txt").write_text("<p> Hello</p>\n<p> you</p>\n<b> no</b>\n")
+    assert only_text(tmp_path / "a.txt") == "anna: hello\nben: hi\nanna: more\n"
+    assert only_text(tmp_path / "b.txt").startswith("<p>")

@@ -51,6 +51,7 @@ COLUMNS = {name: {str(i): row[name] for i, row in enumerate(ROWS)} for name in (
         {"id": [row["id"] for row in ROWS], "Text": EXPECTED},
         {"version": 1, "data": ROWS},
         {"result": {"items": ROWS, "count": 3}},
+        {"result": {str(i): row for i, row in enumerate(ROWS)}},
         {"train": ROWS[:2], "test": ROWS[2:]},
         {"features": [], "rows": [{"row_idx": i, "row": row} for i, row in enumerate(ROWS)]},
         [[row["id"], row["Text"]] for row in ROWS],
@@ -61,6 +62,12 @@ def test_the_shapes_of_pandas_and_others_are_records(tmp_path: Path, content: ob
     for indent in (None, 1):
         (tmp_path / "a.json").write_text(json.dumps(content, indent=indent))
         assert values(tmp_path / "a.json") == EXPECTED
+
+
+def test_texts_by_their_names_are_texts_where_they_are_as_long_as_paragraphs(tmp_path: Path) -> None:
+    chapters = {"one": "It rained all day. " * 5, "two": "Then came the sun. " * 5}
+    (tmp_path / "a.json").write_text(json.dumps(chapters))
+    assert values(tmp_path / "a.json") == list(chapters.values())
 
 
 def test_a_list_in_a_jsonl_and_objects_over_several_lines_are_read(tmp_path: Path) -> None:
@@ -149,6 +156,7 @@ def test_a_field_may_be_named_in_any_case(tmp_path: Path) -> None:
         ("spaces.csv", 'title, text\n"A", "One, two."\n"B", "Three."\n', ["One, two.", "Three."]),
         ("bare.tsv", 'ham\tGo on, go\nspam\tA "wkly comp\nham\tOk\n', ["Go on, go", 'A "wkly comp', "Ok"]),
         ("quoted.tsv", 'id\ttext\n1\t"two\nlines"\n2\tplain\n', ["two\nlines", "plain"]),
+        ("inner.csv", 'id,text\n1,"He said ""hi"", and left"\n2,"She said "yes" and left"\n', ['He said "hi", and left', 'She said "yes" and left']),
         ("wrapped.tsv", '\ttext\n0\t"She said ""yes"""\n1\tno\n', ['She said "yes"', "no"]),
         ("numbers.csv", '"0","1467","Mon Apr 06","u1","is upset, and cries"\n"4","1468","Tue Apr 07","u2","is glad"\n', ["is upset, and cries", "is glad"]),
     ],

@@ -99,7 +99,8 @@ def discord(root: Any) -> Chat:
     """Groups of messages by one author."""
     chat = Chat("Discord")
     for group in _below(root, "chatlog__message-group"):
-        author = next(_below(group, "chatlog__author"), None) or next(_below(group, "chatlog__author-name"), None)
+        named = (*_below(group, "chatlog__author"), *_below(group, "chatlog__author-name"))
+        author = named[0] if named else None
         who = _text(author)
         for content in _below(group, "chatlog__content"):
             chat.add(who, _text(content))

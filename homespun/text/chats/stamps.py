@@ -34,7 +34,7 @@ TIME = (
     rf"(?P<before>{_BEFORE})(?P<hour>\d{{1,2}})[:.](?P<minute>\d{{2}})(?:[:.](?P<second>\d{{2}}))?(?:[.,]\d{{1,6}})?"
     rf"(?P<after>{_AFTER})"
 )
-_BETWEEN = rf"(?:[,،.]|T|{_SPACE})?(?:{_SPACE}(?:at|a las){_SPACE})?{_SPACE}*"
+_BETWEEN = rf"(?:[,،.]|T|{_SPACE})?{_MARK}(?:{_SPACE}(?:at|a las){_SPACE})?{_SPACE}*"
 STAMP = rf"(?:{_DATE}|{_NAMED_DATE}){_BETWEEN}{TIME}"
 _AFTERNOON = ("pm", "下午", "晚上", "中午", "오후", "午後", "م", "μμ", "ös", "du", "ch", "ip", "odp", "md", "mm")
 _MORNING = ("am", "上午", "凌晨", "早上", "오전", "午前", "ص", "πμ", "öö", "de", "sa", "fp", "dop", "pd", "pg")

@@ -204,7 +204,7 @@ class TableLines:
         loose = next(
             csv.reader([line], delimiter=self.dialect.separator, skipinitialspace=self.dialect.spaces), []
         )
-        literal = self._split(line)
+        literal = [_unwrapped(cell, strict=False) for cell in self._split(line)]
         return loose if len(parts) == 1 and self.width and len(literal) != self.width else literal
 
     def _parsed(self, text: str) -> list[str] | None:
@@ -235,13 +235,15 @@ class TableLines:
         return bool(self.labels) or len(parts) > 5
 
 
-def _unwrapped(cell: str) -> str:
-    """A field without the quotation marks that some programs put around it.
+def _unwrapped(cell: str, *, strict: bool = True) -> str:
+    """A field without the quotation marks that some programs put around it. strict: those within are doubled.
 
-    >>> _unwrapped('"a hen"'), _unwrapped('"open')
-    ('a hen', '"open')
+    >>> _unwrapped('"a hen"'), _unwrapped('"open'), _unwrapped('"a "b" c"', strict=False)
+    ('a hen', '"open', 'a "b" c')
     """
     inner = cell[1:-1]
-    if len(cell) >= 2 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', ""):
+    if len(cell) < 2 or not cell[0] == cell[-1] == '"':
+        return cell
+    if '"' not in inner.replace('""', ""):
         return inner.replace('""', '"')
-    return cell
+    return cell if strict else inner
