@@ -42,6 +42,10 @@ BINARY = frozenset(
     .avro .mo .wasm .swf .blend .stl .glb .ds_store
     """.split()  # noqa: SIM905
 )
+# Suffixes that people give to texts as well: what is in the file decides.
+_PERHAPS_TEXT = frozenset(
+    ".a .bin .cab .ckpt .class .dat .db .dll .doc .img .iso .lib .mdb .mo .o .obj .orc .pt .so .stl".split()  # noqa: SIM905
+)
 PROSE_AND_DATA = frozenset({".txt", ".md", ".rst", ".tex", ".org", *READERS} - {".json", ".ipynb", ".xml"})
 _GENERATED_NAMES = re.compile(
     r"(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?|poetry\.lock|uv\.lock|pdm\.lock"
@@ -101,7 +105,7 @@ def read_members(
             tally.add("about", blob.origin)
         elif not is_code and layout.may_be_card(blob.name) and is_card(_head(blob, CARD_HEAD)):
             tally.add("card", blob.origin)
-        elif blob.suffix in BINARY and not _is_text(_head(blob, _LOOK)):
+        elif blob.suffix in BINARY and not (blob.suffix in _PERHAPS_TEXT and _is_text(_head(blob, _LOOK))):
             tally.add("binary", blob.origin)
         elif is_code and _is_generated(blob, tally):
             tally.add("generated", blob.origin)

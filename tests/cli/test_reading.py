@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,55 @@ def test_a_plan_of_a_small_alphabet_names_its_rows_once(run: Run, tmp_path: Path
     (tmp_path / "dna.txt").write_text("".join(dice.choices("ACGT", k=40_000)))
     said = run("plan", str(tmp_path / "dna.txt"), "--steps", "10", *SHAPE).out
     assert said.count("what follows each two") == 1 and "each none" not in said
+
+
+# ---- how it was read ----
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_data_show_says_as_what_from_where_and_how_two_documents_begin(run: Run, here: None) -> None:
+    Path("a.jsonl").write_text(
+        "".join(f'{{"id": {i}, "Content": "Hen number {i} sat down."}}\n' for i in range(40))
+    )
+    said = flat(run("data", "show", "a.jsonl").out)
+    for words in ("read as JSON records, the field 'Content'", "documents 40", "Hen number 0", "Hen number 1"):
+        assert words in said
+    shown = run("data", "show", "a.jsonl", "--json").json
+    assert shown["read_as"] == {"JSON records, the field 'Content'": 40} and shown["conversations"] is None
+    assert shown["beginnings"][1] == ["a.jsonl:2", "Hen number 1 sat down."]
+
+
+def test_data_show_shows_conversations(run: Run, here: None) -> None:
+    talk = [{"role": "user", "content": "Who sat down?"}, {"role": "assistant", "content": "The hen."}]
+    Path("talks.json").write_text("".join(json.dumps({"messages": talk}) + "\n" for _ in range(3)))
+    said = flat(run("data", "show", "talks.json").out)
+    for words in ("3 conversations", "talks.json:1", "user: Who sat down?", "assistant: The hen."):
+        assert words in said
+    assert run("data", "show", "talks.json", "--json").json["conversations"]["count"] == 3
+
+
+def test_data_show_of_a_chat_counts_what_is_left_out(run: Run, here: None) -> None:
+    lines = [f"[02.01.24, 10:{i:02}:00] {'Anna' if i % 2 else 'Ben'}: Hen number {i}." for i in range(30)]
+    Path("chat.txt").write_text(
+        "\n".join([*lines, "[02.01.24, 11:00:00] Anna: \u200eimage omitted"]), encoding="utf-8"
+    )
+    said = flat(run("data", "show", "chat.txt").out)
+    assert "read as a WhatsApp chat" in said and "1 message without text" in said and "Ben: Hen number 0." in said
+
+
+@pytest.mark.parametrize("command", [("data", "show"), ("data", "doctor"), ("plan",), ("train",)])
+def test_an_encoding_is_named_wherever_a_text_is_read(run: Run, here: None, command: tuple[str, ...]) -> None:
+    Path("old.txt").write_bytes(("Tűz mellett ült a nő, aki főzött.\n" * 60).encode("cp1250"))
+    training = ["--steps", "1", *SHAPE] if command in (("plan",), ("train",)) else []
+    out = ["--out", "run"] if command == ("train",) else []
+    guessed, named = (run(*command, "old.txt", *training, *out, *more) for more in ([], ["--encoding", "cp1250"]))
+    assert "which is a guess" in flat(guessed.out + guessed.err)
+    if command != ("train",):  # that run is there
+        assert named.code == 0 and "Windows-1250" in flat(named.out + named.err)
+        assert "which is a guess" not in flat(named.out + named.err)
+    refused = run(*command, "old.txt", *training, *(["--out", "other"] if out else []), "--encoding", "nonsense")
+    assert refused.code == 2 and "There is no encoding called 'nonsense'" in flat(refused.err)

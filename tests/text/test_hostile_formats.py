@@ -223,6 +223,54 @@ def test_entities_are_not_written_out(tmp_path: Path) -> None:
             assert len(str(error)) < 500
 
 
+@pytest.mark.parametrize("name", ["a.docx", "a.odt", "a.fb2", "a.fodt", "a.xml"])
+def test_entities_of_documents_are_not_written_out_and_name_no_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    part = {"a.docx": "word/document.xml", "a.odt": "content.xml"}.get(name)
+    body = "<FictionBook><body><p>hello &j; &x;</p></body></FictionBook>"
+    for content in (
+        laughs(body),
+        f'<!DOCTYPE c [<!ENTITY x SYSTEM "file://{tmp_path}/secret.txt">]>{body}'.encode(),
+    ):
+        path = tmp_path / name
+        if part:
+            write_zip(path, {part: content, "[Content_Types].xml": b"<x/>", "mimetype": b"x"})
+        else:
+            path.write_bytes(content)
+        try:
+            found = only_text(path)
+        except (TextUnreadable, NotEnoughText, ValueError) as error:  # ValueError: there is no document at all
+            found = str(error)
+        assert len(found) < 1000 and "secret\n" not in found and "lollol" not in found
+
+
+def test_what_a_document_unpacks_to_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homespun.text.formats.markup.MAX_XML", 1000)
+    path = write_zip(tmp_path / "a.docx", {"word/document.xml": b"<p>" + b" " * 10_000 + b"</p>"})
+    with pytest.raises(TextUnreadable, match="unpacks to more than 1,000 bytes"):
+        read(path).survey()
+    (tmp_path / "b.txt.zst").write_bytes(pyarrow.compress(b" " * 200_000_000, codec="zstd", asbytes=True))
+    with pytest.raises(TextUnreadable, match="archive bombs"):
+        read(tmp_path / "b.txt.zst").survey()
+
+
+@pytest.mark.parametrize("name", ["a.eml", "a.mbox", "a.rtf", "a.ipynb", "a.srt", "a.json"])
+def test_depth_without_end_is_told_or_read(tmp_path: Path, name: str) -> None:
+    content = {
+        "a.eml": b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(3000)),
+        "a.mbox": b"From a@x Mon Jan  1 10:00:00 2024\nA: b\n\n" * 3000,
+        "a.rtf": b"{\\rtf1" + b"{" * 100_000 + b"x",
+        "a.ipynb": b'{"cells": ' + b"[" * 100_000,
+        "a.srt": b"00:00:01,000 --> 00:00:02,000\n" * 3000,
+        "a.json": b'{"a": ' * 100_000,
+    }[name]
+    (tmp_path / name).write_bytes(content)
+    try:
+        read(tmp_path / name).survey()
+    except (TextUnreadable, NotEnoughText) as error:
+        assert len(str(error)) < 3000
+
+
 def test_a_page_too_large_for_a_tree_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homespun.text.formats.page.MAX_ELEMENTS", 1000)
     (tmp_path / "a.html").write_text("<p>a" * 2000)

@@ -92,7 +92,7 @@ def test_a_folder_that_ignores_all_of_itself_is_read_and_that_is_said(tmp_path: 
     assert ".gitignore names everything in it; it is read all the same" in notes_of(root)
 
 
-@pytest.mark.parametrize("suffix", ["dat", "bin", "doc", "lib", "map", "img", "db", "o"])
+@pytest.mark.parametrize("suffix", ["dat", "bin", "doc", "lib", "img", "db", "o", "a"])
 def test_a_text_in_a_folder_is_read_as_it_is_alone(tmp_path: Path, suffix: str) -> None:
     root = make(
         tmp_path / "texts",

@@ -10,6 +10,7 @@ from homespun.text.formats import Request
 from homespun.text.marks import LOOK, Separators, as_lines, conversations_in, messages_in, rules_in, separators_in
 from homespun.text.notes import Tally
 
+_FIELD_HINTS = ("<", "[", "###", "Human:", "USER:")  # few and short: there may be millions of texts
 _HEADINGS = (".md", ".markdown", ".rst", ".adoc", ".org")  # where a row of = underlines a heading
 _HINTS = ("<|", "<s>", "</s>", "[INST]", "### ", "<start_of_turn>", "<eos>", "<EOS>", "[EOS]", "<bos>")
 
@@ -65,7 +66,7 @@ def documents_of_field(
     origin: str, text: str, file: str, encoding: str, request: Request, tally: Tally
 ) -> Iterator[Document]:
     """The document of a text in a record or a row, or the texts between the marks in it. file: for the notes."""
-    if not any(hint in text for hint in (*_HINTS, "###", "Human:", "USER:")):
+    if not any(hint in text for hint in _FIELD_HINTS):
         yield _field_document(origin, text, encoding)
     elif messages_in(text) is not None:
         yield conversation_or_text(origin, text, encoding, request, tally)

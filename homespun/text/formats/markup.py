@@ -15,7 +15,7 @@ from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
 from homespun.text.notes import Tally
 
-MAX_XML = 2**27  # bytes, unpacked
+MAX_XML = 2**26  # bytes, unpacked; a novel has some 2**22
 MAX_ELEMENTS = 5 * 10**6
 
 _WORD_BREAKS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "\u2011", "ptab": "\t"}

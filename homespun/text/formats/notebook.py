@@ -11,7 +11,7 @@ from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
 from homespun.text.notes import Tally
 
-MAX_NOTEBOOK = 2**28  # bytes: pictures among them
+MAX_NOTEBOOK = 2**27  # bytes: pictures among them
 
 
 def notebook(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:

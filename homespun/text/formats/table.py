@@ -39,6 +39,8 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
     ):
         lines = lines_of(file, blob.origin, MAX_LINE)
         first = list(_first_lines(lines))
+        if first:
+            _refuse_width(1 + max(first[0].count(separator) for separator in ",;\t"), blob.origin)
         dialect = dialect_of(first, blob.suffix)
         rows = TableLines(chain(first[dialect.skip :], lines), dialect, number=dialect.skip)
         rows.learn(first[dialect.skip :])
@@ -48,6 +50,14 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
             several = f"{rows.stray:,} quotation marks that never close are read as they stand"
             marks = one if rows.stray == 1 else several
             tally.say(f"{blob.origin}: {marks} (the first in line {rows.first_stray:,})")
+
+
+def _refuse_width(columns: int, origin: str) -> None:
+    if columns > MAX_COLUMNS:
+        raise TextUnreadable(
+            f"{origin} has {columns:,} columns: no table of texts has more than {MAX_COLUMNS:,}.",
+            "Keep the column with the text, or give the file the suffix .txt to read it as it stands.",
+        )
 
 
 def _first_lines(lines: Iterator[str]) -> Iterator[str]:
@@ -70,11 +80,7 @@ class _Table:
         first = next((row for row in every if row), [])
         if not first:
             return
-        if len(first) > MAX_COLUMNS:
-            raise TextUnreadable(
-                f"{self.origin} has {len(first):,} columns: no table of texts has more than {MAX_COLUMNS:,}.",
-                "Keep the column with the text, or give the file the suffix .txt to read it as it stands.",
-            )
+        _refuse_width(len(first), self.origin)
         look = first_rows(every)
         header = self._header(first, look)
         if header is None:
