@@ -220,16 +220,24 @@ def as_lines(messages: list[dict[str, str]]) -> str:
     return "".join(f"{message['role'].capitalize()}: {message['content']}\n" for message in messages)
 
 
+_OPENING = (
+    r"\s*(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|(?:user|prompter|human)\|>|\[INST\]"
+    r"|###\s*(?:Human|Instruction|User|Question|Prompt)\s*:|Human:|USER:)"
+)
+# Where one conversation ends and the next begins: before a system text, a <s>, after a blank line, at each line.
+_BOUNDARIES = (
+    r"(?=<\|im_start\|>\s*system\b|<s>|Below is an instruction that)",
+    rf"\n[ \t]*\n(?={_OPENING})",
+    r"\n",
+)
+
+
 def conversations_in(text: str) -> list[str] | None:
     """The conversations in a text without marks between them: each begins with a system text, or after a blank
     line."""
     if messages_in(text) is None:
         return None
-    for boundary in (
-        r"(?=<\|im_start\|>\s*system\b)",
-        r"(?=<s>)",
-        r"\n\s*\n(?=\s*(?:###\s*(?:Human|Instruction|User)|Human:|USER:))",
-    ):
+    for boundary in _BOUNDARIES:
         parts = [part for part in re.split(boundary, text) if part.strip()]
         if len(parts) > 1 and all(messages_in(part) for part in parts):
             return parts

@@ -48,7 +48,7 @@ with atheris.instrument_imports(include=["homespun.text"]):
 from tests.fuzz import harness
 
 SUFFIXES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".html", ".rtf", ".eml", ".mbox", ".srt", ".vtt", ".ass", ".ipynb",
-            ".fb2", ".xml", ".fodt", ".docx", ".odt", ".epub", ".zip", ".parquet", ".arrow", "", ".dat")  # fmt: skip
+            ".fb2", ".xml", ".fodt", ".docx", ".odt", ".epub", ".zip", ".parquet", ".arrow", "", ".dat", ".mhtml", ".lrc", ".sub")  # fmt: skip
 WORDS = [b"\n", b"\r\n", b'"', b",", b";", b"\t", b": ", b" - ", b"[", b"]", b"<", b">", b"</s>", b"<|endoftext|>", b"\0",
          b"\xff\xfe", b"\xe2\x80\x8e", b"1/2/24, 9:05 PM", b"{\\rtf1", b"\\u8217?", b"\\'e9", b"From a@x Mon Jan 1 10:00:00 2024\n",
          b"=?utf-8?b?", b"--> ", b"&#x41;", b"<!ENTITY", b"\\ud800", b"NaN", b"1e999", b"### Human: ", b"[INST]"]  # fmt: skip
@@ -94,6 +94,9 @@ def seeds() -> list[bytes]:
         ".srt": [b"1\n00:00:01,000 --> 00:00:02,000\n<i>Hi</i>\n"],
         ".vtt": [b"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>Hi\n"],
         ".ass": [b"Dialogue: 0,0:00:01.00,0:00:02.00,D,,0,0,0,,{\\i1}Hi\\Nyou\n"],
+        ".lrc": [b"[ar:x]\n[00:12.00]A hen\n"],
+        ".sub": [b"{1}{25}A hen|sat\n"],
+        ".mhtml": [b"From: x\nContent-Type: text/html\n\n<p>One</p>\n"],
         ".ipynb": [json.dumps({"cells": [{"cell_type": "code", "source": ["a"], "outputs": []}]}).encode()],
         ".fb2": [b"<FictionBook><body><title><p>T</p></title><section><p>a <b>c</b></p><poem><v>x</v></poem></section></body></FictionBook>"],
         ".xml": [b'<smses><sms address="1" type="1" date="1" body="hi"/></smses>'],

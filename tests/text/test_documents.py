@@ -219,3 +219,36 @@ def test_a_git_lfs_pointer_is_named_as_such(tmp_path: Path, name: str) -> None:
     (tmp_path / "other.txt").write_text("A hen.\n")
     assert list(texts(read(tmp_path)).values()) == ["A hen.\n"]
     assert "1 Git LFS pointer skipped" in notes_of(tmp_path)
+
+
+def test_a_maildir_is_mails_and_a_text_that_begins_like_one_is_not(tmp_path: Path) -> None:
+    for number, name in enumerate(("1704.M1P2.host", "1705.M1P3.host:2,S")):
+        path = tmp_path / "mail" / "cur" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"Return-Path: <a@x>\nReceived: by x\nFrom: a@x\n\n" + f"Letter {number}.\n".encode())
+    assert list(texts(read(tmp_path / "mail")).values()) == ["Letter 0.\n", "Letter 1.\n"]
+    (tmp_path / "play.txt").write_text("From: Anna\nTo: Ben\n\nHello.\n")
+    assert only_text(tmp_path / "play.txt").startswith("From: Anna\n")
+
+
+def test_a_page_saved_as_one_file_is_its_page(tmp_path: Path) -> None:
+    page = EmailMessage()
+    page["From"] = "<Saved by Blink>"
+    page.set_content("<html><body><p>One – two.</p></body></html>", subtype="html")
+    page.add_attachment(b"\x89PNG", maintype="image", subtype="png", filename="x.png")
+    (tmp_path / "a.mhtml").write_bytes(bytes(page))
+    assert only_text(tmp_path / "a.mhtml") == "One – two.\n"
+
+
+def test_lyrics_and_frames_are_what_is_sung_and_said(tmp_path: Path) -> None:
+    (tmp_path / "a.lrc").write_text("[ar:Anna]\n[00:12.00]A hen\n[00:17.20][00:40.10]sat <00:18.00>down\n")
+    (tmp_path / "b.sub").write_text("{1}{25}A hen\n{30}{60}{y:i}sat|down\n")
+    assert only_text(tmp_path / "a.lrc") == only_text(tmp_path / "b.sub") == "A hen\nsat down\n"
+
+
+def test_chapters_are_read_in_the_encoding_that_they_name(tmp_path: Path) -> None:
+    members = epub_members()
+    page = '<?xml version="1.0" encoding="windows-1251"?><html><body><p>Жил-был</p></body></html>'
+    members["OEBPS/a.xhtml"] = page.encode("cp1251")
+    path = write_zip(tmp_path / "a.epub", members)
+    assert only_text(path) == "First\n\nOne line.\n\nЖил-был\n" and notes_of(path) == ""

@@ -126,3 +126,9 @@ def test_rows_of_equals_signs_divide_texts_and_do_not_where_they_underline(tmp_p
     ):
         (tmp_path / name).write_text(text)
         assert only_text(tmp_path / name) == text
+
+
+@pytest.mark.parametrize("form", ["ChatML", "Guanaco", "Llama 2", "Alpaca", "Gemma"])
+def test_conversations_in_a_text_file_are_told_apart(tmp_path: Path, form: str) -> None:
+    (tmp_path / "a.txt").write_text("\n\n".join([WRITTEN[form]] * 3))
+    assert list(texts(read(tmp_path / "a.txt")).values()) == ["User: Who?\nAssistant: The hen.\n"] * 3

@@ -48,11 +48,15 @@ READERS = {
     ".emlx": "mail.eml",
     ".mbox": "mail.mbox",
     ".mbx": "mail.mbox",
+    ".mht": "mail.saved_page",
+    ".mhtml": "mail.saved_page",
     ".srt": "subtitles.subtitles",
     ".vtt": "subtitles.subtitles",
     ".ass": "subtitles.subtitles",
     ".ssa": "subtitles.subtitles",
     ".sbv": "subtitles.subtitles",
+    ".lrc": "subtitles.subtitles",
+    ".sub": "subtitles.subtitles",
     ".ipynb": "notebook.notebook",
     ".gz": "packed.unpacked",
     ".bz2": "packed.unpacked",
@@ -177,6 +181,11 @@ def _kind_of_text(blob: Blob, head: bytes, request: Request) -> str:
     suffix."""
     if head.startswith(b"{\\rtf1"):
         return ".rtf"
+    if head[:1].isalpha() and b":" in head[:80]:
+        from homespun.text.formats.mail import is_mail
+
+        if is_mail(head, named=blob.suffix not in SAYS_NOTHING):
+            return ".eml"
     if head.startswith(b"From "):
         from homespun.text.formats.mail import is_mbox
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import zipfile
 from collections.abc import Iterator
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ MAX_CHAPTER = MAX_PAGE  # bytes of one chapter, unpacked
 MAX_CONTENTS = 2**22  # bytes of the list of chapters
 MAX_BOOK = 2**27  # bytes of all chapters, unpacked
 
+_ENCODING = re.compile(rb"""<\?xml[^>]{0,120}encoding\s*=\s*["']([\w.:-]{1,40})""")
 _CONTAINER = "META-INF/container.xml"
 _LOCKS = "META-INF/encryption.xml"
 
@@ -29,15 +31,14 @@ def epub(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         for path in _spine(archive, blob.origin):
             content = _member(archive, path, blob.origin)
             size += len(content)
-            damaged += not _is_utf8(content)
             if size > MAX_BOOK:
                 raise TextUnreadable(
                     f"{blob.origin} has more than {MAX_BOOK:,} bytes of text.",
                     "Split it, or save it as plain text.",
                 )
-            chapters.append(
-                readable(content.decode("utf-8-sig", "replace"), f"{blob.origin}: {path}", kind="book")
-            )
+            text, whole = _decoded(content)
+            damaged += not whole
+            chapters.append(readable(text, f"{blob.origin}: {path}", kind="book"))
     if damaged:
         tally.say(
             f"{blob.origin}: {damaged:,} of its {len(chapters):,} chapters have damaged places, read as \ufffd"
@@ -45,12 +46,17 @@ def epub(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     yield text_document(blob.origin, "\n".join(chapter for chapter in chapters if chapter))
 
 
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return False
-    return True
+def _decoded(content: bytes) -> tuple[str, bool]:
+    """A chapter in UTF-8 or in the encoding that it names, and whether all of it could be decoded."""
+    named = _ENCODING.search(content[:200])
+    wide = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else None
+    for name in (wide, "utf-8-sig", named.group(1).decode("ascii", "replace") if named else None):
+        try:
+            if name:
+                return content.decode(name), True
+        except (LookupError, UnicodeDecodeError):
+            continue
+    return content.decode("utf-8-sig", "replace"), False
 
 
 def _spine(archive: zipfile.ZipFile, origin: str) -> list[str]:

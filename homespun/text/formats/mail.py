@@ -37,6 +37,7 @@ _FORWARDED = re.compile(
     r"|Begin forwarded message:)\s*",
     re.IGNORECASE,
 )
+_NEWS = {b"lines", b"organization", b"newsgroups", b"date", b"to"}  # beside From and Subject
 _HEADER_LINE = re.compile(r"\s*(?:From|Von|De|Da|Van|Отправитель|От)\s?:\s.+")
 
 
@@ -83,6 +84,41 @@ def is_mbox(head: bytes) -> bool:
     first, _, rest = head.partition(b"\n")
     second = rest.partition(b"\n")[0]
     return bool(_FROM.match(first)) and bool(re.match(rb"[A-Za-z][A-Za-z-]+:[ \t]", second))
+
+
+def is_mail(head: bytes, *, named: bool) -> bool:
+    """Whether a file that begins so is a mail, as in a Maildir. named: its suffix says that it is something else.
+
+    >>> is_mail(b"Return-Path: <a@x>\\nFrom: a@x\\nMessage-ID: <1@x>\\n\\nHi\\n", named=True)
+    True
+    >>> is_mail(b"From: Anna\\nTo: Ben\\n\\nHi\\n", named=True)
+    False
+    """
+    lines = re.split(rb"\r?\n", re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0])
+    fields = [line for line in lines if not line.startswith((b" ", b"\t"))]
+    if not all(re.match(rb"[A-Za-z][A-Za-z0-9-]*:", line) for line in fields):
+        return False
+    names = {line.split(b":", 1)[0].lower() for line in fields}
+    if b"from" not in names:
+        return False
+    sent = names & {b"received", b"message-id", b"mime-version", b"return-path"}
+    return bool(sent) or (not named and b"subject" in names and bool(names & _NEWS))
+
+
+def saved_page(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
+    """A web page that a browser saved as one file. Raises TextUnreadable, MissingExtra."""
+    content = blob.content(MAX_MESSAGE)
+    try:
+        message = email.message_from_bytes(content, policy=email.policy.default)
+        page = next((part for part in message.walk() if part.get_content_type() == "text/html"), None)
+        markup = _decoded(page) if isinstance(page, EmailMessage) else ""
+    except (ValueError, LookupError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise TextUnreadable(
+            f"{blob.origin} is a saved page that cannot be read: {error}.", "Save it as .html or plain text."
+        ) from error
+    document = text_document(blob.origin, readable(markup, blob.origin))
+    document.read_as = "a web page"
+    yield document
 
 
 def _messages(blob: Blob) -> Iterator[bytes]:

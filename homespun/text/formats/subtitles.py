@@ -1,5 +1,4 @@
-"""Subtitles (.srt, .vtt, .ass, .sbv): what is said, a line a subtitle, without numbers, times and marks of
-style."""
+"""Subtitles (.srt, .vtt, .ass, .sbv, .sub) and lyrics (.lrc): what is said, without numbers and times."""
 
 from __future__ import annotations
 
@@ -18,6 +17,8 @@ _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}.*|\s*{_TIME},{_TIME}\s*")
 _VOICE = re.compile(r"<v(?:\.[^ >]*)?[ \t]+([^>]+)>")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _BLOCKS = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t].*)?")
+_LYRICS = re.compile(r"(?:\[\d{1,3}:\d{2}(?:[.:]\d{1,3})?\]\s*)+")
+_FRAMES = re.compile(r"\{\d+\}\{\d+\}(?P<text>.*)")
 _DIALOGUE = re.compile(r"Dialogue:\s*(?:[^,]*,){9}(?P<text>.*)")
 
 
@@ -25,7 +26,8 @@ def subtitles(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The subtitles as one document. Raises TextUnreadable."""
     document = decoded(blob, named=request.encoding)
     text = document.read()
-    spoken = _ass(text) if blob.suffix in (".ass", ".ssa") else timed(text)
+    special = {".ass": _ass, ".ssa": _ass, ".lrc": _lyrics, ".sub": _frames}
+    spoken = special.get(blob.suffix, timed)(text)
     if spoken is None:  # a text with such a suffix
         yield document
         return
@@ -78,6 +80,25 @@ def _add(said: list[str], cue: list[str]) -> None:
 def _clean(line: str) -> str:
     line = _VOICE.sub(r"\1: ", line)
     return " ".join(html.unescape(_TAG.sub("", line)).split())
+
+
+def _lyrics(text: str) -> str | None:
+    """
+    >>> _lyrics("[ar:Anna]\\n[00:12.00]A hen\\n[00:17.20][00:40.10]sat <00:18.00>down\\n")
+    'A hen\\nsat down\\n'
+    """
+    found = [line for line in text.split("\n") if _LYRICS.match(line)]
+    lines = (_clean(_LYRICS.sub("", line)) for line in found)
+    return "".join(f"{line}\n" for line in lines if line) if found else None
+
+
+def _frames(text: str) -> str | None:
+    """MicroDVD: "{120}{180}A hen|sat down"."""
+    found = [match["text"] for line in text.split("\n") if (match := _FRAMES.match(line))]
+    if not found:
+        return timed(text)
+    lines = (_clean(re.sub(r"\{[^{}]*\}", "", said).replace("|", " ")) for said in found)
+    return "".join(f"{line}\n" for line in lines if line)
 
 
 def _ass(text: str) -> str | None:
