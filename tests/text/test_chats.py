@@ -95,6 +95,7 @@ LOGS = {
     + "https://cdn/x.png\n\n[02-Jan-24 10:02 AM] ben (pinned)\nhi\n\n==============\nExported 2 message(s)\n==============\n",
     "Telegram copied": "anna, [02.01.2024 10:01]\nhello\n\nben, [02.01.2024 10:02]\nhi\n",
     "iMessage": "Jan 02, 2024 10:01:02 AM (Read by you after 5 seconds)\nanna\nhello\n\nJan 02, 2024 10:02:02 AM\nben\nhi\n",
+    "Zoom, one line": "10:01:02\t From  anna : hello\n10:02:02\t From  ben : hi\n",
     "Zoom": "10:01:02 From anna to Everyone:\n\thello\n10:02:02 From ben to Everyone:\n\thi\n",
 }
 
@@ -112,6 +113,11 @@ def test_other_logs_of_chats_are_read_the_same(tmp_path: Path, app: str) -> None
         "[2024-01-02 10:00:00] app.ERROR: no\n[2024-01-02 10:00:01] app.INFO: yes\n" * 5,
         "10:00 Opening: Anna speaks\n11:00 Talk: Ben\n12:00 Lunch: food\n",
         "HAMLET: To be.\nOPHELIA: My lord.\nHAMLET: Go.\n",
+        "1:3 And God said, Let there be light: and there was light.\n1:4 And God saw: it was good.\n"
+        + "1:10 And God said, Let there be: and there was.\n1:11 And God saw: it was good.\n"
+        + "1:12 And God said: yes.\n1:13 And God said: no.\n1:14 And it was so: so.\n1:15 And so on: on.\n",
+        "Jan 02, 2024 10:01 AM\nIt rained all day.\n\nJan 03, 2024 10:01 AM\nThe sun came out.\n",
+        "[2024-01-02 10:00:00] Server started\n[2024-01-02 10:00:01] Server stopped\n",
         "Chapter 1: The hen\n\nIt was 10:30 when she came.\n",
     ],
 )

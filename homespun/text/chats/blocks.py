@@ -61,8 +61,12 @@ def form_of(lines: Iterable[str]) -> Form | None:
             names = [sample[number + 1].strip() for number, _ in found if number + 1 < len(sample)]
         else:
             names = [match["who"].strip() for _, match in found]
+        places = {number for number, match in found if not match.groupdict().get("what")}
+        bare = sum(number + 1 in places for number in places)  # headings with nothing below
         between = sum(1 for line in sample if line) / len(found)  # lines a message
-        if all(names) and between < 30 and _recur(names):
+        if kind == "iMessage" and not all(len(name.split()) <= 4 and name[-1:] not in ".!?…" for name in names):
+            continue
+        if all(names) and between < 30 and 2 * bare < len(found) and _recur(names):
             return Form(kind, heading)
     return None
 

@@ -22,6 +22,7 @@ from homespun.text.chats.stamps import STAMP, TIME, Stamp, day_first, day_of
 
 LOOK = 400  # lines by which a text is taken for a chat
 FEWEST = 2  # messages of a chat
+_BY_PEOPLE = 0.7  # of the messages are by those who wrote several, where the stamps prove little
 _MARKS = "[\u200e\u200f\u202a-\u202e\ufeff ]*"
 _ZONE = r"(?:Z|[+-]\d\d:?\d\d)?"
 _WHO = r"(?P<who>[^:\n]{1,80}?)"
@@ -111,9 +112,15 @@ def _is_a_chat(senders: list[str], stamped: int, head: str, writing: str) -> boo
         return False
     if writing in ("nick", "name first") or head in ("brackets", "dash"):
         return True
-    recur = sum(count > 1 for count in counts.values()) > 1
+    # Verses and timetables have a number and a colon, too; but people say more than one thing.
+    by_people = sum(count for who, count in counts.items() if count > 1 and _looks_like_name(who))
+    recur = sum(count > 1 for count in counts.values()) > 1 and by_people >= _BY_PEOPLE * len(senders)
     names = sum(count for who, count in counts.items() if not who.strip()[:1].islower())
     return recur and (writing == "tabs" or names >= len(senders) / 2)
+
+
+def _looks_like_name(who: str) -> bool:
+    return len(who.split()) <= 4 and not re.search("[,;.!?] ", who)
 
 
 def _kind(head: str, writing: str, sample: Sequence[str]) -> str:
