@@ -39,10 +39,10 @@ bench: .venv/for-work ## every speed against the plain way, and docs/speed.md fr
 fit: .venv/for-work ## fit the law of the expected loss to the runs in benchmarks/losses.jsonl again
 	@$(BIN)/python -m benchmarks.fit
 
-fuzz: ## 100 minutes of coverage-guided fuzzing of what reads other people's files
+fuzz: ## two hours of coverage-guided fuzzing of what reads other people's files
 	@test -x .fuzz/bin/python || $(PYTHON) -m venv .fuzz
 	@.fuzz/bin/pip install --quiet -c constraints.txt -e '.[formats]' atheris 'sentencepiece[protobuf]' gguf
-	@for reader in safetensors config tokenizer gguf text; do \
+	@for reader in safetensors config tokenizer gguf checkpoint text; do \
 	  OMP_NUM_THREADS=1 .fuzz/bin/python tests/fuzz/fuzz_$$reader.py -max_total_time=1200 || exit 1; done
 
 format: .venv/for-work ## format the code, mend what ruff can mend

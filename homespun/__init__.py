@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homespun.api.export import export
     from homespun.api.finetune import TunedModel, finetune
+    from homespun.api.import_model import import_model
     from homespun.api.language_model import LanguageModel, TrainedModel, load
     from homespun.api.plan import Planned, plan
     from homespun.api.show import show
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "export",
     "finetune",
+    "import_model",
     "load",
     "plan",
     "show",

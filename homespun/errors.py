@@ -12,6 +12,20 @@ Give a text with some words in it.
 
 from __future__ import annotations
 
+import warnings
+
+
+class HomespunWarning(UserWarning):
+    """One line on what was guessed, repaired or left out. The command line prints it as a note."""
+
+
+def warn(line: str) -> None:
+    """Report one line through Python's warnings, so that a program can filter it like any other.
+
+    For what is noticed far below the command: in opening a model, say, which returns the model and nothing else.
+    """
+    warnings.warn(line, HomespunWarning, stacklevel=3)
+
 
 class HomespunError(Exception):
     """The root. `exit_code` is what the command line returns for it."""

@@ -36,9 +36,10 @@ def finetune(model: str | Path | None = None, *text: str | Path, **asked: Any) -
 
     model: anything that `homespun.load` opens. text: paths, addresses, or names from `homespun data list`.
     method: "lora" (default, except for models that need "full"), "qlora" or "full". minutes, steps: how long; five
-    minutes by default. out, seed, field, encoding, plan, resume, settings, device, dtype, watcher, started: as
-    for `train`.
-    Raises UsageError, CheckpointError, TextError, TrainingError and others, whose messages say what to do.
+    minutes by default. answers: in an export of a chat, whose messages are the answers; pause: hours without a
+    message that begin another conversation there. skip_bad: malformed records are left out, and counted. out,
+    seed, field, encoding, plan, resume, settings, device, dtype, watcher, started: as for `train`. Raises
+    UsageError, CheckpointError, TextError, TrainingError and others, whose messages say what to do.
     """
     from homespun.interop.open import open_model
 
@@ -56,6 +57,9 @@ def tune(
     out: str | Path | None = None,
     seed: int | None = None,
     field: str | None = None,
+    answers: str | None = None,
+    pause: float | None = None,
+    skip_bad: bool | None = None,
     encoding: str | None = None,
     plan: str | Path | None = None,
     resume: bool = False,
@@ -80,6 +84,9 @@ def tune(
         "steps": steps,
         "seed": seed,
         "field": field,
+        "answers": answers,
+        "pause": pause,
+        "skip_bad": skip_bad,
         "encoding": encoding,
         "device": device,
         "dtype": dtype,

@@ -7,14 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.api.train_setup import SEED, choose_corpus, places, prepare_dataset, report_reading
+from homespun.api.train_setup import (
+    SEED,
+    choose_corpus,
+    in_known_characters,
+    places,
+    prepare_dataset,
+    report_reading,
+)
 from homespun.errors import CheckpointError, TextError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
     from homespun.checkpoint.adapter import Base
-    from homespun.conversations.recognise import Found
+    from homespun.conversations.recognise import ConversationReader, Found
     from homespun.dataset.shards import Split
     from homespun.finetuning.recipe import TuningResult
     from homespun.model.causal_lm import CausalLM
@@ -59,7 +66,8 @@ class Tuning:
         from homespun.tokenizer.chat_marks import needs_tokens
 
         opened = OpenedBase.of(model)
-        corpus, found = read(text, given.get("field"), watcher, given.get("encoding"))
+        reader = reader_of(given.get("answers", ""), given.get("pause"), given.get("skip_bad", False))
+        corpus, found = read(text, given.get("field"), watcher, reader, given.get("encoding"))
         tokenizer = opened.tokenizer_for(found)
         new_tokens = len(needs_tokens(opened.tokenizer)) if found else 0
         method, why = way_for(opened.config, given.get("method", ""), new_tokens)
@@ -75,6 +83,9 @@ class Tuning:
             encoding=given.get("encoding", ""),
             text_key=found.key if found else corpus.survey().key,
             conversations=found is not None,
+            answers=reader.answers,
+            pause=reader.pause,
+            skip_bad=reader.skip_bad,
             method=method,
             steps=given.get("steps"),
             minutes=given.get("minutes"),
@@ -119,7 +130,8 @@ class Tuning:
                 f"{again} was tuned on standard input, which is gone.",
                 "Begin anew, from a file, with another --out.",
             )
-        corpus, found = read(plan.text, plan.field, watcher, plan.encoding)
+        reader = reader_of(plan.answers, plan.pause, plan.skip_bad)
+        corpus, found = read(plan.text, plan.field, watcher, reader, plan.encoding)
         key = found.key if found else corpus.survey().key
         if (found is not None) != plan.conversations or (again is not None and key != plan.text_key):
             raise TextError(
@@ -226,17 +238,32 @@ class OpenedBase:
         return with_chat_template(self.tokenizer) if found else self.tokenizer
 
 
-NOT_SETTINGS = ("method", "minutes", "steps", "seed", "field", "encoding", "device", "dtype")
+OF_READING = ("field", "encoding", "answers", "pause", "skip_bad")
+NOT_SETTINGS = ("method", "minutes", "steps", "seed", *OF_READING, "device", "dtype")
+
+
+def reader_of(answers: str, pause: float | None, skip_bad: bool) -> ConversationReader:
+    """How conversations are to be read. Raises UsageError."""
+    from homespun.conversations.recognise import ConversationReader
+    from homespun.conversations.talk import PAUSE
+
+    if pause is not None and not 0 < pause <= 24 * 365:
+        raise UsageError(f"--pause {pause:g} is no pause.", "Give hours, such as --pause 6.")
+    return ConversationReader(answers.strip(), PAUSE if pause is None else pause, skip_bad)
 
 
 def read(
-    text: tuple[str | Path, ...], field: str | None, watcher: Watcher, encoding: str | None = None
+    text: tuple[str | Path, ...],
+    field: str | None,
+    watcher: Watcher,
+    reader: ConversationReader,
+    encoding: str | None = None,
 ) -> tuple[Corpus, Found | None]:
     """The text, and the conversations in it; None if it contains none."""
     from homespun.conversations.recognise import recognise
 
     corpus = choose_corpus(text, field, watcher, encoding)
-    found = recognise(corpus, field=field or None)
+    found = recognise(corpus, field=field or None, reader=reader)
     if found is None:
         return report_reading(corpus, watcher), None
     for line in found.notes:
@@ -249,7 +276,7 @@ def prepare_text_dataset(corpus: Corpus, tokenizer: Tokenizer, watcher: Watcher)
 
     survey = corpus.survey()
     check_learnable(corpus.title, survey.characters, survey.alphabet)
-    return prepare_dataset(corpus, tokenizer, watcher)
+    return prepare_dataset(in_known_characters(corpus, tokenizer, watcher), tokenizer, watcher)
 
 
 def prepare_rows(found: Found, tokenizer: Tokenizer, plan: TuningPlan, watcher: Watcher) -> Any:

@@ -56,6 +56,7 @@ class LanguageModel:
         pattern: str | None = None,
         schema: dict[str, Any] | str | None = None,
         logit_bias: Mapping[int, float] | None = None,
+        special: bool = False,
         **sampling: Any,
     ) -> Pieces:
         """The continuation while it is generated: an iterator of strings of whole characters, without the prompt.
@@ -63,6 +64,7 @@ class LanguageModel:
         max_tokens: the most tokens to generate. stop: strings that end the text; they are not included.
         pattern, schema: the output must match a regular expression, or be JSON that conforms to a JSON schema.
         logit_bias: values added to the logits of some ids; minus infinity excludes an id.
+        special: names of special tokens in the prompt, such as <|im_start|>, are these tokens and no text.
         sampling: temperature (0 = always the most likely token; 0.8 by default), top_k, top_p, min_p,
         repetition_penalty, seed.
         Raises UnknownCharacter for a prompt with characters outside the model's vocabulary, and UsageError.
@@ -79,6 +81,7 @@ class LanguageModel:
             stop=stop,
             constraint=self.constraint(pattern, schema),
             logit_bias=logit_bias or {},
+            special=special,
         )
 
     def constraint(self, pattern: str | None, schema: dict[str, Any] | str | None) -> Constraint | None:
@@ -135,7 +138,15 @@ class LanguageModel:
         """That text as ids; without a text, the validation split of the model's run."""
         from homespun.dataset.preparation import prepare_text
 
-        return prepare_text(self.read(text, field, encoding), self.tokenizer) if text else self.dataset().val
+        return prepare_text(self.known(text, field, encoding), self.tokenizer) if text else self.dataset().val
+
+    def known(self, text: Sequence[str | Path], field: str | None, encoding: str | None = None) -> Corpus:
+        """The text in characters that the model knows; what was done for it is reported to `watcher`."""
+        from homespun.api.train_setup import in_known_characters
+        from homespun.training.log_lines import LogLines
+
+        corpus = self.read(text, field, encoding)
+        return in_known_characters(corpus, self.tokenizer, self.watcher or LogLines())
 
     def read(self, text: Sequence[str | Path], field: str | None, encoding: str | None = None) -> Corpus:
         """The text; what was noticed in reading it is reported to `watcher`."""
@@ -165,7 +176,9 @@ class LanguageModel:
 
     def dataset(self) -> Dataset:
         """The text of the run that trained the model, as ids, with the same split."""
+        from homespun.api.train_setup import in_known_characters
         from homespun.dataset.preparation import prepare, reopen
+        from homespun.training.log_lines import LogLines
 
         plan = self.plan()
         if getattr(plan, "conversations", False):
@@ -181,7 +194,7 @@ class LanguageModel:
                 f"The text of this run has changed since the model was trained: {', '.join(plan.text)}.",
                 "Name a text to measure on:  homespun evaluate MODEL TEXT",
             )
-        return prepare(corpus, self.tokenizer)
+        return prepare(in_known_characters(corpus, self.tokenizer, self.watcher or LogLines()), self.tokenizer)
 
 
 @dataclass

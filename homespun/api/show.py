@@ -40,7 +40,7 @@ def show(model: str | Path) -> Portrait:
 
 
 def portrait_of_folder(model: str, place: Path) -> Portrait:
-    from homespun.checkpoint.folder import check_vocabulary, consistent_read, load_config
+    from homespun.checkpoint.folder import consistent_read, load_config
     from homespun.checkpoint.place import model_folder
     from homespun.checkpoint.special_ids import load_tokenizer
 
@@ -49,7 +49,6 @@ def portrait_of_folder(model: str, place: Path) -> Portrait:
         config = load_config(folder)
         stored = stored_in_folder(folder, config)
         tokenizer = load_tokenizer(folder, config)
-    check_vocabulary(folder, config, tokenizer)
     training = training_of(folder)
     return Portrait(
         model=model,
@@ -63,7 +62,7 @@ def portrait_of_folder(model: str, place: Path) -> Portrait:
 
 
 def portrait_of_file(model: str, place: Path) -> Portrait:
-    from homespun.checkpoint.folder import check_vocabulary
+    from homespun.checkpoint.special_ids import fitting
     from homespun.checkpoint.weights import shapes_of
     from homespun.interop.gguf.config import config_of
     from homespun.interop.gguf.file import read_gguf
@@ -74,8 +73,7 @@ def portrait_of_file(model: str, place: Path) -> Portrait:
     config = config_of(file)
     shapes = shapes_of(config)
     check_tensors(file, config, gguf_layout(config, shapes), shapes)
-    tokenizer = tokenizer_of(file)
-    check_vocabulary(place, config, tokenizer)
+    tokenizer = fitting(tokenizer_of(file), config.vocab_size, place)
     name = file.settings.get("general.name")
     origin = origin_of_place(model, place)
     types = counted((tensor.type, tensor.shape) for tensor in file.tensors.values())

@@ -262,6 +262,16 @@ def report_reading(corpus: Corpus, watcher: Watcher) -> Corpus:
     return corpus
 
 
+def in_known_characters(corpus: Corpus, tokenizer: Tokenizer, watcher: Watcher) -> Corpus:
+    """The corpus for a model that is there: for one of characters without what it does not know, as reported."""
+    from homespun.dataset.known_characters import readable
+
+    corpus, line = readable(corpus, tokenizer)
+    if line:
+        watcher.note(line)
+    return corpus
+
+
 def tokenizer_for(corpus: Corpus, spec: str, watcher: Watcher) -> tuple[str, Tokenizer]:
     """Survey the text and build its tokenizer; "auto" becomes the kind that suits the text."""
     from homespun.dataset.splits import check_learnable

@@ -77,7 +77,7 @@ class Fields:
         """Fields of a GPTConfig by our names, each in the bounds that a config has. prefix: of all names here."""
         found: dict[str, Any] = {}
         for ours, field in wanted.items():
-            name, default = prefix + field.name, field.default_beside(found)
+            name, default = self.name_of(field, prefix), field.default_beside(found)
             default = REQUIRED if default is None else default
             if ours in LIMITS:
                 found[ours] = self.whole(name, 1, LIMITS[ours], default)
@@ -86,6 +86,11 @@ class Fields:
             else:
                 found[ours] = self.flag(name, default)
         return found
+
+    def name_of(self, field: Field, prefix: str = "") -> str:
+        """The name that this file has for a field: the usual one, or an older one that is there instead."""
+        names = [prefix + name for name in (field.name, *field.others)]
+        return next((name for name in names if self.values.get(name) is not None), names[0])
 
     def take(self, name: str, default: Any) -> Any:
         """The value; the default where it is missing or null."""

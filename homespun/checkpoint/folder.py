@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from homespun.checkpoint.fields import read_json
-from homespun.checkpoint.hf_names import from_hf, generation_to_hf, layout, to_hf
+from homespun.checkpoint.hf_names import counterpart, from_hf, generation_to_hf, layout, to_hf
 from homespun.checkpoint.place import CONFIG, GENERATION, WEIGHTS, model_folder
 from homespun.checkpoint.special_ids import generation_text, load_tokenizer
 from homespun.checkpoint.tensors import check_memory, write_tensors
@@ -25,12 +25,13 @@ from homespun.checkpoint.weights import (
     common_dtype,
     find_tensors,
     from_stored,
+    has_no_head,
     shapes_of,
     stored_shape,
     to_stored,
     without_memory,
 )
-from homespun.errors import CheckpointError, HomespunError
+from homespun.errors import CheckpointError, HomespunError, warn
 from homespun.machine.atomic import json_text, replacing_files
 from homespun.model.causal_lm import CausalLM
 from homespun.model.config import GPTConfig, ModelConfig
@@ -80,27 +81,29 @@ def load_model(
     with consistent_read(folder):
         config = load_config(folder)
         tokenizer = load_tokenizer(folder, config)
-        check_vocabulary(folder, config, tokenizer)
         model = load_weights(folder, device=device, dtype=dtype)
     return model, tokenizer
 
 
-def check_vocabulary(place: str | Path, config: ModelConfig, tokenizer: Tokenizer) -> None:
-    """Raise CheckpointError where the tokenizer has ids that the model does not have."""
-    if tokenizer.vocab_size > config.vocab_size:
-        raise CheckpointError(
-            f"{place}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {config.vocab_size:,}.",
-            "The two are not of one model: take both from where the weights come from.",
-        )
-
-
 def load_config(folder: str | Path) -> ModelConfig:
-    """What config.json says; nothing else is read. Raises CheckpointError."""
+    """What config.json says; of the weights only the names are read, and only where it leaves the head open.
+
+    Raises CheckpointError.
+    """
     path = model_folder(folder) / CONFIG
-    config = from_hf(read_json(path), str(path))
+    values = read_json(path)
+    config = from_hf(values, str(path))
     if isinstance(config, GPTConfig):
         check_context(config, str(path))
+        if not config.tied_head and leaves_head_open(values, config) and has_no_head(path.parent, config):
+            warn(f"{path.parent} has no head and does not say so (tie_word_embeddings): it is the embedding")
+            return config.with_(tied_head=True)
     return config
+
+
+def leaves_head_open(values: Mapping[str, Any], config: GPTConfig) -> bool:
+    """Whether the config of a foreign model does not say if head and embedding are one table."""
+    return counterpart(config) is not None and values.get("tie_word_embeddings") is None
 
 
 def check_context(config: GPTConfig, origin: str) -> None:

@@ -8,16 +8,15 @@ homespun alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from homespun.checkpoint.fields import NUMBERS, Fields, brief, model_settings
-from homespun.errors import CheckpointError, ModelError
+from homespun.errors import CheckpointError, ModelError, warn
 from homespun.model.config import LIMITS, GPTConfig, ModelConfig, config_of
 from homespun.model.families import FAMILIES, MODELS
-from homespun.model.family import Family, Field, HuggingFace
+from homespun.model.family import Alias, Family, Field, HuggingFace, headless
 from homespun.tokenizer.special_ids import SpecialIds
 
 OURS = "homespun-"  # model_type of what opens with homespun alone: homespun-lecture, homespun-bigram
@@ -61,7 +60,8 @@ def only_here(config: ModelConfig) -> str:
     assert isinstance(config, GPTConfig)
     shape = theirs.architecture
     for name, usual in family.settings.items():
-        if name not in FREE and getattr(config, name) != usual:
+        free = FREE | {name for name in theirs.choices if getattr(config, name) in theirs.choices[name].values}
+        if name not in free and getattr(config, name) != usual:
             return f"{shape} has {name} = {usual!r}, and this model has {getattr(config, name)!r}"
     if "n_kv_head" not in theirs.fields and config.n_kv_head != config.n_head:
         return f"{shape} has keys and values for every head, and this model shares n_kv_head = {config.n_kv_head}"
@@ -81,7 +81,8 @@ def theirs_to_json(config: ModelConfig, theirs: HuggingFace) -> dict[str, Any]:
         base = model_settings(config, ROTARY_BASE)
         # The first is what transformers 5 reads, the second what older readers do.
         values |= {"rope_parameters": {**base, "rope_type": "default"}, **base}
-    return values | dict(theirs.written)
+    chosen = {one.name: one.values[getattr(config, ours)][0] for ours, one in theirs.choices.items()}
+    return values | chosen | dict(theirs.written)
 
 
 def ours_to_json(config: ModelConfig) -> dict[str, Any]:
@@ -116,8 +117,33 @@ def generation_to_hf(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def known_model_types() -> dict[str, Family]:
     """Each with the family that it is of."""
-    theirs = {one.hugging_face.model_type: one for one in FAMILIES.values() if one.hugging_face}
+    theirs: dict[str, Family] = {}
+    for one in FAMILIES.values():
+        if one.hugging_face:
+            theirs |= dict.fromkeys((one.hugging_face.model_type, *one.hugging_face.aliases), one)
     return {**theirs, **{OURS + name: one for name, one in MODELS.items()}}
+
+
+def model_type_of(values: dict[str, Any]) -> Any:
+    """What config.json says, or, where it is older than that field, what its architecture or its fields say.
+
+    >>> model_type_of({"n_embd": 8, "n_head": 2, "n_layer": 1, "n_ctx": 16, "vocab_size": 5})
+    'gpt2'
+    """
+    if values.get("model_type") is not None:
+        return values["model_type"]
+    named = values.get("architectures")
+    for one in FAMILIES.values():
+        theirs = one.hugging_face
+        if theirs is None:
+            continue
+        if named in ([theirs.architecture], [theirs.without_head], *([name] for name in theirs.old_names)):
+            return theirs.model_type
+        shape = ("n_embd", "n_head", "n_layer", "context_length", "vocab_size")
+        fields = [theirs.fields[name] for name in shape]
+        if not named and all(any(name in values for name in (field.name, *field.others)) for field in fields):
+            return theirs.model_type
+    return None
 
 
 def from_hf(values: dict[str, Any], origin: str) -> ModelConfig:
@@ -127,7 +153,7 @@ def from_hf(values: dict[str, Any], origin: str) -> ModelConfig:
     and for a setting that would change what the model computes and that homespun does not have.
     """
     file = Fields(values, origin)
-    shape = values.get("model_type")
+    shape = model_type_of(values)
     known = known_model_types()
     if not isinstance(shape, str) or shape not in known:
         theirs = [name for name in known if not name.startswith(OURS)]
@@ -142,21 +168,27 @@ def from_hf(values: dict[str, Any], origin: str) -> ModelConfig:
         )
     try:
         return (
-            ours_from_json(file, known[shape]) if shape.startswith(OURS) else theirs_from_json(file, known[shape])
+            ours_from_json(file, known[shape])
+            if shape.startswith(OURS)
+            else theirs_from_json(file, known[shape], shape)
         )
     except ModelError as error:
         raise CheckpointError(f"{origin}: {error.what}", error.todo) from error
 
 
-def theirs_from_json(file: Fields, family: Family) -> GPTConfig:
+def theirs_from_json(file: Fields, family: Family, model_type: str) -> GPTConfig:
     theirs = family.hugging_face
     assert theirs is not None
-    check_architecture(file, theirs.architecture)
+    alias = theirs.aliases.get(model_type)
+    check_architecture(file, (theirs.architecture, *theirs.old_names) if alias is None else (alias.architecture,))
     for name, values in theirs.accepted.items():
         file.one_of(name, values, values[0])
     found = file.model_fields(theirs.fields)
+    for ours, choice in theirs.choices.items():
+        known = {value: name for name, values in choice.values.items() for value in values}
+        found[ours] = known[file.one_of(choice.name, tuple(known), next(iter(known)))]
     if is_rotary(family):
-        check_window(file, found["context_length"])
+        found["context_length"] = context_within_window(file, found["context_length"], alias)
         found["rotary_base"] = rotary_base(file)
     return GPTConfig.of(family.name, **found)
 
@@ -182,24 +214,43 @@ def size(file: Fields, name: str) -> int:
     return file.whole(name, 1, LIMITS[name])
 
 
-def check_architecture(file: Fields, wanted: str) -> None:
-    """A classifier has the same model_type and other weights."""
+def check_architecture(file: Fields, wanted: tuple[str, ...]) -> None:
+    """A classifier has the same model_type and other weights. What AutoModel saved lacks the head at most."""
     named = file.values.get("architectures")
-    if named and named != [wanted]:
-        file.refuse("architectures", named, f'["{wanted}"], a model that says what comes next')
+    if named and named not in [[name] for name in (*wanted, *map(headless, wanted))]:
+        file.refuse("architectures", named, f'["{wanted[0]}"], a model that says what comes next')
 
 
-def check_window(file: Fields, context_length: int) -> None:
-    """A window of attention that is as wide as the context is none."""
+def context_within_window(file: Fields, context_length: int, alias: Alias | None) -> int:
+    """The context within which the model attends to every token: the whole, or its window where it has one.
+
+    A window that is as wide as the context is none. Up to a narrower one both compute the same.
+    """
     kinds = file.values.get("layer_types")
-    if kinds is None:  # then the layers from max_window_layers on have one
+    window = file.values.get("sliding_window", alias.window if alias else None)
+    if alias is not None and kinds is None:
+        slides = window is not None
+    elif kinds is None:  # then the layers from max_window_layers on have one
         layers = file.whole("num_hidden_layers", 1, LIMITS["n_layer"])
         slides = file.flag("use_sliding_window", False) and file.whole("max_window_layers", 0, 2**31, 28) < layers
     else:
         slides = not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds)
-    window = file.values.get("sliding_window")
-    if slides and (not isinstance(window, int) or window < context_length):
+    if not slides:
+        return context_length
+    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
         file.refuse("sliding_window", window, "attention over the whole context in every layer")
+    assert isinstance(window, int), "it was refused otherwise"
+    if window < context_length:
+        warn(narrower(file.origin, window, context_length))
+    return min(window, context_length)
+
+
+def narrower(origin: str, window: int, context_length: int) -> str:
+    """What is said of a model that opens within its window of attention."""
+    return (
+        f"{origin}: attention is limited to a window of {window:,} tokens, which homespun does not compute; the "
+        f"model opens with a context of {window:,} instead of {context_length:,} tokens, where it is the same"
+    )
 
 
 def rotary_base(file: Fields) -> float:
@@ -238,10 +289,6 @@ class Layout:
     transposed: bool = False
 
 
-# What older files carry beside the weights: the triangle of causal attention, the rotary frequencies.
-NOT_WEIGHTS = re.compile(r"(^|\.)h\.\d+\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
-
-
 def layout(config: ModelConfig, names: Iterable[str]) -> list[Layout]:
     """The file's tensors for the model's: names are those of the model's state_dict, in its order.
 
@@ -268,14 +315,3 @@ def foreign_name(name: str, words: Mapping[str, str]) -> str:
         _, layer, inner = path.split(".", 2)
         return f"{words['blocks']}.{layer}.{words[inner]}.{kind}"
     return f"{words[path]}.{kind}"
-
-
-def usual_name(name: str, config: ModelConfig) -> str:
-    """A tensor's name as `layout` has it, for the name that another writer gave it; "" for what is no weight."""
-    theirs = counterpart(config)
-    if theirs is None:
-        return name
-    if NOT_WEIGHTS.search(name):
-        return ""
-    head = theirs.names["head"] + "."
-    return name if name.startswith((theirs.outer_name, head)) else theirs.outer_name + name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from pathlib import Path
 
 from homespun.errors import CheckpointError
@@ -86,8 +87,10 @@ def no_weights(folder: Path) -> tuple[str, str]:
 
 def pickled(path: Path) -> tuple[str, str]:
     return (
-        f"{path} is a pickle. To open one is to run whatever program is in it, so homespun never does.",
-        "Get the same model as .safetensors; most are published that way too. If it is your own,\n"
+        f"{path} is a pickle. To open one as usual is to run whatever program is in it, so homespun never does.",
+        "A checkpoint of nanoGPT, minGPT, the lecture or llama2.c is read without running it:\n"
+        f"homespun import {shlex.quote(str(path))}\n"
+        "Get any other model as .safetensors; most are published that way too. If it is your own,\n"
         "load it where it was made and save its weights with safetensors.torch.save_model.",
     )
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from homespun.checkpoint.fields import read_json
 from homespun.checkpoint.place import CONFIG, GENERATION
-from homespun.errors import CheckpointError
+from homespun.errors import CheckpointError, warn
 from homespun.machine.atomic import json_text
 from homespun.model.families import FAMILIES
+from homespun.tokenizer.chat_template import LIKE_A_MARK
 from homespun.tokenizer.special_ids import SpecialIds, StatedIds
 
 if TYPE_CHECKING:
@@ -24,14 +25,48 @@ ABOUT_THE_FILE = ("transformers_version",)
 
 
 def load_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:
-    """The tokenizer of that model folder; `stated` says which ids have a role. Raises TokenizerError."""
+    """The tokenizer of that model folder; `stated` says which ids have a role.
+
+    Raises TokenizerError, and CheckpointError where it has tokens that the model has no row for.
+    """
     from homespun.tokenizer.open import load as load_tokenizer
 
-    tokenizer = load_tokenizer(folder)
+    tokenizer = fitting(load_tokenizer(folder), config.vocab_size, folder)
     tokenizer.stated = stated_ids(
         read_json(folder / CONFIG), generation_config(folder), tokenizer, config.vocab_size
     )
+    make_ends_special(tokenizer)
     return tokenizer
+
+
+def fitting(tokenizer: Tokenizer, rows: int, place: Path) -> Tokenizer:
+    """The tokenizer for a model with so many rows. Special tokens beyond them, which were added and for which the
+    model was never made larger, are let go, and reported. Raises CheckpointError for any other token there.
+    """
+    if tokenizer.vocab_size <= rows:
+        return tokenizer
+    fewer = tokenizer.without_tokens_from(rows)
+    if fewer is None:
+        raise CheckpointError(
+            f"{place}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {rows:,}.",
+            "The two are not of one model: take both from where the weights come from.",
+        )
+    gone = [token for token in tokenizer.special_tokens if token not in fewer.special_tokens]
+    shown = ", ".join(gone[:4]) + (f" and {len(gone) - 4:,} more" if len(gone) > 4 else "")
+    line = f"{place}: the model has no row for {shown}, special tokens that no text contains; they are left out"
+    if "chat_template" in tokenizer.settings and "chat_template" not in fewer.settings:
+        line += ", and so is the chat template, which writes them"
+    warn(line)
+    return fewer
+
+
+def make_ends_special(tokenizer: Tokenizer) -> None:
+    """The tokens that end a text are special, as transformers makes the one that its settings name, whatever
+    tokenizer.json says of them: otherwise a text that spells one out would end the conversation that it is in.
+
+    Only what is written like such a token: a model may end at a new line, which stays text.
+    """
+    tokenizer.make_special(id for id in tokenizer.ends if LIKE_A_MARK.fullmatch(tokenizer.token(id)))
 
 
 def stated_ids(

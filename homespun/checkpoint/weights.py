@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from homespun.checkpoint.fields import read_json
-from homespun.checkpoint.hf_names import Layout, counterpart, layout, usual_name
+from homespun.checkpoint.hf_names import Layout, counterpart, layout
 from homespun.checkpoint.place import INDEX, WEIGHTS, no_weights
+from homespun.checkpoint.stored_names import usual_names
 from homespun.checkpoint.tensors import DTYPES, StoredTensor, opened, read_header
 from homespun.errors import CheckpointError
 from homespun.model.causal_lm import CausalLM
@@ -21,6 +22,7 @@ from homespun.model.gpt import build
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 FIRST_BLOCK = "blocks.0."
+HEAD = "lm_head.weight"  # what every family of transformers calls it
 LARGEST_INDEX = 2**24  # bytes
 
 
@@ -62,17 +64,18 @@ def from_stored(
 
 def find_tensors(folder: Path, config: ModelConfig) -> dict[str, StoredTensor]:
     """What the headers of the folder's files say, by the names of `layout`. Raises CheckpointError."""
+    headers = [tensor for path in weight_files(folder) for tensor in read_header(path).values()]
+    usual = usual_names((tensor.name for tensor in headers), config)
     stored: dict[str, StoredTensor] = {}
-    for path in weight_files(folder):
-        for tensor in read_header(path).values():
-            name = usual_name(tensor.name, config)
-            if name in stored:
-                raise CheckpointError(
-                    f"{folder}: {name} is there twice, in {stored[name].path.name} and in {path.name}.",
-                    "Take away the file that does not belong to this model.",
-                )
-            if name:
-                stored[name] = tensor
+    for tensor in headers:
+        name, path = usual[tensor.name], tensor.path
+        if name in stored:
+            raise CheckpointError(
+                f"{folder}: {name} is there twice, in {stored[name].path.name} and in {path.name}.",
+                "Take away the file that does not belong to this model.",
+            )
+        if name:
+            stored[name] = tensor
     theirs = counterpart(config)
     if theirs is not None and config.tied_head:
         drop_tied_head(folder, stored, theirs.names)
@@ -103,6 +106,16 @@ def weight_files(folder: Path) -> list[Path]:
                 "Get that file too, from where the others come from.",
             )
     return [folder / name for name in names]
+
+
+def has_no_head(folder: Path, config: ModelConfig) -> bool:
+    """Whether the weights are there, and no head among them. Raises CheckpointError where they are damaged."""
+    try:
+        paths = weight_files(folder)
+    except CheckpointError:
+        return False  # whoever reads them says what is wrong
+    names = [name for path in paths for name in read_header(path)]
+    return bool(names) and HEAD not in usual_names(names, config).values()
 
 
 def drop_tied_head(folder: Path, stored: dict[str, StoredTensor], names: Mapping[str, str]) -> None:
@@ -136,6 +149,12 @@ def check_tensors(
             wrong.append(f"{name} is stored as {found.code}; expected {', '.join(FLOATS)}")
     extra = sorted(stored.keys() - expected.keys())
     wrong += [f"{name[:80]} {list(stored[name].shape)} was not expected" for name in extra]
+    if expected.keys() - stored.keys() == {HEAD} and len(wrong) == 1:
+        raise CheckpointError(
+            f"{folder} has no head ({HEAD}): it was saved without it, as AutoModel does.",
+            "Get the folder that was saved with its head (AutoModelForCausalLM). If the head is the embedding,\n"
+            'config.json has to say "tie_word_embeddings": true.',
+        )
     if wrong:
         more = [f"… and {len(wrong) - 4:,} more"] if len(wrong) > 4 else []
         says = f"{folder}: the weights are not those of the model that config.json describes."

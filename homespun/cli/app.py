@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from importlib import import_module
 import click
 
 from homespun import __version__
-from homespun.cli.errors import tell
+from homespun.cli.errors import notes_of_warnings, tell
 from homespun.errors import UsageError
 from homespun.machine.allocator import keep_memory_between_steps
 from homespun.machine.device import matrix_units
@@ -31,6 +32,7 @@ VERBS = {
     "finetune": "Tune a model that is there on your text or your conversations.",
     "show": "See what a model is: shape, memory, tokenizer, licence, training curve.",
     "evaluate": "Measure how well a model predicts a text.",
+    "import": "Bring a model of nanoGPT, minGPT, the lecture or llama2.c along.",
     "export": "Take a model to llama.cpp, Ollama or a plain folder.",
     "data": "See what a text holds, and which texts are at hand.",
     "doctor": "See what this computer can do, with a self-test.",
@@ -78,7 +80,8 @@ class Verbs(Commands):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"homespun.cli.{cmd_name}").command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name  # import has import_.py
+        command: click.Command = import_module(f"homespun.cli.{module}").command
         command.short_help = VERBS[cmd_name]
         return command
 
@@ -130,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before_anything_is_loaded(arguments)
     prepare_streams()
     try:
-        with homespun.make_context("homespun", list(arguments)) as context:
+        with notes_of_warnings(), homespun.make_context("homespun", list(arguments)) as context:
             homespun.invoke(context)
         sys.stdout.flush()  # a full disk or a closed pipe may show only now
         return 0

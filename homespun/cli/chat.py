@@ -11,6 +11,7 @@ import click
 from homespun.cli.chat_terminal import Screen
 from homespun.cli.screens.writing import prepare_to_write, sampling_options, weights_option
 from homespun.errors import HomespunError, TextNotFound, TextUnreadable, UsageError
+from homespun.generation.repetition import LOOPS, goes_round
 from homespun.generation.settings import Sampling, whole
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Session:
     own_files: set[Path] = field(default_factory=set)
     answers: int = 0
     describe_of_the_window: bool = False
+    described_loops: bool = False
 
     @property
     def answers_questions(self) -> bool:
@@ -140,7 +142,11 @@ class Session:
         line = line.removeprefix("/") if line.startswith("//") else line
         if self.answers_questions and not line.strip():
             return True
-        self.screen.show(self.answer_to(line), goes_on=not self.answers_questions)
+        answer = self.answer_to(line)
+        self.screen.show(answer, goes_on=not self.answers_questions)
+        if self.sampling.temperature == 0 and not self.described_loops and goes_round(answer.text):
+            self.described_loops = True
+            self.screen.note(LOOPS)
         self.tell_of_the_window()
         return True
 

@@ -72,9 +72,17 @@ def list_command(as_json: bool) -> None:
     metavar="KIND",
     help="What it would be cut into: auto, char, byte, bpe, bpe:N, gpt2, or a path.",
 )
+@click.option(
+    "--as", "answers", metavar="NAME", help="As finetune --as NAME reads it: conversations in which NAME answers."
+)
 @json_option
 def show_command(
-    text: tuple[str, ...], field: str | None, encoding: str | None, tokenizer: str, as_json: bool
+    text: tuple[str, ...],
+    field: str | None,
+    encoding: str | None,
+    tokenizer: str,
+    answers: str | None,
+    as_json: bool,
 ) -> None:
     """How TEXT is read, what it holds, and what would be trained on.
 
@@ -87,6 +95,7 @@ def show_command(
       homespun data show book.txt
       homespun data show ~/letters/ --tokenizer bpe:1000
       homespun data show chat.jsonl --field message
+      homespun data show "WhatsApp Chat with Anna.txt" --as Anna
     """
     from homespun.cli.screens.conversations import show_talks, talks_in
     from homespun.cli.screens.preview import preview
@@ -99,8 +108,10 @@ def show_command(
         corpus = read(*text, field=field, encoding=encoding) if text else default_corpus()[0]
         talks, wrong = None, None
         try:
-            talks = talks_in(corpus)
+            talks = talks_in(corpus, answers or "")
         except TextError as problem:
+            if answers:
+                raise
             wrong = problem
         description: Description | None = None
         try:

@@ -7,13 +7,17 @@ import os
 import sys
 import textwrap
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from shutil import get_terminal_size
+from typing import Any
 
 import click
 
 from homespun.cli.screens.plain import colours, visible
-from homespun.errors import HomespunError
+from homespun.errors import HomespunError, HomespunWarning
 from homespun.machine.device import is_out_of_memory
 
 LABEL = "error:"
@@ -61,6 +65,25 @@ def tell(error: BaseException) -> int:
         told = told.replace(LABEL, click.style(LABEL, fg="red", bold=True), 1)
     click.echo(told, err=True)
     return complaint.code
+
+
+@contextmanager
+def notes_of_warnings() -> Iterator[None]:
+    """Prints each HomespunWarning once, as a note on standard error."""
+    printed: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if not issubclass(category, HomespunWarning):
+            usual(message, category, *where)
+        elif str(message) not in printed:
+            printed.add(str(message))
+            click.echo(visible(f"note: {message}"), err=True)
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.simplefilter("always", HomespunWarning)
+        yield
 
 
 def is_interruption(error: BaseException) -> bool:

@@ -27,6 +27,24 @@ if TYPE_CHECKING:
 )
 @click.option("--full", "method", flag_value="full", help="All weights of the model: the most memory.")
 @length_options
+@click.option(
+    "--as",
+    "answers",
+    metavar="NAME",
+    help="TEXT is an export of a chat: learn to answer as NAME does in it.",
+)
+@click.option(
+    "--pause",
+    type=float,
+    metavar="HOURS",
+    help="With --as: so many hours without a message begin another conversation. [default: 6]",
+)
+@click.option(
+    "--skip-bad",
+    is_flag=True,
+    default=None,
+    help="Leave out records of conversations with something wrong in them, and count them.",
+)
 @run_options(folder="runs/MODEL-NAME-OF-TEXT", example="--set rank=8. Can be given again.")
 @json_option
 def command(
@@ -35,15 +53,17 @@ def command(
     """Tune MODEL on TEXT: any text, a code repository, or conversations.
 
     MODEL is a run folder, a Hugging Face folder, a .gguf file, a name on the hub, or smollm2. Conversations
-    (messages, ShareGPT, Alpaca; .jsonl, .json, .csv) are recognised; of them the answers are trainable_parameters.
-    What comes out is a folder that every command takes for MODEL: an adapter that `peft` opens, or with
-    --full a whole model that `transformers` opens.
+    (messages, ShareGPT, Alpaca, preferences; .jsonl, .json, .csv) are recognised; only their answers are trained
+    on. An export of a chat (WhatsApp, Telegram, Discord, Messenger, Slack) becomes conversations with --as NAME.
+    What comes out is a folder that every command takes for MODEL: an adapter that `peft` opens, or with --full a
+    whole model that `transformers` opens.
 
     \b
     Examples:
       homespun finetune smollm2 my-project/ --minutes 10
       homespun finetune smollm2 letters.txt --qlora --out runs/letters
       homespun finetune runs/book conversations.jsonl
+      homespun finetune smollm2 "WhatsApp Chat with Anna.txt" --as Anna
       homespun finetune --plan runs/letters/plan.toml --out runs/letters-again
       homespun finetune --out runs/letters --resume
     """

@@ -12,6 +12,7 @@ import click
 from homespun.cli.generate_request import Request, bias_of, prompt_of, schema_of, unescaped
 from homespun.cli.screens.plain import colours, json_option, print_json, shows_unicode, visible, write
 from homespun.cli.screens.writing import prepare_to_write, sampling_options, weights_option
+from homespun.generation.repetition import LOOPS, goes_round
 from homespun.generation.settings import Sampling
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ if TYPE_CHECKING:
 @click.option(
     "--prompt-file", type=click.Path(path_type=Path), metavar="FILE", help="Read the prompt from a file."
 )
+@click.option(
+    "--special",
+    is_flag=True,
+    help="Names of special tokens in the prompt, such as <|im_start|>, are these tokens and no text.",
+)
 @click.option("--show", "shown", is_flag=True, help="Show how sure the model was of each token, in colours.")
 @click.option(
     "--why",
@@ -80,6 +86,7 @@ def command(
     samples: int,
     weights: str,
     prompt_file: Path | None,
+    special: bool,
     shown: bool,
     why: int | None,
     as_json: bool,
@@ -112,21 +119,32 @@ def command(
         samples=samples,
         shown=shown or why is not None,
         why=why,
+        special=special,
     )
     import homespun
 
     opened = homespun.load(model, weights=weights)
     prepare_to_write(opened)
-    tell_what_is_not_read(opened, request.prompt)
+    tell_what_is_not_read(opened, request)
     if as_json:
         print_json(write_all(opened, request))
     else:
         show_all(opened, request)
 
 
-def tell_what_is_not_read(opened: LanguageModel, prompt: str) -> None:
-    """A note where the prompt is longer than the model's window."""
-    tokens, window = len(opened.tokenizer.encode(prompt)), opened.model.config.context_length
+def tell_what_is_not_read(opened: LanguageModel, request: Request) -> None:
+    """A note where the prompt is longer than the model's window, or spells special tokens out."""
+    from homespun.tokenizer.prompt import encode_prompt, special_tokens_in
+
+    if not request.special and (found := special_tokens_in(opened.tokenizer, request.prompt)):
+        what = "are special tokens of this model" if len(found) > 1 else "is a special token of this model"
+        click.echo(
+            f"note: {', '.join(found[:4])} {what}, and read as text here; with --special as the token. "
+            "homespun chat writes conversations.",
+            err=True,
+        )
+    ids = encode_prompt(opened.tokenizer, request.prompt, special_tokens=request.special)
+    tokens, window = len(ids), opened.model.config.context_length
     if tokens > window:
         click.echo(
             f"note: the prompt has {tokens:,} tokens; the model looks at the last {window:,} of them.", err=True
@@ -163,14 +181,17 @@ def write_all(opened: LanguageModel, request: Request) -> dict[str, Any]:
 
 def show_all(opened: LanguageModel, request: Request) -> None:
     """All samples, each as it comes; at the end, in a terminal, what it takes to repeat them."""
-    tokens, started = 0, time.perf_counter()
+    tokens, loops, started = 0, False, time.perf_counter()
     samples = request.pieces(opened)
     for number, (sampling, pieces) in enumerate(samples, start=1):
         if request.samples > 1:
             write(heading(f"{number} of {request.samples}, seed {sampling.seed}", first=number == 1))
         tokens += show_insight(opened, pieces, request.why) if request.shown else show(request.prompt, pieces)
+        loops |= sampling.temperature == 0 and goes_round(opened.tokenizer.decode(pieces.ids))
         if pieces.finish_reason == "length" and request.is_constrained():
             click.echo(f"note: it was cut off after {pieces.tokens:,} tokens (--max-tokens).", err=True)
+    if loops:
+        click.echo(f"note: {LOOPS}", err=True)
     if sys.stderr.isatty():
         rate = tokens / (time.perf_counter() - started)
         rounded = "" if opened.engine.weights == "float32" else f", weights in {opened.engine.weights}"

@@ -34,6 +34,7 @@ class Request:
     biases: tuple[tuple[str, float], ...] = ()
     shown: bool = False
     why: int | None = None
+    special: bool = False
 
     def is_constrained(self) -> bool:
         return self.pattern is not None or self.schema is not None
@@ -46,6 +47,7 @@ class Request:
             "stop": self.stop,
             "pattern": self.pattern,
             "schema": self.schema,
+            "special": self.special,
             "logit_bias": {id_of(opened.tokenizer, token): bias for token, bias in self.biases},
         }
         samples = [first.sample(number) for number in range(self.samples)]

@@ -7,7 +7,6 @@ they take no time, and depend on the run.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,27 +16,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from homespun.conversations.conversation import Conversation
+from homespun.conversations.fitting import Fitter
 from homespun.conversations.recognise import Found, describe_left_out, measured
-from homespun.conversations.rendering import Answer, Example, Renderer
+from homespun.conversations.rendering import Answer, Example
 from homespun.dataset.preparation import key_of
 from homespun.dataset.shards import ShardWriter, draft_of, id_type, open_splits, telling_why, write_meta
 from homespun.dataset.unused import mark_used, remove_unused
-from homespun.errors import NotEnoughText, TextUnreadable, TokenizerError, WriteFailed
+from homespun.errors import NotEnoughText, TextUnreadable, WriteFailed
 from homespun.fetch.cache import cache_folder
-from homespun.tokenizer.char import CharTokenizer
 from homespun.tokenizer.chat_template import chat_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from homespun.text.document import Document
-    from homespun.tokenizer.chat_template import ChatTokenizer
     from homespun.tokenizer.tokenizer import Tokenizer
 
     OnProgress = Callable[[int, int], None]  # characters done, characters in total
 
+FORMAT = 2  # of what is written here
+LONGEST = 1024  # tokens of an example, where the run does not say less: rows of conversations are not longer
 BUNDLE_CHARACTERS = 2**19  # encoded at once: the library's result takes about 200 bytes per token
-REFUSED = "the model cannot write them down"
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Encoded:
     entries: np.ndarray
     whole: np.ndarray
     left_out: dict[str, tuple[int, str]]
+    changed: dict[str, tuple[int, str]]
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -73,16 +73,20 @@ class Encoded:
         return self.ends - self.starts
 
 
-def encode_conversations(found: Found, tokenizer: Tokenizer, *, on_progress: OnProgress | None = None) -> Encoded:
+def encode_conversations(
+    found: Found, tokenizer: Tokenizer, *, longest: int = LONGEST, on_progress: OnProgress | None = None
+) -> Encoded:
     """Return the examples of the conversations found; a second call finds them in the user's cache.
 
-    tokenizer: must have a chat template (see tokenizer/chat_marks).
+    tokenizer: must have a chat template (see tokenizer/chat_marks). longest: tokens of an example; a conversation
+    of more becomes several, as far as it can be divided between a question and an answer.
     Raises NotEnoughText if the template can render none of them, TextUnreadable if the text has changed since it
     was recognised, WriteFailed, and the errors of the tokenizer.
     """
     chat = chat_tokenizer(tokenizer)
     assert chat is not None, "with_chat_template gives one to every tokenizer"
-    manner = hashlib.sha256(repr((chat.template.source, sorted(chat.template.names.items()))).encode())
+    decisive = (FORMAT, longest, chat.template.source, sorted(chat.template.names.items()))
+    manner = hashlib.sha256(repr(decisive).encode())
     key = key_of("conversations", found.key, tokenizer.key + manner.hexdigest())
     folder = cache_folder("datasets") / key
     for _ in range(3):  # another process that found the folder damaged may remove ours with it
@@ -91,7 +95,7 @@ def encode_conversations(found: Found, tokenizer: Tokenizer, *, on_progress: OnP
             return opened
         remove_unused(folder.parent)
         with draft_of(folder) as draft:
-            write(draft, found, chat, on_progress)
+            write(draft, found, Fitter(chat, longest), on_progress)
     raise WriteFailed(
         f"{folder} was written three times, and each time it was damaged when it was read again.",
         "The disk may be failing. Set HOMESPUN_CACHE to a folder on another one.",
@@ -113,11 +117,13 @@ def open_encoded(folder: Path, key: str, found: Found, vocab_size: int) -> Encod
         entries=np.array(arrays["entries"].ids),
         whole=np.array(arrays["whole"].ids, dtype=bool),
         left_out={reason: (count, first) for reason, count, first in meta["left_out"]},
+        changed={reason: (count, first) for reason, count, first in meta["changed"]},
     )
 
 
-def write(draft: Path, found: Found, chat: ChatTokenizer, on_progress: OnProgress | None) -> None:
+def write(draft: Path, found: Found, fitter: Fitter, on_progress: OnProgress | None) -> None:
     """Encode everything into the files of a folder."""
+    chat = fitter.chat
     whole_number = np.dtype("<i8")
     types = {
         "ids": id_type(chat.tokenizer.vocab_size),
@@ -128,11 +134,10 @@ def write(draft: Path, found: Found, chat: ChatTokenizer, on_progress: OnProgres
     }
     with telling_why(draft):
         files = {name: ShardWriter(draft / f"{name}.npy", dtype) for name, dtype in types.items()}
-    left_out: dict[str, tuple[int, str]] = {}
     done = 0
     try:
         for first, bundle in bundles(found):
-            for number, examples in enumerate(encode_bundle(bundle, chat, left_out), start=first):
+            for number, examples in enumerate(encode_bundle(bundle, fitter), start=first):
                 whole = not isinstance(bundle[number - first].record, Conversation)
                 with telling_why(draft):
                     for example in examples:
@@ -141,11 +146,12 @@ def write(draft: Path, found: Found, chat: ChatTokenizer, on_progress: OnProgres
             if on_progress is not None:
                 on_progress(done, sum(found.characters))
         if not files["answers"].tokens:
-            raise nothing_left(found, left_out, chat.tokenizer)
+            raise nothing_left(found, fitter)
         with telling_why(draft):
             entries = [file.finish() for file in files.values()]
-            told = [[reason, *counted] for reason, counted in left_out.items()]
-            write_meta(draft, {"text": found.title, "splits": entries, "left_out": told})
+            counts = {"left_out": fitter.left_out, "changed": fitter.changed}
+            listed = {name: [[reason, *one] for reason, one in every.items()] for name, every in counts.items()}
+            write_meta(draft, {"text": found.title, "splits": entries, **listed})
     finally:
         for file in files.values():
             with telling_why(draft):
@@ -190,45 +196,17 @@ def changed(found: Found) -> TextUnreadable:
     )
 
 
-def encode_bundle(
-    bundle: Sequence[Document], chat: ChatTokenizer, left_out: dict[str, tuple[int, str]]
-) -> list[list[Example]]:
+def encode_bundle(bundle: Sequence[Document], fitter: Fitter) -> list[list[Example]]:
     """Return the examples of each entry.
 
     A conversation that the template cannot render has none and is left out.
     """
-    renderer = Renderer(chat)
-    talks = [document.record for document in bundle if isinstance(document.record, Conversation)]
-    try:
-        rendered = iter(renderer.examples(talks))
-    except TokenizerError:
-        rendered = iter(
-            [alone(document, renderer, left_out) for document in bundle if document.record is not None]
-        )
+    talks = [document for document in bundle if document.record is not None]
+    rendered = iter(fitter.examples(talks))
     return [
-        [text_example(document, chat.tokenizer)] if document.record is None else next(rendered)
+        [text_example(document, fitter.chat.tokenizer)] if document.record is None else next(rendered)
         for document in bundle
     ]
-
-
-def alone(document: Document, renderer: Renderer, left_out: dict[str, tuple[int, str]]) -> list[Example]:
-    assert isinstance(document.record, Conversation)
-    try:
-        return renderer.examples([document.record])[0]
-    except TokenizerError as error:
-        count, first = left_out.get(REFUSED, (0, f"{document.origin}: {in_short(error)}"))
-        left_out[REFUSED] = count + 1, first
-        return []
-
-
-def in_short(error: TokenizerError) -> str:
-    """Return the first line of an error without its position, which refers to rendered text that no user sees.
-
-    >>> in_short(TokenizerError("'2' at line 2, column 1 is not known"))
-    "'2' is not known"
-    """
-    first_line = error.what.partition("\n")[0].partition(': "')[0]
-    return re.sub(r" at line [\d,]+, column [\d,]+", "", first_line)
 
 
 def text_example(document: Document, tokenizer: Tokenizer) -> Example:
@@ -247,16 +225,16 @@ def text_example(document: Document, tokenizer: Tokenizer) -> Example:
     return Example(ids, [Answer(0, len(ids), characters, size)])
 
 
-def nothing_left(found: Found, left_out: dict[str, tuple[int, str]], tokenizer: Tokenizer) -> NotEnoughText:
-    if isinstance(tokenizer, CharTokenizer):
+def nothing_left(found: Found, fitter: Fitter) -> NotEnoughText:
+    if fitter.knows_few_characters:
         todo = (
             "Change the conversations, or take another model: smollm2, or one that was trained with --tokenizer "
             "bpe or byte, knows every character."
         )
     else:
-        todo = "Change the conversations: many models want user and assistant in turn, and some no system text."
+        todo = "Change the conversations, or take the chat template of another model of that kind."
     return NotEnoughText(
         f"The model can learn from none of the conversations in {found.title}: "
-        f"{'; '.join(describe_left_out(left_out))}.",
+        f"{'; '.join(describe_left_out(fitter.left_out))}.",
         todo,
     )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from homespun.conversations.encoding import Encoded, encode_conversations
+from homespun.conversations.encoding import LONGEST, Encoded, encode_conversations
 from homespun.conversations.packing import Answers, PackedSplit, packed
-from homespun.conversations.recognise import describe_left_out
+from homespun.conversations.recognise import describe_changed, describe_left_out
 from homespun.dataset.preparation import InTwoSplits
 from homespun.dataset.splits import documents_to_keep_back
 from homespun.errors import NotEnoughText
@@ -49,14 +49,16 @@ def prepare_conversations(found: Found, tokenizer: Tokenizer, *, length: int, se
     """Return the conversations in rows of `length` places; about a tenth, whole conversations, are held out.
 
     Which are held out depends on their content alone, and equal ones stay together. Those that do not fit into a
-    row are cut after the last answer that fits.
+    row are divided between a question and an answer, and cut where even a single answer does not fit.
     Raises NotEnoughText if there are not two different ones, and the errors of `encode_conversations`.
     """
-    encoded = encode_conversations(found, tokenizer)
+    encoded = encode_conversations(found, tokenizer, longest=max(LONGEST, length + 1))
+    if encoded.whole.all() or encoded.lengths[~encoded.whole].max() > length + 1:
+        encoded = encode_conversations(found, tokenizer, longest=length + 1)
     kept = held_back(encoded)
     is_val = kept[encoded.entries]
     answers = Answers(*np.ascontiguousarray(encoded.answers.T))
-    notes = describe_left_out(encoded.left_out)
+    notes = [*describe_left_out(encoded.left_out), *describe_changed(encoded.changed)]
     sides = []
     for name, of_side in (("train", ~is_val), ("val", is_val)):
         pieces, said = fitted(encoded, np.flatnonzero(of_side), length)

@@ -20,6 +20,7 @@ from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
 from homespun.generation.stopping import StopStrings
 from homespun.generation.text import Pieces, characters_after, generate_pieces, submit
+from homespun.tokenizer.prompt import encode_prompt, readable
 
 if TYPE_CHECKING:
     from homespun.model.causal_lm import CausalLM
@@ -118,7 +119,10 @@ class Conversation:
         room = min(self.max_tokens, room_for_an_answer(self.context_length))
         first = self.first
         while True:
-            ids = self.tokenizer.encode(self.messages(turns[first:]), answer=True)
+            asked = self.messages(turns[first:])
+            for message in asked:
+                message["content"] = readable(self.tokenizer.tokenizer, message["content"])
+            ids = self.tokenizer.encode(asked, answer=True)
             if len(ids) + room - 1 <= self.context_length:
                 return first, ids
             if first + 2 >= len(turns):
@@ -131,8 +135,8 @@ class Conversation:
 
     def messages(self, turns: Sequence[Turn]) -> list[dict[str, str]]:
         """As templates, and most programs, write a conversation."""
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        return system + [{"role": turn.role, "content": turn.content} for turn in turns]
+        system = [Turn("system", self.system)] if self.system else []
+        return [{"role": turn.role, "content": turn.content} for turn in [*system, *turns]]
 
     def undo(self) -> bool:
         """Takes back the last question and its answer; False where there is none."""
@@ -189,11 +193,11 @@ class Manuscript:
 
     def begin(self, text: str) -> None:
         """Goes on with a text that is there. Raises UnknownCharacter, and the text is then as it was before."""
-        self.tokenizer.encode(text)
+        encode_prompt(self.tokenizer, text)
         self.passages = [text, ""] if text else []
 
     def tokens(self) -> int:
-        return len(self.tokenizer.encode(self.text))
+        return len(encode_prompt(self.tokenizer, self.text))
 
 
 def room_for_an_answer(context_length: int) -> int:

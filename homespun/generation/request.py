@@ -20,6 +20,7 @@ class Request:
     """One text that is to be written. Raises UsageError for values that make no sense.
 
     prompt        what the text goes on from: a string, or ids
+    special       whether names of special tokens in a prompt that is a string are these tokens
     max_tokens    the most tokens that are written
     sampling      how each of them is chosen
     stop          strings that end the text before them (for those who ask with strings)
@@ -32,6 +33,7 @@ class Request:
     """
 
     prompt: str | Sequence[int] = ""
+    special: bool = False
     max_tokens: int = 200
     sampling: Sampling = field(default_factory=Sampling)
     stop: Iterable[str] = ()

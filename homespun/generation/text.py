@@ -18,6 +18,7 @@ from homespun.generation.engine import Engine, Stream
 from homespun.generation.request import Request
 from homespun.generation.stopping import StopStrings
 from homespun.model.causal_lm import CausalLM
+from homespun.tokenizer.prompt import encode_prompt
 
 if TYPE_CHECKING:
     from homespun.tokenizer.stream import TokenStream
@@ -108,9 +109,11 @@ def pieces_of(model: CausalLM | Engine, tokenizer: Tokenizer, request: Request, 
     """The same for a request that is there already, with a string for its prompt."""
     assert isinstance(request.prompt, str)
     stop = StopStrings(request.stop)
-    prompt_ids = tokenizer.encode(request.prompt)
+    prompt_ids = encode_prompt(tokenizer, request.prompt, special_tokens=request.special)
+    opening = tokenizer.opening
+    begun = request.special and opening and prompt_ids[: len(opening)] == opening  # who spells it out has it once
     in_ids = request.with_(
-        prompt=[*tokenizer.opening, *prompt_ids] or [first_id(tokenizer)],
+        prompt=[*([] if begun else opening), *prompt_ids] or [first_id(tokenizer)],
         stop_ids=(*request.stop_ids, *tokenizer.ends),
         below=tokenizer.vocab_size,  # many models have a few ids more, for the sake of a round number
     )

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from homespun.checkpoint.adapter import AdapterConfig, Base, Change, is_adapter, read_adapter_config, read_changes
-from homespun.checkpoint.folder import check_vocabulary
-from homespun.checkpoint.special_ids import generation_config
+from homespun.checkpoint.special_ids import fitting, generation_config
 from homespun.checkpoint.weights import weight_files
 from homespun.errors import CheckpointError
 from homespun.interop.find import PACKAGED, find_model
@@ -48,8 +47,7 @@ def open_adapter(
         )
     merge(model, read_changes(folder, adapter, model.config))
     tokenizer = tokenizer_of_adapter(folder, its_tokenizer)
-    check_vocabulary(folder, model.config, tokenizer)
-    return model, tokenizer
+    return model, fitting(tokenizer, model.config.vocab_size, folder)
 
 
 def tokenizer_of_adapter(folder: Path, base: Tokenizer) -> Tokenizer:

@@ -7,6 +7,7 @@ precision allows. Otherwise nothing is left of it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from homespun.interop.gguf.file import read_gguf
 from homespun.interop.gguf.load import load_gguf
 from homespun.interop.gguf.tokenizer import STAND_IN
 from homespun.interop.gguf.write import BLOCK, QUANTIZATIONS, WHOLE, write_gguf
+from homespun.interop.gguf.write_pieces import SPACE, spares_spaces
 from homespun.interop.gguf.write_tokenizer import ends_by_role, tokenizer_settings
 from homespun.interop.modelfile import modelfile
 from homespun.interop.origin import SAMPLING, Origin
@@ -122,6 +124,18 @@ class Leaving:
     @property
     def opening(self) -> list[int]:
         return self.tokenizer.opening
+
+    @property
+    def spares_spaces(self) -> bool:
+        """Whether the tokenizer puts a space before a text only where it does not begin with one."""
+        return spares_spaces(json.loads(self.tokenizer.files()["tokenizer.json"]))
+
+    def trials_of_gguf(self) -> list[str]:
+        """The texts whose ids are compared in llama.cpp's way: without a space in front, where that makes a
+        difference, which is then reported."""
+        tried = trials(self.tokenizer, self.texts)
+        bare = [text.lstrip(f" {SPACE}") for text in tried] if self.spares_spaces else tried
+        return list(dict.fromkeys(text for text in bare if text))
 
     def measured(self) -> list[Text]:
         kept = (known_part(self.tokenizer, text) for text in self.texts)
@@ -223,7 +237,7 @@ def checked_by_reading(
     ends: Sequence[int] | None = None,
 ) -> Check:
     """Of what homespun reads back. ends: the ids that end a text there; None where they are all of the model's."""
-    tried = trials(leaving.tokenizer, leaving.texts)
+    tried = trials(leaving.tokenizer, leaving.texts) if ends is None else leaving.trials_of_gguf()
     check_ids("homespun", leaving.tokenizer, tried, (tokenizer.encode(text) for text in tried))
     check_roles(leaving.tokenizer, leaving.tokenizer.ends if ends is None else ends, tokenizer)
     difference, cost = compared(leaving.model, opened, texts, leaving.opening)
@@ -236,7 +250,7 @@ def checked_by_llama_cpp(leaving: Leaving, texts: Sequence[Text], file: Path, qu
     most = min(ASKED_OF_LLAMA_CPP, context - 2)  # it wants room for what it writes
     if most < 1:
         return None
-    tried = trials(leaving.tokenizer, leaving.texts)
+    tried = leaving.trials_of_gguf()
     sequences = [next(windows(text.ids, leaving.opening, context))[:most] for text in texts]
     special = set(leaving.tokenizer.special_tokens.values())
     ordinary = next(id for id in range(leaving.tokenizer.vocab_size) if id not in special)
@@ -322,6 +336,11 @@ def notes_of(leaving: Leaving, words: dict[str, Any], share: float, ask_llama_cp
             f"the model names {len(leaving.tokenizer.ends)} tokens that end a text, and a GGUF file has room for "
             f"{len(written)}: {', '.join(left)} stand in the Modelfile only"
         )
+    if leaving.spares_spaces:
+        notes.append(
+            "a text that begins with a space gets another one before it in llama.cpp, as in SentencePiece; "
+            "here it does not"
+        )
     if getattr(leaving.tokenizer, "alphabet", ""):
         notes.append("a character that the model does not know is an error here; llama.cpp leaves it out silently")
     long = {character for character in getattr(leaving.tokenizer, "alphabet", "") if ord(character) > TWO_BYTES}
@@ -330,6 +349,10 @@ def notes_of(leaving: Leaving, words: dict[str, Any], share: float, ask_llama_cp
         notes.append(
             f"Ollama runs this shape with an engine of its own, which does not see {len(long):,} of the "
             "characters in a prompt (docs/export.md); llama.cpp does. For Ollama, train with --model llama"
+        )
+    if getattr(leaving.model.config, "feed_forward", "") == "gelu_exact":
+        notes.append(
+            "llama.cpp computes GELU by its tanh approximation, and this model was trained with GELU itself"
         )
     if ask_llama_cpp and not llama_cpp.is_installed():
         notes.append("not tried in llama.cpp itself, which is not installed here (pip install xllamacpp)")

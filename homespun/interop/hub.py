@@ -21,6 +21,10 @@ WANTED = [
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
+    "vocab.json",  # with merges.txt, the tokenizer of the first GPT-2s
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
     "chat_template.jinja",
     "README.md",
     "LICENSE*",

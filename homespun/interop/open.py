@@ -11,7 +11,7 @@ import torch
 from homespun.checkpoint.adapter import is_adapter
 from homespun.checkpoint.folder import load_config, load_model
 from homespun.checkpoint.place import model_folder
-from homespun.checkpoint.special_ids import load_tokenizer
+from homespun.checkpoint.special_ids import fitting, load_tokenizer
 from homespun.errors import CheckpointError
 from homespun.interop.adapter import open_adapter
 from homespun.interop.find import find_model
@@ -46,7 +46,8 @@ def look_into(place: Path) -> tuple[ModelConfig, Tokenizer]:
     """
     if place.is_file() and place.suffix.lower() == ".gguf":
         file = read_gguf(place)
-        return config_of(file), tokenizer_of(file)
+        config: ModelConfig = config_of(file)
+        return config, fitting(tokenizer_of(file), config.vocab_size, place)
     if is_adapter(place):
         raise CheckpointError(
             f"{place} is an adapter already: changes to a model, without the model.",

@@ -18,7 +18,13 @@ from homespun.model.norm import make_norm
 Activation = Callable[[Tensor], Tensor]
 
 # What `feed_forward` may be: down(activation(up(x))), or gated, down(activation(gate(x)) * up(x)).
-ACTIVATIONS: dict[str, Activation] = {"gelu": partial(F.gelu, approximate="tanh"), "relu": F.relu}
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": partial(
+        F.gelu, approximate="tanh"
+    ),  # as GPT-2 computes it (Hendrycks and Gimpel 2016, arXiv 1606.08415)
+    "gelu_exact": F.gelu,  # as nanoGPT does
+    "relu": F.relu,
+}
 GATED: dict[str, Activation] = {"swiglu": F.silu}  # Shazeer 2020, arXiv 2002.05202
 
 

@@ -8,7 +8,7 @@ that needs no new arithmetic is one more value in this file. No other file asks 
 
 from __future__ import annotations
 
-from homespun.model.family import GGUF, Family, Field, Found, HuggingFace
+from homespun.model.family import GGUF, Alias, Choice, Family, Field, Found, HuggingFace
 
 # ---- what families share ----
 
@@ -40,7 +40,7 @@ LECTURE_RECIPE = {
 LLAMA_FIELDS = {
     "n_head": Field("num_attention_heads"),
     "n_embd": Field("hidden_size"),
-    "context_length": Field("max_position_embeddings"),
+    "context_length": Field("max_position_embeddings", others=("max_sequence_length",)),
     "vocab_size": Field("vocab_size"),
     "n_layer": Field("num_hidden_layers"),
     "n_kv_head": Field("num_key_value_heads", heads),
@@ -129,6 +129,7 @@ MODERN = Family(
             "head_width": Field("head_dim", 128),
         },
         names=LLAMA_NAMES,
+        outer_name="model.",
         written={**LLAMA_WRITTEN, "attention_bias": False, "use_sliding_window": False},
         accepted={"hidden_act": SILU, "attention_bias": (False,), "mlp_bias": (False,)},
     ),
@@ -144,9 +145,13 @@ LLAMA = Family(
     hugging_face=HuggingFace(
         model_type="llama",
         architecture="LlamaForCausalLM",
+        old_names=("LLaMAForCausalLM",),
+        # Mistral (arXiv 2310.06825) is Llama with a window of attention, which later versions gave up.
+        aliases={"mistral": Alias("MistralForCausalLM", window=4096)},
         default_ids=(1, 2),
         fields=LLAMA_FIELDS,
         names=LLAMA_NAMES,
+        outer_name="model.",
         written={**LLAMA_WRITTEN, "attention_bias": False, "mlp_bias": False},
         accepted={"hidden_act": SILU, "attention_bias": (False,), "mlp_bias": (False,)},
         whole_heads=True,
@@ -165,6 +170,7 @@ QWEN2 = Family(
         architecture="Qwen2ForCausalLM",
         fields={**LLAMA_FIELDS, "n_kv_head": Field("num_key_value_heads")},
         names=LLAMA_NAMES,
+        outer_name="model.",
         written={**LLAMA_WRITTEN, "use_sliding_window": False},
         accepted={"hidden_act": SILU, "mlp_bias": (False,)},
         whole_heads=True,
@@ -196,11 +202,11 @@ GPT2 = Family(
         architecture="GPT2LMHeadModel",
         default_ids=(50256,),
         fields={
-            "n_embd": Field("n_embd"),
+            "n_embd": Field("n_embd", others=("hidden_size",)),
             "vocab_size": Field("vocab_size"),
-            "context_length": Field("n_positions"),
-            "n_layer": Field("n_layer"),
-            "n_head": Field("n_head"),
+            "context_length": Field("n_positions", others=("n_ctx", "max_position_embeddings")),
+            "n_layer": Field("n_layer", others=("num_hidden_layers",)),
+            "n_head": Field("n_head", others=("num_attention_heads",)),
             "n_inner": Field("n_inner", four_times_wider),
             "norm_eps": Field("layer_norm_epsilon", 1e-5),
             "dropout": Field("resid_pdrop", 0.1, copies=("embd_pdrop", "attn_pdrop")),
@@ -219,9 +225,13 @@ GPT2 = Family(
             "feed_forward.up": "mlp.c_fc",
             "feed_forward.down": "mlp.c_proj",
         },
-        written={"activation_function": "gelu_new", "initializer_range": 0.02, "use_cache": True},
+        written={"initializer_range": 0.02, "use_cache": True},
+        choices={
+            "feed_forward": Choice(
+                "activation_function", {"gelu": ("gelu_new", "gelu_pytorch_tanh"), "gelu_exact": ("gelu",)}
+            )
+        },
         accepted={
-            "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
             "scale_attn_weights": (True,),
             "scale_attn_by_inverse_layer_idx": (False,),
             "add_cross_attention": (False,),

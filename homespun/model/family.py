@@ -17,14 +17,36 @@ class Field:
     default  what is meant where the file does not say it: a value, or a function of the fields above it;
              None where the file has to say it
     copies   other settings that are written with the same value, and not read
+    others   names of the same setting in older files, read where `name` is missing
     """
 
     name: str
     default: Any | Callable[[Found], Any] = None
     copies: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def default_beside(self, found: Found) -> Any:
         return self.default(found) if callable(self.default) else self.default
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Another model_type that computes the same as a family.
+
+    architecture  its class for language models
+    window        its sliding_window, where a config does not say it; None for attention over the whole context
+    """
+
+    architecture: str
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting that the family leaves open: its name there, and our value -> its values, the first written."""
+
+    name: str
+    values: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,9 @@ class HuggingFace:
     outer_name   that all modules but the head begin with, and that the first files were written without
     default_ids  special ids that its config has where nobody has set them: bos, then each end of text
     whole_heads  whether transformers wants n_embd to be a multiple of n_head, whatever a head's width is
+    choices      our settings that it leaves open besides the fields -> how it says them
+    aliases      other model_types that compute the same
+    old_names    earlier names of the architecture
     """
 
     model_type: str
@@ -53,6 +78,23 @@ class HuggingFace:
     outer_name: str = ""
     default_ids: tuple[int, ...] = ()
     whole_heads: bool = False
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    old_names: tuple[str, ...] = ()
+
+    @property
+    def without_head(self) -> str:
+        """The class that AutoModel makes and saves: the blocks alone.
+
+        >>> from homespun.model.families import FAMILIES
+        >>> [one.hugging_face.without_head for one in FAMILIES.values() if one.hugging_face]
+        ['Qwen3Model', 'LlamaModel', 'Qwen2Model', 'GPT2Model']
+        """
+        return headless(self.architecture)
+
+
+def headless(architecture: str) -> str:
+    return architecture.replace("ForCausalLM", "Model").replace("LMHeadModel", "Model")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ class TuningPlan(BasePlan):
     base_key: str = fact("fingerprint of its weights, so that a replay knows whether they are still the same", "")
     method: str = fact("lora (small matrices beside the model's), qlora (and the model in four bits) or full")
     conversations: bool = fact("whether the text is conversations, of which only the answers are targets", False)
+    answers: str = fact("in an export of a chat: whose messages are the answers", "")
+    pause: float = fact("in an export of a chat: hours without a message that begin another conversation", 6.0)
+    skip_bad: bool = fact("whether malformed records of conversations are left out", False)
 
     rank: int = setting("rank of LoRA; 0 = the whole model is trained", 16, least=0, most=1024)
     alpha: float = setting("scale of LoRA: alpha / rank multiplies the update", 32.0, least=0)

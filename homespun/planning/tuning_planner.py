@@ -54,6 +54,9 @@ class TuningWishes:
     encoding: str = ""
     text_key: str = ""
     conversations: bool = False
+    answers: str = ""
+    pause: float = 6.0
+    skip_bad: bool = False
     method: str = ""
     steps: int | None = None
     minutes: float | None = None
@@ -119,6 +122,9 @@ def first_plan(wishes: TuningWishes, facts: TuningFacts) -> TuningPlan:
         base_key=wishes.base_key,
         method=method,
         conversations=wishes.conversations,
+        answers=wishes.answers,
+        pause=wishes.pause,
+        skip_bad=wishes.skip_bad,
         minutes=(wishes.minutes or DEFAULT_MINUTES) if timed else 0.0,
         **numbers,
     )

@@ -55,6 +55,10 @@ class ByteTokenizer(Tokenizer):
         )
         return self._passed_on(grown)
 
+    def _with_fewer(self, rows: int, end_of_text: str | None, settings: Mapping[str, Any]) -> ByteTokenizer:
+        kept = [token for token, id in self.special_tokens.items() if id < rows]
+        return ByteTokenizer(special_tokens=kept, end_of_text=end_of_text, settings=settings)
+
     def encode_array(self, text: str) -> NDArray[Any]:
         if not text.isascii() and lone_surrogate(text):
             raise unknown_character(text, {c for c in set(text) if lone_surrogate(c)}, known=None)

@@ -38,6 +38,16 @@ def token_bytes(token: str) -> bytes:
         return token.encode("utf-8")
 
 
+def readable(content: bytes) -> str:
+    r"""Return bytes in readable form.
+
+    >>> readable(" né\n".encode()), readable(b"\xc3")
+    (' né\\n', '\\xc3')
+    """
+    text = content.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def has_affixes(model: dict[str, Any]) -> bool:
     """Return whether this model of a tokenizer.json marks characters inside or at the end of a word."""
     return bool(model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"))

@@ -15,10 +15,10 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models
 
 from homespun.errors import NotEnoughText
-from homespun.tokenizer.byte_level import has_affixes
+from homespun.tokenizer.byte_level import has_affixes, readable
 from homespun.tokenizer.special import adds_tokens, in_parts, special_tokens_from
 from homespun.tokenizer.stream import CharacterStream, TokenStream
-from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, readable, special
+from homespun.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, special
 from homespun.tokenizer.unknown import UNKNOWN, lone_surrogate, unknown_character
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class CharTokenizer(Tokenizer):
             settings=self.settings if settings is None else settings,
         )
         return self._passed_on(grown)
+
+    def _with_fewer(self, rows: int, end_of_text: str | None, settings: Mapping[str, Any]) -> CharTokenizer:
+        kept = [token for token, id in self.special_tokens.items() if id < rows]
+        return CharTokenizer(self.alphabet, special_tokens=kept, end_of_text=end_of_text, settings=settings)
 
     @cached_property
     def _code_points(self) -> NDArray[np.uint32]:

@@ -45,6 +45,7 @@ ANSWER, ANSWERED = "\ufdd1", "\ufdd2"
 PROBE = "homespun"  # an answer used to find what the template puts after one
 
 
+LIKE_A_MARK = re.compile(r"<(?!0x[0-9A-F]{2}>)[^<>\s]+>|\[[A-Za-z_]+\]")  # and no byte of SentencePiece's
 _NOT_CHARACTERS = re.compile(f"[{APART}{ANSWER}{ANSWERED}]")
 
 
@@ -191,7 +192,27 @@ def chat_tokenizer(tokenizer: Tokenizer) -> ChatTokenizer | None:
     names = {name: tokenizer.settings[name] for name in NAMED_TOKENS if name in tokenizer.settings}
     if tokenizer.end_of_text_token:
         names["eos_token"] = tokenizer.end_of_text_token
-    return ChatTokenizer(tokenizer, ChatTemplate(source, names))
+    template = ChatTemplate(source, names)
+    if hasattr(tokenizer, "make_special"):
+        tokenizer.make_special(ends_of_turn(tokenizer, template))
+    return ChatTokenizer(tokenizer, template)
+
+
+def ends_of_turn(tokenizer: Tokenizer, template: ChatTemplate) -> list[int]:
+    """Return the id of the token that the template puts after an answer, where tokenizer.json has it as a token of
+    its own and not as a special one. It is special: otherwise what a user types could end a turn.
+    """
+    plain = {
+        id: content for content, id in tokenizer.ordinary_added_tokens.items() if LIKE_A_MARK.fullmatch(content)
+    }
+    if not plain:
+        return []
+    try:
+        answered = template.render([{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}])
+    except TokenizerError:
+        return []
+    behind = answered.rpartition(PROBE)[2].strip()
+    return [id for id, content in plain.items() if behind.startswith(content)]
 
 
 def template_of(said: Any) -> str | None:

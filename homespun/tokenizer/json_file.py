@@ -59,7 +59,11 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
     Settings that would change the text (truncation, padding) or make ids random (dropout) are switched off.
     Raises TokenizerError.
     """
-    content = read_json_object(path, LARGEST_FILE)
+    return checked(read_json_object(path, LARGEST_FILE), path)
+
+
+def checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the content of a tokenizer.json, as `read_tokenizer_json` checks it. path: for messages."""
     model = content.get("model")
     if not isinstance(model, dict) or "vocab" not in model:
         raise wrong(path, 'it has no "model" with a "vocab"')

@@ -7,8 +7,9 @@ for one id does not grow with the number of ids before it.
 from __future__ import annotations
 
 import codecs
+import json
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class TokenStream(Protocol):
@@ -135,3 +136,25 @@ def _byte_of_piece(token: str) -> int | None:
         return int(token[3:5], 16)
     except ValueError:
         return None
+
+
+def decoder_steps(decoder: Any) -> dict[str, bool] | None:
+    """Return which optional steps this decoder has, if it is SentencePiece's as in Llama; else None."""
+    if decoder is None:
+        return None
+    content = json.loads(decoder.__getstate__())
+    steps = content.get("decoders", []) if content["type"] == "Sequence" else [content]
+    names = [step["type"] for step in steps]
+    space = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    if not steps or steps[0] != space or (names[-1] == "Strip" and steps[-1] != strip):
+        return None
+    shapes = (
+        ["Replace", "ByteFallback", "Fuse"],
+        ["Replace", "ByteFallback", "Fuse", "Strip"],
+        ["Replace", "Fuse"],
+        ["Replace", "Fuse", "Strip"],
+    )
+    if names not in shapes:
+        return None
+    return {"byte_fallback": "ByteFallback" in names, "strip": "Strip" in names}

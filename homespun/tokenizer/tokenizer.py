@@ -24,10 +24,10 @@ from tokenizers import AddedToken, decoders, models
 from tokenizers import Tokenizer as Backend
 
 from homespun.errors import TokenizerError, WriteFailed
-from homespun.tokenizer.byte_level import token_bytes
+from homespun.tokenizer.byte_level import readable, token_bytes
 from homespun.tokenizer.failure import damaged, failures_explained, is_the_librarys
 from homespun.tokenizer.special_ids import StatedIds, ids_of_new_model
-from homespun.tokenizer.stream import ByteStream, PieceStream, TokenStream, WindowStream
+from homespun.tokenizer.stream import ByteStream, PieceStream, TokenStream, WindowStream, decoder_steps
 from homespun.tokenizer.unknown import lone_surrogate, unknown_character
 from homespun.tokenizer.words import WordTable, cut
 
@@ -93,6 +93,11 @@ class Tokenizer:
         """Tokens that never come from text, such as `<|endoftext|>` and the separators of a chat: token -> id."""
         added = self._backend.get_added_tokens_decoder()
         return {token.content: id for id, token in sorted(added.items()) if token.special}
+
+    @property
+    def ordinary_added_tokens(self) -> dict[str, int]:
+        """Tokens that stand beside the model's vocabulary and are text all the same: token -> id."""
+        return {one.content: id for id, one in self._backend.get_added_tokens_decoder().items() if not one.special}
 
     @property
     def special_ids(self) -> StatedIds:
@@ -170,6 +175,45 @@ class Tokenizer:
             may_be_cut=self._may_be_cut,
         )
         return self._passed_on(grown)
+
+    def without_tokens_from(self, rows: int) -> Tokenizer | None:
+        """Return a copy without the special tokens whose ids are `rows` and more; None if other tokens are there.
+
+        No text brings such a token in, so that a model without a row for it never misses it. What the settings
+        say of it goes with it: its role, and a chat template that writes it.
+        """
+        beyond = {token: id for token, id in self.special_tokens.items() if id >= rows}
+        if self.vocab_size - len(beyond) > rows or any(id >= rows for id in self.opening):
+            return None
+        writes = str(self.settings.get("chat_template", ""))
+        settings = {
+            name: value
+            for name, value in self.settings.items()
+            if value not in beyond and not (name == "chat_template" and any(token in writes for token in beyond))
+        }
+        end_of_text = None if self.end_of_text_token in beyond else self.end_of_text_token
+        fewer = self._with_fewer(rows, end_of_text, settings)
+        fewer.stated = self.stated
+        return fewer
+
+    def _with_fewer(self, rows: int, end_of_text: str | None, settings: Mapping[str, Any]) -> Tokenizer:
+        content = json.loads(self._backend.to_str())
+        content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < rows]
+        if isinstance(content["model"]["vocab"], dict):  # a special token may stand there as well
+            vocabulary = content["model"]["vocab"]
+            content["model"]["vocab"] = {token: id for token, id in vocabulary.items() if id < rows}
+        with failures_explained(damaged("be copied")):
+            backend = Backend.from_str(json.dumps(content))
+        return Tokenizer(
+            backend, self.kind, end_of_text=end_of_text, settings=settings, may_be_cut=self._may_be_cut
+        )
+
+    def make_special(self, ids: Iterable[int]) -> None:
+        """Make these tokens special, before anything is encoded: no text produces them any more."""
+        tokens = [self._backend.id_to_token(id) for id in ids if id not in self.special_tokens.values()]
+        if tokens:
+            self._backend.add_special_tokens([special(token) for token in tokens if token])
+            self.__dict__.pop("special_tokens", None)
 
     def _passed_on(self, grown: T) -> T:
         """grown, a tokenizer with the ids of this one and more, with what is stated of these."""
@@ -266,7 +310,7 @@ class Tokenizer:
         """Return a new TokenStream: push ids one at a time, get text in whole characters."""
         if isinstance(self._backend.decoder, decoders.ByteLevel):
             return ByteStream(lambda id: token_bytes(self._token(id)))
-        steps = _decoder_steps(self._backend.decoder)
+        steps = decoder_steps(self._backend.decoder)
         if steps is not None:
             return PieceStream(self._token, **steps)
         return WindowStream(self.decode)
@@ -332,16 +376,6 @@ def special(token: str) -> AddedToken:
     return AddedToken(token, special=True, normalized=False)
 
 
-def readable(content: bytes) -> str:
-    r"""Return bytes in readable form.
-
-    >>> readable(" né\n".encode()), readable(b"\xc3")
-    (' né\\n', '\\xc3')
-    """
-    text = content.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _joined(blocks: list[NDArray[Any]]) -> NDArray[Any]:
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
@@ -357,28 +391,6 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         characters += len(text)
     if batch:
         yield batch
-
-
-def _decoder_steps(decoder: Any) -> dict[str, bool] | None:
-    """Return which optional steps this decoder has, if it is SentencePiece's as in Llama; else None."""
-    if decoder is None:
-        return None
-    content = json.loads(decoder.__getstate__())
-    steps = content.get("decoders", []) if content["type"] == "Sequence" else [content]
-    names = [step["type"] for step in steps]
-    space = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
-    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
-    if not steps or steps[0] != space or (names[-1] == "Strip" and steps[-1] != strip):
-        return None
-    shapes = (
-        ["Replace", "ByteFallback", "Fuse"],
-        ["Replace", "ByteFallback", "Fuse", "Strip"],
-        ["Replace", "Fuse"],
-        ["Replace", "Fuse", "Strip"],
-    )
-    if names not in shapes:
-        return None
-    return {"byte_fallback": "ByteFallback" in names, "strip": "Strip" in names}
 
 
 def _no_such_id(id: int, vocab_size: int) -> TokenizerError:

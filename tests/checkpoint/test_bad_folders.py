@@ -20,6 +20,7 @@ from homespun.checkpoint.weights import shapes_of, stored_shape
 from homespun.errors import HomespunError, TokenizerError
 from homespun.model.gpt import GPT
 from tests.checkpoint.models import (
+    ALPHABET,
     char_tokenizer,
     lively,
     spoil,
@@ -203,7 +204,7 @@ def test_weights_that_were_cut_short_are_told(folder: Path) -> None:
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_is_told(folder: Path) -> None:
-    char_tokenizer(documents=2).save(folder)
+    char_tokenizer(alphabet=ALPHABET + "é").save(folder)
     assert told(folder).startswith(f"{folder}: the tokenizer has 32 tokens, the model 31.")
 
 
@@ -261,7 +262,8 @@ def test_a_pickle_is_never_opened(tmp_path: Path, name: str, with_config: bool, 
     if not with_config:
         (folder / "config.json").unlink()
     for path in (folder, folder / name):
-        assert f"{folder / name} is a pickle. To open one is to run whatever program is in it" in told(path)
+        assert f"{folder / name} is a pickle. To open one as usual is to run whatever program is" in told(path)
+        assert f"homespun import {folder / name}" in told(path)
     assert not trap.exists()
 
 

@@ -15,7 +15,7 @@ from homespun.conversations import conversation as conversations
 from homespun.conversations import encoding, packing, rendering
 from homespun.conversations import recognise as found
 from homespun.conversations import splits as preparing
-from homespun.conversations.conversation import MOST_MESSAGES, Conversation, ConversationRecords, LeftOut
+from homespun.conversations.conversation import Conversation, ConversationRecords, LeftOut
 from homespun.conversations.recognise import Found, recognise
 from homespun.errors import NotEnoughText, TextUnreadable
 from homespun.text.sources import read
@@ -104,8 +104,7 @@ def test_what_nothing_can_be_learnt_from_is_left_out(record: object) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
          "'image_url'", "pictures"),
         ({"conversations": [{"from": "alien", "value": "a"}]}, "'alien'", "human, gpt"),
-        ({"question": "a", "answer": 5}, "a number in the field 'answer'", "string"),
-        ({"messages": [{"role": "user", "content": "a"}] * (MOST_MESSAGES + 1)}, "1,001 messages", "Divide"),
+        ({"question": "a", "answer": {"b": 5}}, "an object in the field 'answer'", "string"),
     ],
 )  # fmt: skip
 def test_a_conversation_with_something_wrong_in_it_is_told_with_its_place(
@@ -237,11 +236,11 @@ def test_a_code_repository_is_not_read_for_it(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_first_wrong_record_is_named_with_what_is_expected(tmp_path: Path) -> None:
-    path = lines(tmp_path / "chat.jsonl", messages("a", "b"), {"prompt": "a", "reply": "b"})
+    path = lines(tmp_path / "chat.jsonl", messages("a", "b"), {"prompt": 5, "reply": {"b": 1}})
     with pytest.raises(TextUnreadable) as caught:
         recognise([path])
     assert f"{path}, line 2," in caught.value.what and "'reply'" in caught.value.what
-    assert '{"messages": [' in caught.value.todo
+    assert "--skip-bad" in caught.value.todo
 
 
 def test_a_row_that_is_not_like_the_others_is_told(tmp_path: Path) -> None:
@@ -256,7 +255,7 @@ def test_a_row_that_is_not_like_the_others_is_told(tmp_path: Path) -> None:
 )
 def test_lines_that_are_neither_conversation_nor_text_are_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.jsonl").write_text(content)
-    with pytest.raises(TextUnreadable, match="line 1"):
+    with pytest.raises(TextUnreadable, match=r"a\.jsonl"):
         recognise([tmp_path / "a.jsonl"])
 
 

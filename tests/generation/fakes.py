@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from types import SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType, SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ class ByteTokenizer:
     vocab_size = 257
     end_of_text: int | None = 256
     opening: tuple[int, ...] = ()
+    special_tokens: Mapping[str, int] = MappingProxyType({})
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -22,6 +24,9 @@ class ByteTokenizer:
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
+
+    def decode(self, ids: list[int]) -> str:
+        return bytes(id for id in ids if id < 256).decode(errors="replace")
 
     def stream(self) -> ByteStream:
         return ByteStream()

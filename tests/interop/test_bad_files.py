@@ -121,7 +121,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"llama__rope__scaling__type": "linear"}, 'llama.rope.scaling.type is "linear"'),
     ({"llama__rope__scale_linear": 4.0}, "llama.rope.scale_linear is 4.0"),
     ({"llama__expert_count": 8}, "llama.expert_count is 8"),
-    ({"llama__attention__sliding_window": 8}, "llama.attention.sliding_window is 8"),
+    ({"llama__attention__sliding_window": "wide"}, 'llama.attention.sliding_window is "wide"'),
     ({"llama__rope__dimension_count": 4}, "llama.rope.dimension_count is 4"),
     ({"llama__block_count": None}, "does not say llama.block_count"),
     ({"llama__block_count": 513}, "llama.block_count is 513"),

@@ -336,3 +336,36 @@ def test_transformers_opens_a_merged_folder_with_the_same_logits(tmp_path: Path)
         torch.testing.assert_close(theirs(ids).logits, model.model(ids)[0], atol=1e-3, rtol=0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "folder")
     assert tokenizer(ALPHABET, add_special_tokens=False).input_ids == model.tokenizer.encode(ALPHABET)
+
+
+@pytest.mark.parametrize("scheme", ["first", "always", "never"])
+def test_a_metaspace_tokenizer_goes_into_a_gguf_file(scheme: str, tmp_path: Path) -> None:
+    """As newer files have it instead of a normalizer that puts a space before the text."""
+    import json
+
+    import homespun
+    from homespun.interop.gguf.file import read_gguf
+    from tests.checkpoint.test_other_peoples_folders import llama
+    from tests.interop.test_import import tokenizer_bin
+
+    tokenizer_bin(tmp_path)
+    folder = tmp_path / "model"
+    llama(folder, vocab_size=300, bos_token_id=1, eos_token_id=2)
+    from homespun.tokenizer.sentencepiece import load_sentencepiece
+
+    content = json.loads(load_sentencepiece(tmp_path / "spm.model", opens=True).files()["tokenizer.json"])
+    content |= {"normalizer": None}
+    content["pre_tokenizer"] = {
+        "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": False
+    }  # fmt: skip
+    if scheme == "never":
+        content["decoder"]["decoders"].pop()
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    settings = {"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    exported = homespun.export(folder, to="gguf", out=tmp_path / "model.gguf", llama_cpp=False)
+    assert read_gguf(exported.out).settings["tokenizer.ggml.add_space_prefix"] is (scheme != "never")
+    assert any("begins with a space" in note for note in exported.notes) is (scheme != "never")
+    ours, theirs = homespun.load(folder).tokenizer, homespun.load(exported.out).tokenizer
+    assert ours.encode("Hello there!  How") == theirs.encode("Hello there!  How")
+    assert theirs.opening == [1]

@@ -217,6 +217,7 @@ def test_no_file_is_opened_because_another_names_it(name: str, content: dict[str
     assert {Path(path).name for path in opened if path.startswith(str(tmp_path))} <= {
         "tokenizer.json",
         "tokenizer_config.json",
+        "special_tokens_map.json",
     }
 
 

@@ -77,11 +77,13 @@ def test_named_tokens_of_simple_tokenizers_are_kept(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("says", "opening"), [({"add_bos_token": True}, [1]), ({"add_bos_token": False}, []), ({}, [])]
+    ("says", "opening"), [({"add_bos_token": True}, [1]), ({"add_bos_token": False}, []), ({}, [1])]
 )
 def test_a_sentencepiece_model_heeds_the_settings_beside_it(
     says: dict[str, Any], opening: list[int], tmp_path: Path
 ) -> None:
+    # Where nothing is said, the class of Llama opens with <s>: so it did when these models were trained, and so
+    # does llama.cpp; transformers 5 has given that up.
     model(tmp_path, **SHAPES["bpe like Llama"])
     settings = {"tokenizer_class": "LlamaTokenizer", "chat_template": LLAMA_2, "bos_token": "<s>"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, **says}))
@@ -96,9 +98,10 @@ def test_a_sentencepiece_model_heeds_the_settings_beside_it(
         tokenizer.key,
         {**tokenizer.settings, **again.settings},
     )
-    transformers = pytest.importorskip("transformers")
-    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    assert theirs("To be").input_ids[: len(opening)] == opening
+    if says:
+        transformers = pytest.importorskip("transformers")
+        theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+        assert theirs("To be").input_ids[: len(opening)] == opening
 
 
 def test_a_sentencepiece_model_ends_a_text_with_the_piece_that_is_named_beside_it(tmp_path: Path) -> None:

@@ -28,12 +28,15 @@ class Talks:
     examples: list[tuple[str, list[tuple[str, str]]]]
 
 
-def talks_in(corpus: Corpus) -> Talks | None:
-    """None where the text is no conversations. Raises the errors of reading them."""
-    from homespun.conversations.conversation import Conversation
-    from homespun.conversations.recognise import recognise
+def talks_in(corpus: Corpus, answers: str = "") -> Talks | None:
+    """None where the text is no conversations. answers: who answers in an export of a chat.
 
-    found = recognise(corpus)
+    Raises the errors of reading them.
+    """
+    from homespun.conversations.conversation import Conversation
+    from homespun.conversations.recognise import ConversationReader, recognise
+
+    found = recognise(corpus, reader=ConversationReader(answers))
     if found is None:
         return None
     records = ((entry.origin, entry.record) for entry in found.entries() if isinstance(entry.record, Conversation))

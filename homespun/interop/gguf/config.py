@@ -10,7 +10,8 @@ from typing import Any
 
 from homespun.checkpoint.fields import Fields, brief
 from homespun.checkpoint.folder import check_context
-from homespun.errors import CheckpointError, ModelError
+from homespun.checkpoint.hf_names import narrower
+from homespun.errors import CheckpointError, ModelError, warn
 from homespun.interop.gguf.file import GGUFFile
 from homespun.model.config import GPTConfig
 from homespun.model.families import FAMILIES
@@ -68,8 +69,11 @@ def settings_of(fields: Fields, file: GGUFFile, theirs: GGUF) -> dict[str, Any]:
         for copy in field.copies:
             fields.one_of(f"{shape}.{copy}", (found[ours],), found[ours])
     window = fields.values.get(f"{shape}.attention.sliding_window")
-    if window is not None and not (isinstance(window, int) and (window == 0 or window >= found["context_length"])):
+    if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 0):
         fields.refuse(f"{shape}.attention.sliding_window", window, "attention over the whole context")
+    if window and window < found["context_length"]:
+        warn(narrower(str(file.path), window, found["context_length"]))
+        found["context_length"] = window
     if "rotary_base" in found:
         check_no_scaling(fields, file, shape)
     return {

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from homespun.checkpoint.folder import assemble, check_vocabulary
+from homespun.checkpoint.folder import assemble
+from homespun.checkpoint.special_ids import fitting
 from homespun.interop.gguf.config import config_of
 from homespun.interop.gguf.file import read_gguf
 from homespun.interop.gguf.tokenizer import tokenizer_of
@@ -28,7 +29,6 @@ def load_gguf(
     """
     file = read_gguf(path)
     config = config_of(file)
-    tokenizer = tokenizer_of(file)
-    check_vocabulary(path, config, tokenizer)
+    tokenizer = fitting(tokenizer_of(file), config.vocab_size, file.path)
     weights = read_weights(file, config, device=device, dtype=dtype)
     return assemble(config, weights, device), tokenizer

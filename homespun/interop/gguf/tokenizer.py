@@ -8,7 +8,7 @@ files of these models. For a name that is not known here the ids could not be tr
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -267,44 +267,80 @@ def named_tokens(file: GGUFFile) -> dict[str, Any]:
     return said | ({"add_bos_token": True} if "bos_token" in said and opens(file) else {})
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """A SentencePiece model of byte pairs: its pieces, the kind and the score of each, and the ids with a role."""
+
+    tokens: list[str]
+    kinds: list[int]
+    scores: list[float]
+    bos: int | None = None
+    eos: int | None = None
+    unknown: int | None = None
+    padding: int | None = None
+    prefix: bool = True  # a space before every text
+    no_extra_spaces: bool = False
+
+
 def sentencepiece(file: GGUFFile) -> Tokenizer:
     """A SentencePiece model is rebuilt from its pieces and scores; what is made of it is held against that."""
-    from homespun.tokenizer.sentencepiece import load_sentencepiece
-
     tokens, kinds = vocabulary(file)
     named = named_tokens(file)
     scores = file.settings.get("tokenizer.ggml.scores")
     if not isinstance(scores, list) or len(scores) != len(tokens):
         raise wrong(file.path, "its tokenizer.ggml.scores are not one for each token")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tokenizer.model"
-        path.write_bytes(sentencepiece_model(file, tokens, kinds, scores))
-        try:
-            tokenizer = load_sentencepiece(path, opens=opens(file))
-        except TokenizerError as error:
-            raise TokenizerError(error.what.replace(str(path), str(file.path)), TODO) from error
+    ids: dict[str, int | None] = {}
+    for role in ("bos", "eos", "unknown", "padding"):
+        mark = token_with_role(file, role, tokens)
+        ids[role] = None if mark is None else tokens.index(mark)
+    pieces = Pieces(
+        tokens,
+        kinds,
+        scores,
+        **ids,
+        prefix=file.settings.get("tokenizer.ggml.add_space_prefix", True) is not False,
+        no_extra_spaces=file.settings.get("tokenizer.ggml.remove_extra_whitespaces") is True,
+    )
+    tokenizer = of_pieces(pieces, str(file.path), opens=opens(file))
     tokenizer.settings.update({name: value for name, value in named.items() if name != "eos_token"})
     return tokenizer
 
 
-def sentencepiece_model(file: GGUFFile, tokens: list[str], kinds: list[int], scores: list[float]) -> bytes:
+def of_pieces(pieces: Pieces, source: str, *, opens: bool) -> Tokenizer:
+    """The tokenizer of these pieces, held against SentencePiece's own.
+
+    source: the file that they are from, for messages. opens: whether every text begins with bos.
+    Raises TokenizerError, MissingExtra.
+    """
+    from homespun.tokenizer.sentencepiece import load_sentencepiece
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.model"
+        path.write_bytes(sentencepiece_model(pieces))
+        try:
+            return load_sentencepiece(path, opens=opens)
+        except TokenizerError as error:
+            raise TokenizerError(error.what.replace(str(path), source), TODO) from error
+
+
+def sentencepiece_model(pieces: Pieces) -> bytes:
     """The content of the `.model` file with these pieces."""
     try:
         from sentencepiece import sentencepiece_model_pb2
     except ImportError as error:
         raise MissingExtra("The tokenizer of this model", "sentencepiece") from error
     proto: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
-    for token, kind, score in zip(tokens, kinds, scores, strict=True):
+    for token, kind, score in zip(pieces.tokens, pieces.kinds, pieces.scores, strict=True):
         proto.pieces.add(piece=token, type=kind, score=float(score))
     spec = proto.trainer_spec
     spec.model_type = spec.BPE
-    spec.byte_fallback = BYTE in kinds
-    for name, role in (("bos_id", "bos"), ("eos_id", "eos"), ("unk_id", "unknown"), ("pad_id", "padding")):
-        mark = token_with_role(file, role, tokens)
-        setattr(spec, name, -1 if mark is None else tokens.index(mark))
+    spec.byte_fallback = BYTE in pieces.kinds
+    ids = {"bos_id": pieces.bos, "eos_id": pieces.eos, "unk_id": pieces.unknown, "pad_id": pieces.padding}
+    for name, id in ids.items():
+        setattr(spec, name, -1 if id is None else id)
     rules = proto.normalizer_spec
     rules.name = "identity"
-    rules.add_dummy_prefix = file.settings.get("tokenizer.ggml.add_space_prefix", True) is not False
-    rules.remove_extra_whitespaces = file.settings.get("tokenizer.ggml.remove_extra_whitespaces") is True
+    rules.add_dummy_prefix = pieces.prefix
+    rules.remove_extra_whitespaces = pieces.no_extra_spaces
     rules.escape_whitespaces = True
     return bytes(proto.SerializeToString())

@@ -36,6 +36,9 @@ def what_differs(content: dict[str, Any]) -> str:
             return f"it changes the text before it cuts it ({step.get('type')})"
     if any(not token.get("special") for token in content.get("added_tokens") or []):
         return "it has words of its own that are no special tokens"
+    for step in steps_of(content.get("pre_tokenizer")):
+        if step.get("type") == "Metaspace" and step.get("replacement") != SPACE:
+            return f"it writes a space as {str(step.get('replacement'))[:20]!r}"
     if content["model"].get("ignore_merges"):
         return "a word that is a token skips its merges"
     return ""
@@ -63,10 +66,26 @@ def pieces_settings(content: dict[str, Any], rows: int) -> dict[str, Any]:
         "tokenizer.ggml.tokens": [special.get(id, pieces.get(id, f"[PAD{id}]")) for id in range(rows)],
         "tokenizer.ggml.scores": [scores.get(pieces.get(id, ""), LEAST) for id in range(rows)],
         "tokenizer.ggml.token_type": [kind(id) for id in range(rows)],
-        "tokenizer.ggml.add_space_prefix": any(
-            step.get("type") == "Prepend" for step in steps_of(content.get("normalizer"))
-        ),
+        "tokenizer.ggml.add_space_prefix": begins_with_space(content),
     }
+
+
+def begins_with_space(content: dict[str, Any]) -> bool:
+    """Whether a space is put before a text: by a step of its own, or by Metaspace, as newer files have it."""
+    prepends = any(step.get("type") == "Prepend" for step in steps_of(content.get("normalizer")))
+    return prepends or spares_spaces(content)
+
+
+def spares_spaces(content: dict[str, Any]) -> bool:
+    """Whether a space is put before a text only where it does not begin with one, as Metaspace does it.
+
+    SentencePiece and llama.cpp put one there in any case.
+    """
+    for step in steps_of(content.get("pre_tokenizer")):
+        if step.get("type") == "Metaspace":  # older files say add_prefix_space
+            scheme = step.get("prepend_scheme", "always" if step.get("add_prefix_space", True) else "never")
+            return bool(scheme != "never")
+    return False
 
 
 def scores_of(model: dict[str, Any]) -> dict[str, float]:

@@ -114,6 +114,9 @@ class Records(Protocol):
     def read(self, record: object, where: str) -> object | None:
         """What the record is; None where it is none of these. Raises TextUnreadable for one that is damaged."""
 
+    def instead_of(self, error: TextUnreadable) -> object | None:
+        """What stands for a record that is damaged; None where the error is to be raised."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -134,6 +137,13 @@ class Request:
     def record(self, value: object, where: str) -> object | None:
         """What a record is that is more than a text; None where it is a text, or nothing known."""
         return None if self.records is None or self.field is not None else self.records.read(value, where)
+
+    def instead_of(self, error: TextUnreadable) -> object:
+        """What stands for a record that is damaged. Raises the error where nothing does."""
+        found = None if self.records is None or self.field is not None else self.records.instead_of(error)
+        if found is None:
+            raise error
+        return found
 
     @property
     def expected(self) -> str:

@@ -53,7 +53,7 @@ def conversation_or_text(origin: str, text: str, encoding: str, request: Request
     messages = messages_in(text)
     if messages is None:
         return text_document(origin, text, encoding)
-    found = request.record({"messages": messages}, f"{origin},")
+    found = request.record({"messages": messages, "written_out": True}, f"{origin},")
     if found is not None:
         return record_document(origin, found, encoding)
     tally.add("markup", origin)

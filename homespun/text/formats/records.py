@@ -37,7 +37,7 @@ def json_texts(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]
         if blob.suffix not in _LINES:
             tally.say_of("files", blob.origin, " is read as JSON lines, a record a line")
         texts = Texts(request, blob.origin, encoding.name, tally)
-        yield from texts.documents(_lines(blob, encoding))
+        yield from texts.documents(_lines(blob, encoding, request))
     else:
         yield from _whole_json(blob, request, tally)
 
@@ -54,10 +54,14 @@ def _text_lines(blob: Blob, encoding: Encoding) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def _lines(blob: Blob, encoding: Encoding) -> Iterator[Value]:
+def _lines(blob: Blob, encoding: Encoding, request: Request) -> Iterator[Value]:
     for number, line in _text_lines(blob, encoding):
         where = f"{blob.origin}, line {number},"
-        yield Value(where, f"{blob.origin}:{number}", one_value(line, where))
+        try:
+            value = one_value(line, where)
+        except TextUnreadable as error:
+            value = request.instead_of(error)
+        yield Value(where, f"{blob.origin}:{number}", value)
 
 
 def _has_lines(blob: Blob, encoding: Encoding) -> bool:

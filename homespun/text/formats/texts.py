@@ -63,7 +63,11 @@ class Texts:
             if (messages := assistants.messages_of(value.content)) is not None:
                 yield from self._conversation(value, messages)
                 continue
-            text = self._text_of(value, choice)
+            try:
+                text = self._text_of(value, choice)
+            except TextUnreadable as error:
+                yield record_document(value.origin, self.request.instead_of(error), self.encoding)
+                continue
             if choice is not None and not said and isinstance(value.content, Mapping):
                 said = True
                 if line := note(choice, list(columns), self.what):
@@ -76,7 +80,7 @@ class Texts:
                 )
                 yield document
         if problem is not None:
-            raise problem
+            yield record_document(self.origin, self.request.instead_of(problem), self.encoding)
 
     def _conversation(self, value: Value, messages: list[dict[str, str]]) -> Iterator[Document]:
         """One that ChatGPT or Claude exported."""
