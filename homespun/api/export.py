@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from homespun.tokenizer.tokenizer import Tokenizer
 
 EXPORTS = Path("exports")
-FORMATS = ("gguf", "merged")
+FORMATS = ("gguf", "merged", "page")
 DTYPES = ("float32", "bfloat16", "float16")
-PRECISION = "f16"  # default quantization of a GGUF file
+PRECISION = {"gguf": "f16", "page": "int8"}  # the default
 
 OWN_TEXT = 128  # tokens that the model generates as a text for the comparison
 MOST_CHARACTERS = 20_000  # of the texts given for the comparison: it is a check, not an evaluation

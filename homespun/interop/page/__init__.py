@@ -1,0 +1,1 @@
+"""One HTML file that runs a model in any browser, without a server and without a network."""

@@ -1,0 +1,106 @@
+"""A model leaves as a page: written, opened again, compared with the original, and run where there is a Node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from homespun.errors import UsageError
+from homespun.interop.compare import compared
+from homespun.interop.export import Check, Exported, Leaving, check_close
+from homespun.interop.page.contents import Sample, contents, fitting_context, with_context
+from homespun.interop.page.proof import Proof, proved
+from homespun.interop.page.weights import packed, unpacked
+from homespun.interop.page.write import MOST_BYTES, page_of, read_page
+from homespun.interop.probes import known_part
+from homespun.machine.atomic import replacing_files
+from homespun.model.causal_lm import CausalLM
+from homespun.model.config import ModelConfig
+
+BASE64 = 4 / 3
+BYTES_EACH = {"int8": 1, "f16": 2}
+# How far a page's log-probabilities may be from the original's on average, in nats.
+MOST_APART = {"int8": 0.25, "f16": 0.02}
+
+
+@dataclass(frozen=True)
+class About:
+    """What the page says of the model beside its numbers.
+
+    facts   pairs of words, such as ("loss", "1.43 nats per token")
+    texts   that the page is held to; they stand in it, so none of the user's is among them
+    sample  generates with the page's weights: what the page has to generate too
+    first   the id that an empty text starts from
+    """
+
+    facts: Sequence[tuple[str, str]]
+    texts: Sequence[str]
+    sample: Callable[[CausalLM], Sample]
+    first: int
+
+
+def export_page(
+    leaving: Leaving, about: About, out: Path, *, precision: str, ask_node: bool = True
+) -> tuple[Exported, Proof | None]:
+    """Writes the page to out, an .html file. precision: int8 or f16.
+
+    Raises UsageError for a model that is too large for a page, WriteFailed, and CheckpointError where what was
+    written is not the model.
+    """
+    model, tokenizer = leaving.model, leaving.tokenizer
+    check_size(model.config, precision)
+    config = with_context(model, fitting_context(model.config))
+    weights = packed(model, precision, config.context_length)
+    rounded = unpacked(weights, config)
+    sample = about.sample(rounded)
+    texts = [text for text in (known_part(tokenizer, one) for one in about.texts) if text]
+    data = contents(
+        model, rounded, tokenizer, leaving.origin, texts, about.facts, sample, about.first, precision,
+        MOST_APART[precision],
+    )  # fmt: skip
+    with replacing_files(out.parent, seal=out.name) as stage:
+        written = stage / out.name
+        written.write_text(page_of(data, weights), encoding="utf-8", newline="\n")
+        again, its = read_page(written)
+        assert again == data, "the page's contents should come back as they were written"
+        difference, cost = compared(model, unpacked(its, config), leaving.measured(), leaving.opening)
+        check_close("the page", difference, QUANTIZED[precision])
+        proof = proved(written, len(sample.ids)) if ask_node else None
+    checks = [Check("homespun", 0, difference, cost)]
+    notes = notes_of(config, model.config, proof, asked=ask_node)
+    return Exported(out, "page", precision, [out], out.stat().st_size, checks, notes), proof
+
+
+QUANTIZED = {"int8": "q8_0", "f16": "f16"}  # the same bounds as a GGUF file's
+
+
+def check_size(config: ModelConfig, precision: str) -> None:
+    """Raises UsageError for a model whose page would be too large, with what to use instead."""
+    size = config.number_of_parameters() * BYTES_EACH[precision] * BASE64
+    if size <= MOST_BYTES:
+        return
+    smaller = config.number_of_parameters() * BASE64 <= MOST_BYTES and precision != "int8"
+    raise UsageError(
+        f"The page would have {size / 1e6:,.0f} MB; {MOST_BYTES / 1e6:,.0f} MB is the most that is written.",
+        "Half as much: --quantize int8."
+        if smaller
+        else "llama.cpp runs a model of this size, and llama-server has a page: --to gguf --quantize q8_0.",
+    )
+
+
+def notes_of(config: ModelConfig, original: ModelConfig, proof: Proof | None, *, asked: bool) -> list[str]:
+    notes = []
+    if config.context_length < original.context_length:
+        notes.append(
+            f"the page looks at {config.context_length:,} tokens, and the model at {original.context_length:,}: "
+            "a browser has no memory for more"
+        )
+    if proof is None:
+        notes.append(
+            "the page's own code was not run here: there is no Node"
+            if asked
+            else "the page's own code was not run here"
+        )
+        notes[-1] += ". It checks itself when it is opened, and says so at the top"
+    return notes

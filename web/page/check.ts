@@ -1,0 +1,37 @@
+// The proof of a written page, without a browser: `node check.mjs PAGE.html` prints it as JSON. It runs what is in the
+// page: its worker, its weights, its probes.
+import { readFileSync } from "node:fs";
+import { runInThisContext } from "node:vm";
+import { bytesOf } from "./base64.ts";
+import type { Reply, Request, Serve } from "./worker.ts";
+
+const html = readFileSync(process.argv[2]!, "utf8");
+
+/** The text of the page's script of that id, "" where it has none. */
+function part(id: string): string {
+  const start = html.indexOf(`<script id="${id}"`);
+  if (start < 0) return "";
+  const from = html.indexOf(">", start) + 1;
+  return html.slice(from, html.indexOf("</script>", from)).trim();
+}
+
+const scope = globalThis as unknown as { document?: unknown; homespunServe?: Serve };
+scope.document = null; // as in the page's own thread: no messages
+for (const id of ["tokenizers", "jinja", "worker"]) runInThisContext(part(id));
+
+let waiting: (reply: Reply) => void = () => {};
+const send = scope.homespunServe!((reply) => reply.id !== null && waiting(reply));
+const ask = (request: Request): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    waiting = (reply) => ("error" in reply ? reject(new Error(reply.error)) : resolve("value" in reply && reply.value));
+    void send(request);
+  });
+
+const plain = process.argv.includes("--plain");
+const data = JSON.parse(part("data"));
+const requests: [string, unknown[]][] = JSON.parse(process.argv.find((one) => one.startsWith("["))?.trim() ?? "[]");
+await ask({ id: 0, method: "start", data, weights: bytesOf(part("weights")), plain });
+const answers = [await ask({ id: 1, method: "prove", values: [] })];
+for (const [method, values] of requests) answers.push(await ask({ id: 2, method, values } as Request));
+const floats = (_: string, value: unknown) => (ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value);
+console.log(JSON.stringify(answers, floats));

@@ -1,0 +1,347 @@
+// What the page asks of the model, as messages: a text to read, text to write, and what is inside. It computes in
+// slices of a few milliseconds, between which it listens: the next message can stop what is going on.
+import { ChatTokenizer, type Message, type Render, roomForAnAnswer } from "./chat.ts";
+import { build, GPT, type Model } from "./gpt.ts";
+import { type Attention, embedding, type Embedding, Insight, type Lens } from "./insight.ts";
+import type { PageData } from "./page_data.ts";
+import { type Proof, prove } from "./probes.ts";
+import { Random } from "./random.ts";
+import { adjusted, largest, probabilities, type Sampling } from "./sampling.ts";
+import { Sequence } from "./sequence.ts";
+import { type OpenLibrary, openTokenizer, type Tokenizer, UnknownCharacter } from "./tokenizer/tokenizer.ts";
+import { Weights } from "./weights.ts";
+
+/** A piece of text that one or more tokens complete. place: of the first of them in the model's ids. */
+export interface Cell {
+  text: string;
+  place: number;
+  tokens: number;
+  bits: number; // surprise: -log2 of the probability of what stands there; NaN where nothing was predicted
+  rank: number;
+}
+
+export interface Choice {
+  id: number;
+  token: string;
+  probability: number; // by the model
+  weighed: number; // as the sampling settings leave it
+}
+
+/** How the next token is distributed at a place. */
+export interface Distribution {
+  place: number;
+  choices: Choice[];
+  left: number; // how many tokens the settings leave
+  entropy: number; // bits, by the model
+}
+
+export interface WriteRequest {
+  sampling: Sampling;
+  seed: number | null;
+  tokens: number;
+  /** Cut the text before that place, and begin with that token. */
+  from: { place: number; id: number } | null;
+}
+
+/** cells: those from an index on are new; all before stay. */
+export type Update =
+  | { type: "cells"; from: number; cells: Cell[]; reading: boolean }
+  | { type: "answer"; text: string };
+
+export interface Written {
+  tokens: number;
+  seconds: number;
+  finished: "length" | "stop" | "cancelled";
+  seed: number;
+}
+
+const SLICE = 12; // milliseconds
+const NEIGHBOURS = 6;
+const MOST_POINTS = 400; // of the embedding: the page asks for the tokens that occur
+const SHOWN = 10;
+
+export class Runtime {
+  private readonly model: Model;
+  private readonly tokenizer: Tokenizer;
+  private readonly sequence: Sequence;
+  private readonly insight: Insight | null;
+  private readonly chat: ChatTokenizer | null;
+  private hidden = 0; // ids before the text
+  private cells: Cell[] = [];
+  private turn = 0; // what goes on stops when it changes
+  private looked: { ids: number[]; place: number; logits: Float32Array } | null = null;
+
+  constructor(
+    private readonly data: PageData,
+    weights: Uint8Array,
+    wasm: WebAssembly.Module | null,
+    library: OpenLibrary | undefined,
+    render: Render | undefined,
+    private readonly update: (update: Update) => void,
+  ) {
+    this.model = build(data.config, new Weights(weights), wasm);
+    this.tokenizer = openTokenizer(data.tokenizer, library);
+    this.sequence = new Sequence(this.model, this.tokenizer.size);
+    this.insight = this.model instanceof GPT ? new Insight(this.model) : null;
+    this.chat = data.chat && new ChatTokenizer(this.tokenizer, data.tokenizer.special, data.chat, render);
+  }
+
+  async prove(): Promise<Proof> {
+    const steps = prove(this.tokenizer, this.data.probes, this.sequence);
+    for (let until = now() + SLICE; ; ) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (now() > until) {
+        await breath();
+        until = now() + SLICE;
+      }
+    }
+  }
+
+  /** The text is this one now; its cells come as they are computed. */
+  async read(text: string): Promise<{ tokens: number; unknown: string[] }> {
+    let ids: number[];
+    try {
+      ids = this.tokenizer.encode(text);
+    } catch (error) {
+      if (error instanceof UnknownCharacter) return { tokens: 0, unknown: error.characters };
+      throw error;
+    }
+    const before = this.data.opening.length || ids.length ? this.data.opening : [this.data.first];
+    this.hidden = before.length;
+    this.sequence.replace([...before, ...ids]);
+    this.cells = [];
+    this.addCells(this.hidden, true);
+    this.report(0, true);
+    await this.compute(++this.turn);
+    return { tokens: ids.length, unknown: [] };
+  }
+
+  stop(): void {
+    this.turn++;
+  }
+
+  /** Writes on from the text, or from another token at a place of it. */
+  async write({ sampling, seed, tokens, from }: WriteRequest): Promise<Written> {
+    const turn = ++this.turn;
+    const { sequence } = this;
+    if (from) {
+      sequence.replace([...sequence.ids.slice(0, from.place), from.id]);
+      const kept = this.cells.findIndex((cell) => cell.place + cell.tokens > from.place);
+      if (kept >= 0) this.cells.length = kept;
+      this.addCells(this.cellsEnd(), false);
+      this.report(kept < 0 ? this.cells.length : kept, true);
+    }
+    return this.generate(turn, sampling, seed, tokens, this.data.ends, (first, end) => {
+      this.cells.length = Math.min(this.cells.length, first);
+      this.addCells(this.cellsEnd(), end);
+      this.report(first, false);
+    });
+  }
+
+  /** The model's answer to a conversation; the oldest turns are left out where it is too long. */
+  async answer(messages: Message[], sampling: Sampling, seed: number | null): Promise<Written & { first: number }> {
+    const turn = ++this.turn;
+    const length = this.data.config.context_length;
+    const room = roomForAnAnswer(length);
+    const system = messages[0]?.role === "system" ? 1 : 0;
+    let first = 0;
+    let ids: number[];
+    for (;;) {
+      ids = this.chat!.encode([...messages.slice(0, system), ...messages.slice(system + first)]);
+      if (ids.length + room - 1 <= length) break;
+      if (first + 2 >= messages.length - system) throw new TooLong(ids.length, length, room);
+      first += 2;
+    }
+    this.sequence.replace(ids);
+    const stream = this.tokenizer.stream();
+    for (const id of ids) stream.push(id);
+    let done = ids.length;
+    const written = await this.generate(turn, sampling, seed, length - ids.length + 1, this.data.chat!.ends, (_, end) => {
+      let text = "";
+      for (; done < this.sequence.ids.length; done++) text += stream.push(this.sequence.ids[done]!);
+      this.update({ type: "answer", text: end ? text + stream.flush() : text });
+    });
+    return { ...written, first };
+  }
+
+  /** How the token at a place is distributed, and what the settings make of it. The end of the text has a place, too. */
+  distribution(place: number | null, sampling: Sampling): Distribution | null {
+    const logits = this.logitsAt(place ?? this.sequence.ids.length);
+    if (!logits) return null;
+    const own = probabilities(logits);
+    const known = logits.subarray(0, this.tokenizer.size);
+    const weighed = probabilities(adjusted(known, sampling));
+    let entropy = 0;
+    for (const share of own) if (share > 0) entropy -= share * Math.log2(share);
+    return {
+      place: place ?? this.sequence.ids.length,
+      choices: largest(known, SHOWN).map((id) => ({
+        id, token: this.tokenizer.token(id), probability: own[id]!, weighed: weighed[id]!,
+      })),
+      left: weighed.reduce((count, share) => count + (share > 0 ? 1 : 0), 0),
+      entropy,
+    };
+  }
+
+  attention(place: number): Attention | null {
+    return this.insight && place > 0 && place <= this.sequence.ids.length
+      ? this.insight.attention(this.sequence.ids, place)
+      : null;
+  }
+
+  lens(place: number, places: number): (Lens & { tokens: string[]; came: string[] }) | null {
+    if (!this.insight || place < 1) return null;
+    const lens = this.insight.lens(this.sequence.ids, place, places, this.tokenizer.size);
+    const came = [...Array(lens.places).keys()].map((column) => this.sequence.ids[lens.first + column]);
+    return {
+      ...lens,
+      tokens: Array.from(lens.ids, (id) => this.tokenizer.token(id)),
+      came: came.map((id) => (id === undefined ? "" : this.tokenizer.token(id))),
+    };
+  }
+
+  /** Of all tokens where they are few, else of those that the text has. */
+  embedding(): (Embedding & { tokens: string[]; nearestTokens: string[][] }) | null {
+    if (!(this.model instanceof GPT)) return null;
+    const { size } = this.tokenizer;
+    const ids =
+      size <= MOST_POINTS
+        ? [...Array(size).keys()].filter((id) => this.tokenizer.token(id))
+        : [...new Set(this.sequence.ids)].slice(-MOST_POINTS);
+    if (ids.length < 3) return null;
+    const found = embedding(this.model, ids, NEIGHBOURS);
+    const name = (id: number) => this.tokenizer.token(id);
+    return { ...found, tokens: ids.map(name), nearestTokens: found.nearest.map((some) => some.map(name)) };
+  }
+
+  private logitsAt(place: number): Float32Array | null {
+    const { ids } = this.sequence;
+    if (place < 1 || place > ids.length) return null;
+    const before = ids.slice(0, place);
+    const known = this.looked;
+    if (known?.place === place && before.every((id, n) => id === known.ids[n])) return known.logits;
+    const logits = this.insight
+      ? this.insight.logits(ids, place)
+      : this.model.forward(ids[place - 1]!, 0, null).slice();
+    this.looked = { ids: before, place, logits };
+    return logits;
+  }
+
+  private async compute(turn: number): Promise<boolean> {
+    let until = now() + SLICE;
+    let reported = 0;
+    while (this.sequence.step()) {
+      if (now() < until) continue;
+      reported = this.refresh(reported);
+      await breath();
+      if (turn !== this.turn) return false;
+      until = now() + SLICE;
+    }
+    this.refresh(reported);
+    return true;
+  }
+
+  /** Cells whose prediction is known by now; the first that is not. */
+  private refresh(from: number): number {
+    let at = from;
+    for (; at < this.cells.length; at++) {
+      const cell = this.cells[at]!;
+      if (cell.place + cell.tokens > this.sequence.predictions.length) break;
+      this.cells[at] = this.measured(cell);
+    }
+    if (at > from) this.update({ type: "cells", from, cells: this.cells.slice(from, at), reading: true });
+    return at;
+  }
+
+  private async generate(
+    turn: number, sampling: Sampling, seed: number | null, tokens: number, ends: number[],
+    report: (firstCell: number, end: boolean) => void,
+  ): Promise<Written> {
+    const chosen = seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!;
+    const random = new Random(BigInt(chosen));
+    const { sequence } = this;
+    if (this.cells.at(-1)?.text.endsWith("\ufffd")) this.cells.pop(); // what is written may complete the character
+    const started = now();
+    let until = started + SLICE;
+    let [count, reported] = [0, this.cells.length];
+    let finished: Written["finished"] = "length";
+    while (count < tokens) {
+      if (!sequence.step()) {
+        const id = sequence.choice(sampling, random.draw());
+        if (ends.includes(id)) {
+          finished = "stop";
+          break;
+        }
+        sequence.append(id);
+        count++;
+      }
+      if (now() < until) continue;
+      report(reported, false);
+      reported = this.cells.length;
+      await breath();
+      if (turn !== this.turn) {
+        finished = "cancelled";
+        break;
+      }
+      until = now() + SLICE;
+    }
+    report(reported, true);
+    return { tokens: count, seconds: (now() - started) / 1000, finished, seed: chosen };
+  }
+
+  /** The place behind the last cell. */
+  private cellsEnd(): number {
+    const last = this.cells.at(-1);
+    return last ? last.place + last.tokens : this.hidden;
+  }
+
+  /** Cells of the ids from a place on. end: also of a character that is not complete. */
+  private addCells(from: number, end: boolean): void {
+    const stream = this.tokenizer.stream();
+    const { ids } = this.sequence;
+    for (const id of ids.slice(Math.max(0, from - 1), from)) stream.push(id); // a first space depends on it
+    let first = from;
+    for (let place = from; place < ids.length; place++) {
+      const text = stream.push(ids[place]!);
+      const last = place + 1 === ids.length;
+      const rest = last && end ? stream.flush() : "";
+      if (text || rest) {
+        this.cells.push(this.measured({ text: text + rest, place: first, tokens: place + 1 - first, bits: NaN, rank: -1 }));
+        first = place + 1;
+      }
+    }
+  }
+
+  private measured(cell: Cell): Cell {
+    const own = this.sequence.predictions.slice(cell.place, cell.place + cell.tokens);
+    if (own.length < cell.tokens) return cell;
+    const nats = own.reduce((sum, { logprob }) => sum - logprob, 0);
+    return { ...cell, bits: nats / Math.LN2, rank: own[0]!.rank };
+  }
+
+  private report(from: number, reading: boolean): void {
+    if (from < this.cells.length || reading) {
+      this.update({ type: "cells", from, cells: this.cells.slice(from), reading });
+    }
+  }
+}
+
+export class TooLong extends Error {
+  constructor(tokens: number, length: number, room: number) {
+    super(`This has ${tokens} tokens, and the model looks at ${length}, of which ${room} are kept for the answer.`);
+  }
+}
+
+const now = (): number => performance.now();
+
+/** Lets waiting messages in. */
+const breath = (): Promise<void> =>
+  new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
