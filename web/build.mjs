@@ -21,6 +21,7 @@ const kernel = {
 };
 
 const parts = {
+  "boot.js": "page/boot.ts", // unpacks the others
   "page.js": "page/main.ts", // the views
   "worker.js": "page/worker.ts", // the model
   "tokenizers.js": "page/library_part.ts", // tokenizers of other kinds

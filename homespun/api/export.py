@@ -32,15 +32,18 @@ def export(
     check: Iterable[str | Path] = (),
     force: bool = False,
     llama_cpp: bool = True,
+    node: bool = True,
     note: Callable[[str], None] | None = None,
 ) -> Exported:
     """Export a model for other programs, and compare the export with the original before calling it done.
 
-    to: "gguf" (llama.cpp, Ollama) or "merged" (a plain Hugging Face folder, with an adapter merged into its base).
-    out: the file or folder; by default in exports/. quantize: precision of a GGUF file, f16 by default.
-    dtype: of a folder's weights; by default the stored one. check: additional texts for the comparison.
-    force: replace existing files. llama_cpp: also run a GGUF file in llama.cpp, if xllamacpp is installed.
-    note: called with progress lines. Raises UsageError, ModelError, TokenizerError, CheckpointError, WriteFailed.
+    to: "gguf" (llama.cpp, Ollama), "merged" (a plain Hugging Face folder, with an adapter merged into its base) or
+    "page" (one HTML file that runs the model in a browser).
+    out: the file or folder; by default in exports/. quantize: precision of a GGUF file (f16 by default) or of a
+    page (int8 by default). dtype: of a folder's weights; by default the stored one. check: additional texts for
+    the comparison. force: replace existing files. llama_cpp: also run a GGUF file in llama.cpp, if xllamacpp is
+    installed. node: also run a page's own code in Node, if that is installed. note: called with progress lines.
+    Raises UsageError, ModelError, TokenizerError, CheckpointError, WriteFailed.
     """
     import torch
 
@@ -50,6 +53,7 @@ def export(
     from homespun.interop.gguf.write import check_counterpart, library
     from homespun.interop.open import open_model
     from homespun.interop.origin import origin_of
+    from homespun.interop.page.export import check_size
     from homespun.interop.probes import GENERAL
 
     tell = note or (lambda line: None)
@@ -66,6 +70,12 @@ def export(
         origin = origin.as_adapter_of(origin_of(base, base))
     target = place_for(to, origin.name, quantize, out)
     check_free(to, target, force)  # before anything that takes time
+    if to == "page":
+        from homespun.api.page import export_as_page
+
+        check_size(opened.config, quantize)
+        leaving = Leaving(opened.float(), tokenizer, origin, [GENERAL, *given_texts(check)])
+        return export_as_page(leaving, place, target, quantize, ask_node=node, note=tell)
     texts = [GENERAL, own_text(opened.float(), tokenizer), *given_texts(check)]
     leaving = Leaving(opened, tokenizer, origin, texts)
     tell(f"writing {target} and comparing it with the model")
@@ -78,33 +88,45 @@ def export(
 def precision_of(to: str, quantize: str | None, dtype: str | None) -> tuple[str, str | None]:
     """Check the two settings; each format has one. Raises UsageError for the other one, and for unknown values."""
     from homespun.interop.gguf.write import QUANTIZATIONS
+    from homespun.interop.page.weights import PRECISIONS
 
     if to not in FORMATS:
         raise UsageError(f"There is no format {to!r} to export to.", f"The formats are: {', '.join(FORMATS)}.")
     if to == "merged" and quantize is not None:
         raise UsageError(
-            "--quantize is for GGUF files.", "A folder's weights are whole: --dtype float32, bfloat16 or float16."
+            "--quantize is for GGUF files and pages.",
+            "A folder's weights are whole: --dtype float32, bfloat16 or float16.",
         )
-    if to == "gguf" and dtype is not None:
-        raise UsageError("--dtype is for folders.", f"A GGUF file has --quantize: {', '.join(QUANTIZATIONS)}.")
-    quantize = PRECISION if quantize is None else quantize.lower()
-    if quantize not in QUANTIZATIONS:
-        raise UsageError(f"There is no quantization {quantize!r}.", f"There are: {', '.join(QUANTIZATIONS)}.")
+    known: Iterable[str] = PRECISIONS if to == "page" else QUANTIZATIONS
+    what = "A page" if to == "page" else "A GGUF file"
+    if to != "merged" and dtype is not None:
+        raise UsageError("--dtype is for folders.", f"{what} has --quantize: {', '.join(known)}.")
+    quantize = PRECISION.get(to, "f16") if quantize is None else quantize.lower()
+    if quantize not in known:
+        raise UsageError(
+            f"There is no quantization {quantize!r} for {what.lower() if to == 'page' else 'a GGUF file'}.",
+            f"There are: {', '.join(known)}.",
+        )
     if dtype is not None and dtype not in DTYPES:
         raise UsageError(f"Weights cannot be kept as {dtype!r}.", f"They can as: {', '.join(DTYPES)}.")
     return quantize, dtype
 
 
 def place_for(to: str, name: str, quantize: str, out: str | Path | None) -> Path:
-    """Path of the export: `out`, or a name in exports/. If `out` is a folder, a GGUF file gets a name in it.
+    """Path of the export: `out`, or a name in exports/. If `out` is a folder, a file gets a name in it.
 
     >>> place_for("gguf", "book", "q8_0", None), place_for("gguf", "book", "f16", "there")
     (PosixPath('exports/book-q8_0.gguf'), PosixPath('there/book-f16.gguf'))
+    >>> place_for("page", "book", "int8", None), place_for("page", "book", "int8", "mine.html")
+    (PosixPath('exports/book.html'), PosixPath('mine.html'))
     """
     if to == "merged":
         return EXPORTS / name if out is None else Path(out).expanduser()
     given = EXPORTS if out is None else Path(out).expanduser()
-    return given if given.suffix.lower() == ".gguf" else given / f"{name}-{quantize}.gguf"
+    suffixes = (".html", ".htm") if to == "page" else (".gguf",)
+    if given.suffix.lower() in suffixes:
+        return given
+    return given / (f"{name}.html" if to == "page" else f"{name}-{quantize}.gguf")
 
 
 def own_text(model: CausalLM, tokenizer: Tokenizer) -> str:

@@ -1,4 +1,4 @@
-"""homespun export: a model for llama.cpp, for Ollama, or as a plain folder, checked against the original."""
+"""homespun export: a model for llama.cpp, Ollama, a browser, or as a folder, checked against the original."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import click
 from homespun.cli.screens.plain import json_option, print_json
 
 if TYPE_CHECKING:
-    from homespun.interop.export import Check, Exported
+    from homespun.interop.export import Check, Exported, Proof
 
 
 @click.command()
 @click.argument("model")
 @click.option(
     "--to",
-    type=click.Choice(["gguf", "merged"]),
+    type=click.Choice(["gguf", "merged", "page"]),
     required=True,
     help="gguf: one file for llama.cpp and Ollama. merged: a plain Hugging Face folder; an adapter is worked into "
-    "its model.",
+    "its model. page: one HTML file that runs the model in any browser, offline.",
 )
 @click.option(
     "--quantize",
-    type=click.Choice(["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]),
-    help="How the numbers of a GGUF file are kept: whole (f), or in so many bits each (q). [default: f16]",
+    type=click.Choice(["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "int8"]),
+    help="How the numbers of a GGUF file are kept: whole (f), or in so many bits each (q); of a page: int8 or f16."
+    " [default: f16; int8 for a page]",
 )
 @click.option(
     "--dtype",
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="The .gguf file, or a folder. [default: in exports/, under the model's name]",
+    help="The .gguf or .html file, or a folder. [default: in exports/, under the model's name]",
 )
 @click.option(
     "--check",
@@ -53,6 +54,11 @@ if TYPE_CHECKING:
     default=True,
     help="Run a GGUF file in llama.cpp, where the package xllamacpp is installed. [default: do]",
 )
+@click.option(
+    "--node/--no-node",
+    default=True,
+    help="Run a page's own code in Node, where that is installed. [default: do]",
+)
 @json_option
 def command(model: str, as_json: bool, **options: Any) -> None:
     """Write MODEL for other programs, and see that it is the same model there.
@@ -65,6 +71,7 @@ def command(model: str, as_json: bool, **options: Any) -> None:
     Examples:
       homespun export runs/shakespeare --to gguf
       homespun export runs/shakespeare --to gguf --quantize q8_0 --check shakespeare
+      homespun export runs/shakespeare --to page
       homespun export smollm2 --to merged --dtype bfloat16 --out smollm2-folder
     """
     import homespun
@@ -88,6 +95,8 @@ def show(exported: Exported, seconds: float) -> None:
     click.echo(f"{exported.out}: {size} in {exported.precision}, {seconds:,.1f} s\n")
     for check in exported.checks:
         click.echo(sentence(check))
+    if exported.proof:
+        click.echo(proof_in_words(exported.proof))
     click.echo(cost_in_words(exported))
     for note in exported.notes:
         click.echo(f"note: {note}")
@@ -103,12 +112,22 @@ def sentence(check: Check) -> str:
       log-probabilities at most 0.012 apart (tokens of 1% and more), 0.0004 nats on average (KL)
     """
     found = check.difference
+    same_ids = f"the same ids for all of {check.texts} texts; " if check.texts else ""
     share = found.same_choice / max(1, found.positions)
     who = "read by" if check.by == "homespun" else "run by"
     return (
-        f"{who} {check.by}: the same ids for all of {check.texts} texts; of {found.positions:,} next tokens "
+        f"{who} {check.by}: {same_ids}of {found.positions:,} next tokens "
         f"the same choice for {found.same_choice:,} ({share:.1%}),\n  log-probabilities at most "
         f"{found.largest:.2g} apart (tokens of 1% and more), {found.divergence:.2g} nats on average (KL)"
+    )
+
+
+def proof_in_words(proof: Proof) -> str:
+    """What the page's own code found."""
+    return (
+        f"run by {proof.by}, the page's own code: the same ids for all of {proof.texts} texts; log-probabilities "
+        f"{proof.apart:.2g} nats apart\n  on average over {proof.places} tokens; with the same seed the same text "
+        f"for {proof.written} of {proof.tried} tokens"
     )
 
 
@@ -126,6 +145,8 @@ def cost_in_words(exported: Exported) -> str:
 
 def how_to_use(exported: Exported) -> str:
     out = shlex.quote(str(exported.out))
+    if exported.to == "page":
+        return f"Use it: open {out} in a browser, or send it to someone. It needs no server and no network."
     if exported.to == "merged":
         return f'Use it:\n  homespun generate {out} "Once"\nand in transformers: from_pretrained("{exported.out}")'
     name, beside = shlex.quote(exported.out.stem.lower()), shlex.quote(str(exported.files[1]))

@@ -82,6 +82,7 @@ class Exported:
     precision   f32, q8_0, …, or the dtype of a folder's weights
     checks      what it was compared by
     notes       what a person should know of it
+    proof       what a page found when its own code ran its probes; None where it is no page, or did not run
     """
 
     out: Path
@@ -91,6 +92,26 @@ class Exported:
     bytes: int
     checks: list[Check]
     notes: list[str] = field(default_factory=list)
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a page found when its own code ran its probes.
+
+    by         what ran it
+    places     predictions that were compared
+    apart      nats between the page's log-probabilities and the original's, on average
+    texts      whose ids are equal
+    written    tokens that a seed gives as in Python, of `tried`
+    """
+
+    by: str
+    places: int
+    apart: float
+    texts: int
+    written: int
+    tried: int
 
     def as_object(self) -> dict[str, Any]:
         """The export as JSON."""
@@ -109,6 +130,7 @@ class Exported:
             "bits_per_byte_before": cost.bits_per_byte(cost.before),
             "bits_per_byte": cost.bits_per_byte(cost.after),
             "notes": self.notes,
+            **({"proof": self.proof and vars(self.proof)} if self.to == "page" else {}),
         }
 
 

@@ -1,11 +1,7 @@
 // A conversation as the model's chat template writes it, in ids (homespun/tokenizer/chat_template.py).
+import type { Message } from "../views/types.ts";
 import type { ChatData, Form } from "./page_data.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
-
-export interface Message {
-  role: string;
-  content: string;
-}
 
 /** Renders a Jinja template; jinja.ts stands in pages that need it only. */
 export type Render = (template: string, values: Record<string, unknown>) => string;

@@ -2,6 +2,7 @@
 // page: its worker, its weights, its probes.
 import { readFileSync } from "node:fs";
 import { runInThisContext } from "node:vm";
+import { inflateRawSync } from "node:zlib";
 import { bytesOf } from "./base64.ts";
 import type { Reply, Request, Serve } from "./worker.ts";
 
@@ -17,7 +18,10 @@ function part(id: string): string {
 
 const scope = globalThis as unknown as { document?: unknown; homespunServe?: Serve };
 scope.document = null; // as in the page's own thread: no messages
-for (const id of ["tokenizers", "jinja", "worker"]) runInThisContext(part(id));
+for (const id of ["tokenizers", "jinja", "worker"]) {
+  const packed = part(id);
+  if (packed) runInThisContext(inflateRawSync(bytesOf(packed)).toString());
+}
 
 let waiting: (reply: Reply) => void = () => {};
 const send = scope.homespunServe!((reply) => reply.id !== null && waiting(reply));

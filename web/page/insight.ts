@@ -1,33 +1,13 @@
 // What is inside: attention, the logit lens, the embedding. The same arrays as homespun/insight, of any place in a text.
+import type { Attention, AttentionMaps, Embedding, Lens } from "../views/types.ts";
 import { Context } from "./context.ts";
 import { GPT } from "./gpt.ts";
 import { largest, logProbabilities } from "./sampling.ts";
 import { windowStart } from "./sequence.ts";
 
-/** What the model attended to when it predicted the token at a place. */
-export interface Attention {
-  place: number;
-  start: number; // the first place that could be attended to; the last is place - 1
-  layers: number;
-  heads: number;
-  weights: Float32Array; // (layers, heads, place - start), each row adds up to one
-}
-
-/** What the head would say of the residual stream before each block, and behind the last one. */
-export interface Lens {
-  first: number; // the place that the first column predicts
-  places: number;
-  layers: number; // n_layer + 1
-  ids: Int32Array; // (layers, places): the likeliest token
-  logprobs: Float32Array; // of it
-}
-
-export interface Embedding {
-  ids: number[];
-  points: Float32Array; // (ids, 2): the two directions in which the rows vary most (PCA)
-  shares: [number, number]; // of the variance
-  nearest: number[][]; // of each id, the most similar others of `ids`, by the cosine
-}
+/** A view's value, with ids where that has tokens as text. */
+type LensOfIds = Omit<Lens, "tokens" | "came">;
+type EmbeddingOfIds = Omit<Embedding, "tokens" | "nearest"> & { nearest: number[][] };
 
 /** A second context beside that of the text: the window that is looked at. */
 export class Insight {
@@ -62,12 +42,27 @@ export class Insight {
     return { place, start, layers, heads, weights };
   }
 
+  /** Of the last `most` places before a place, as each attends to the others. */
+  maps(ids: number[], place: number, most: number): AttentionMaps {
+    const { n_layer: layers, n_head: heads } = this.model.config;
+    const seen = place - this.look(ids, place);
+    const size = Math.min(most, seen);
+    const weights = new Float32Array(layers * heads * size * size);
+    for (let row = 0; row < layers * heads * size; row++) {
+      const [head, query] = [Math.floor(row / size), row % size];
+      const position = seen - size + query;
+      const own = this.context.weights(Math.floor(head / heads), head % heads, position);
+      weights.set(own.subarray(seen - size), row * size);
+    }
+    return { size, layers, heads, weights };
+  }
+
   /** Of the `places` predictions up to that of a place. vocab: ids that the tokenizer has. */
-  lens(ids: number[], place: number, places: number, vocab: number): Lens {
+  lens(ids: number[], place: number, places: number, vocab: number): LensOfIds {
     const start = this.look(ids, place);
     const layers = this.model.config.n_layer + 1;
     const count = Math.min(places, place - start);
-    const lens: Lens = {
+    const lens: LensOfIds = {
       first: place - count + 1, places: count, layers,
       ids: new Int32Array(layers * count), logprobs: new Float32Array(layers * count),
     };
@@ -96,7 +91,7 @@ export class Insight {
 }
 
 /** The rows of the token embedding projected on the two directions in which they vary most. */
-export function embedding(model: GPT, ids: number[], neighbours: number): Embedding {
+export function embedding(model: GPT, ids: number[], neighbours: number): EmbeddingOfIds {
   const width = model.config.n_embd;
   const padded = new Float32Array(width);
   const rows = ids.map((id) => {

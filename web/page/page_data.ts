@@ -1,6 +1,6 @@
 // What Python writes into a page beside the weights (homespun/interop/page/write.py).
 import type { Config } from "./config.ts";
-import type { Sampling } from "./sampling.ts";
+import type { Sampling } from "../views/types.ts";
 import type { TokenizerData } from "./tokenizer/tokenizer.ts";
 
 export interface PageData {

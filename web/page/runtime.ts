@@ -1,39 +1,18 @@
 // What the page asks of the model, as messages: a text to read, text to write, and what is inside. It computes in
 // slices of a few milliseconds, between which it listens: the next message can stop what is going on.
-import { ChatTokenizer, type Message, type Render, roomForAnAnswer } from "./chat.ts";
+import type {
+  Attention, AttentionMaps, Cell, Distribution, Embedding, Lens, Message, Sampling,
+} from "../views/types.ts";
+import { ChatTokenizer, type Render, roomForAnAnswer } from "./chat.ts";
 import { build, GPT, type Model } from "./gpt.ts";
-import { type Attention, embedding, type Embedding, Insight, type Lens } from "./insight.ts";
+import { embedding, Insight } from "./insight.ts";
 import type { PageData } from "./page_data.ts";
 import { type Proof, prove } from "./probes.ts";
 import { Random } from "./random.ts";
-import { adjusted, largest, probabilities, type Sampling } from "./sampling.ts";
+import { adjusted, largest, probabilities } from "./sampling.ts";
 import { Sequence } from "./sequence.ts";
 import { type OpenLibrary, openTokenizer, type Tokenizer, UnknownCharacter } from "./tokenizer/tokenizer.ts";
 import { Weights } from "./weights.ts";
-
-/** A piece of text that one or more tokens complete. place: of the first of them in the model's ids. */
-export interface Cell {
-  text: string;
-  place: number;
-  tokens: number;
-  bits: number; // surprise: -log2 of the probability of what stands there; NaN where nothing was predicted
-  rank: number;
-}
-
-export interface Choice {
-  id: number;
-  token: string;
-  probability: number; // by the model
-  weighed: number; // as the sampling settings leave it
-}
-
-/** How the next token is distributed at a place. */
-export interface Distribution {
-  place: number;
-  choices: Choice[];
-  left: number; // how many tokens the settings leave
-  entropy: number; // bits, by the model
-}
 
 export interface WriteRequest {
   sampling: Sampling;
@@ -43,9 +22,9 @@ export interface WriteRequest {
   from: { place: number; id: number } | null;
 }
 
-/** cells: those from an index on are new; all before stay. */
+/** cells: those from an index on; all before stay. rest: so do those behind them. */
 export type Update =
-  | { type: "cells"; from: number; cells: Cell[]; reading: boolean }
+  | { type: "cells"; from: number; cells: Cell[]; rest: boolean }
   | { type: "answer"; text: string };
 
 export interface Written {
@@ -57,6 +36,7 @@ export interface Written {
 
 const SLICE = 12; // milliseconds
 const NEIGHBOURS = 6;
+const MAP = 40; // tokens that the thumbnails of attention show
 const MOST_POINTS = 400; // of the embedding: the page asks for the tokens that occur
 const SHOWN = 10;
 
@@ -112,7 +92,7 @@ export class Runtime {
     this.sequence.replace([...before, ...ids]);
     this.cells = [];
     this.addCells(this.hidden, true);
-    this.report(0, true);
+    this.report(0);
     await this.compute(++this.turn);
     return { tokens: ids.length, unknown: [] };
   }
@@ -130,12 +110,12 @@ export class Runtime {
       const kept = this.cells.findIndex((cell) => cell.place + cell.tokens > from.place);
       if (kept >= 0) this.cells.length = kept;
       this.addCells(this.cellsEnd(), false);
-      this.report(kept < 0 ? this.cells.length : kept, true);
+      this.report(kept < 0 ? this.cells.length : kept);
     }
     return this.generate(turn, sampling, seed, tokens, this.data.ends, (first, end) => {
       this.cells.length = Math.min(this.cells.length, first);
       this.addCells(this.cellsEnd(), end);
-      this.report(first, false);
+      this.report(first);
     });
   }
 
@@ -190,7 +170,13 @@ export class Runtime {
       : null;
   }
 
-  lens(place: number, places: number): (Lens & { tokens: string[]; came: string[] }) | null {
+  maps(place: number): AttentionMaps | null {
+    return this.insight && place > 0 && place <= this.sequence.ids.length
+      ? this.insight.maps(this.sequence.ids, place, MAP)
+      : null;
+  }
+
+  lens(place: number, places: number): Lens | null {
     if (!this.insight || place < 1) return null;
     const lens = this.insight.lens(this.sequence.ids, place, places, this.tokenizer.size);
     const came = [...Array(lens.places).keys()].map((column) => this.sequence.ids[lens.first + column]);
@@ -202,7 +188,7 @@ export class Runtime {
   }
 
   /** Of all tokens where they are few, else of those that the text has. */
-  embedding(): (Embedding & { tokens: string[]; nearestTokens: string[][] }) | null {
+  embedding(): Embedding | null {
     if (!(this.model instanceof GPT)) return null;
     const { size } = this.tokenizer;
     const ids =
@@ -212,7 +198,7 @@ export class Runtime {
     if (ids.length < 3) return null;
     const found = embedding(this.model, ids, NEIGHBOURS);
     const name = (id: number) => this.tokenizer.token(id);
-    return { ...found, tokens: ids.map(name), nearestTokens: found.nearest.map((some) => some.map(name)) };
+    return { ...found, tokens: ids.map(name), nearest: found.nearest.map((some) => some.map(name)) };
   }
 
   private logitsAt(place: number): Float32Array | null {
@@ -250,7 +236,7 @@ export class Runtime {
       if (cell.place + cell.tokens > this.sequence.predictions.length) break;
       this.cells[at] = this.measured(cell);
     }
-    if (at > from) this.update({ type: "cells", from, cells: this.cells.slice(from, at), reading: true });
+    if (at > from) this.update({ type: "cells", from, cells: this.cells.slice(from, at), rest: true });
     return at;
   }
 
@@ -320,10 +306,9 @@ export class Runtime {
     return { ...cell, bits: nats / Math.LN2, rank: own[0]!.rank };
   }
 
-  private report(from: number, reading: boolean): void {
-    if (from < this.cells.length || reading) {
-      this.update({ type: "cells", from, cells: this.cells.slice(from), reading });
-    }
+  /** The cells from an index on are these now. */
+  private report(from: number): void {
+    this.update({ type: "cells", from, cells: this.cells.slice(from), rest: false });
   }
 }
 

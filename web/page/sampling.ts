@@ -1,14 +1,6 @@
 // Choosing a token: plain functions of logits (V), as in homespun/generation/sampling.py, applied in this order:
 // repetition penalty, temperature, top-k, top-p, min-p, then the draw. A token that may not be chosen has -Infinity.
-
-/** How one token is chosen. null: off. Temperature 0 always takes the likeliest. */
-export interface Sampling {
-  temperature: number;
-  top_k: number | null;
-  top_p: number | null;
-  min_p: number | null;
-  repetition_penalty: number | null;
-}
+import type { Sampling } from "../views/types.ts";
 
 const COLDEST = 1e-6; // divided by less than this, logits overflow
 

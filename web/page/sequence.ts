@@ -1,7 +1,8 @@
 // A text that is read and written: its ids, what the model predicted at each place, and how the next token is chosen.
 import { Context } from "./context.ts";
 import { GPT, type Model } from "./gpt.ts";
-import { choose, largest, logProbabilities, type Sampling, withRepetitionPenalty } from "./sampling.ts";
+import type { Sampling } from "../views/types.ts";
+import { choose, largest, logProbabilities, withRepetitionPenalty } from "./sampling.ts";
 
 export const ALTERNATIVES = 10;
 

@@ -7,7 +7,8 @@ import type { PageData } from "./page_data.ts";
 import { Runtime, type Update } from "./runtime.ts";
 import type { OpenLibrary } from "./tokenizer/tokenizer.ts";
 
-type Method = "prove" | "read" | "stop" | "write" | "answer" | "distribution" | "attention" | "lens" | "embedding";
+type Method =
+  | "prove" | "read" | "stop" | "write" | "answer" | "distribution" | "attention" | "maps" | "lens" | "embedding";
 export type Request =
   | { id: number; method: "start"; data: PageData; weights: Uint8Array; plain?: boolean }
   | { id: number; method: Method; values: unknown[] };

@@ -22,8 +22,8 @@ from homespun.tokenizer.tokenizer import Tokenizer
 VERSION = 1  # of what a page contains
 MOST_PROBED = 96  # tokens of each text whose log-probabilities are written down
 MOST_IDS = 6_000  # of all texts that the page's tokenizer is tried on
-# Bytes of keys, values, queries and residual stream of two windows. A browser gives a tab a few gigabytes, and less
-# on a phone.
+# Bytes of keys, values, queries and residual stream of two windows. A browser gives a tab a few gigabytes, and
+# less on a phone.
 MOST_MEMORY = 400_000_000
 SHORTEST_CONTEXT = 256
 
@@ -54,13 +54,14 @@ def contents(
     the user's is among them. first: the id that an empty text starts from. apart: see web/page/page_data.ts."""
     config = rounded.config
     chat, ends = chat_data(tokenizer)
+    licence = [("licence", origin.license)] if origin.license else []
     some = probe_ids(tokenizer, texts, config.context_length)
     return {
         "version": VERSION,
         "card": {
             "name": origin.name,
             "parameters": model.number_of_parameters(),
-            "facts": [*facts, *([("licence", origin.license)] if origin.license else [])],
+            "facts": [[name, value] for name, value in (*facts, *licence)],
             "precision": precision,
             "version": homespun.__version__,
         },

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from homespun.errors import UsageError
 from homespun.interop.compare import compared
-from homespun.interop.export import Check, Exported, Leaving, check_close
+from homespun.interop.export import Check, Exported, Leaving, Proof, check_close
 from homespun.interop.page.contents import Sample, contents, fitting_context, with_context
-from homespun.interop.page.proof import Proof, proved
+from homespun.interop.page.proof import proved
 from homespun.interop.page.weights import packed, unpacked
 from homespun.interop.page.write import MOST_BYTES, page_of, read_page
 from homespun.interop.probes import known_part
@@ -40,9 +40,7 @@ class About:
     first: int
 
 
-def export_page(
-    leaving: Leaving, about: About, out: Path, *, precision: str, ask_node: bool = True
-) -> tuple[Exported, Proof | None]:
+def export_page(leaving: Leaving, about: About, out: Path, *, precision: str, ask_node: bool = True) -> Exported:
     """Writes the page to out, an .html file. precision: int8 or f16.
 
     Raises UsageError for a model that is too large for a page, WriteFailed, and CheckpointError where what was
@@ -69,7 +67,7 @@ def export_page(
         proof = proved(written, len(sample.ids)) if ask_node else None
     checks = [Check("homespun", 0, difference, cost)]
     notes = notes_of(config, model.config, proof, asked=ask_node)
-    return Exported(out, "page", precision, [out], out.stat().st_size, checks, notes), proof
+    return Exported(out, "page", precision, [out], out.stat().st_size, checks, notes, proof)
 
 
 QUANTIZED = {"int8": "q8_0", "f16": "f16"}  # the same bounds as a GGUF file's

@@ -5,34 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from homespun.errors import CheckpointError
+from homespun.interop.export import Proof
 from homespun.interop.page.write import CHECK
 
 OLDEST_NODE = 18  # the first with all that the page's code asks of it
 PATIENCE = 600.0  # seconds
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What the page found when its probes ran.
-
-    by         what ran them
-    places     predictions that were compared
-    apart      nats between the page's log-probabilities and the original's, on average
-    texts      whose ids are equal
-    written    tokens that a seed gives as in Python, of `tried`
-    """
-
-    by: str
-    places: int
-    apart: float
-    texts: int
-    written: int
-    tried: int
 
 
 def node() -> str | None:
