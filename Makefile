@@ -2,14 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format reference test-slow properties torture lessons bench fit fuzz clean help
+.PHONY: demo test check format reference test-slow test-browser properties torture lessons bench fit fuzz clean help
 
 demo: .venv/for-use ## train for two minutes on the first text that can be had
 	@$(BIN)/homespun train --minutes 2
 
 test: .venv/for-work ## all checks and tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
+	@$(BIN)/python -m pytest -m "not slow and not browser" -n auto --dist worksteal
 
 check: .venv/for-work ## format, lint, types, imports, README tree, CLI reference: what is quick
 	@$(MAKE) --no-print-directory lint
@@ -23,6 +23,13 @@ lint: .venv/for-work
 
 test-slow: .venv/for-work ## the proofs that take minutes: the losses that the README names
 	@$(BIN)/python -m pytest -m slow
+
+test-browser: .venv/for-work ## open exported pages in Chromium, where it is installed: two minutes
+	@$(BIN)/python -m pytest -m browser
+
+.PHONY: page
+page: ## build the page that export writes from web/ (needs Node 20; the built files are in git)
+	@cd web && npm ci --no-fund --no-audit && node build.mjs
 
 properties: .venv/for-work ## what shall hold for every input, with inputs that nobody has tried
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile "other ones" -n auto --dist worksteal

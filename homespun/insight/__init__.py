@@ -1,1 +1,1 @@
-"""What is inside of a model, as arrays: the probability of each token, attention."""
+"""What is inside of a model, as arrays: token probabilities, attention, the logit lens, the embedding."""

@@ -1,8 +1,9 @@
 // The proof of a written page, without a browser: `node check.mjs PAGE.html` prints it as JSON. It runs what is in the
-// page: its worker, its weights, its probes.
+// page: its worker, its weights, its probes. `[["read", ["text"]], ["cells", []], …]` asks for more, --plain without SIMD.
 import { readFileSync } from "node:fs";
 import { runInThisContext } from "node:vm";
 import { inflateRawSync } from "node:zlib";
+import type { Cell } from "../views/types.ts";
 import { bytesOf } from "./base64.ts";
 import type { Reply, Request, Serve } from "./worker.ts";
 
@@ -24,7 +25,14 @@ for (const id of ["tokenizers", "jinja", "worker"]) {
 }
 
 let waiting: (reply: Reply) => void = () => {};
-const send = scope.homespunServe!((reply) => reply.id !== null && waiting(reply));
+let cells: Cell[] = []; // as a page has them
+const send = scope.homespunServe!((reply) => {
+  if (reply.id !== null) return waiting(reply);
+  const { update } = reply;
+  if (update.type !== "cells") return;
+  const rest = update.rest ? cells.slice(update.from + update.cells.length) : [];
+  cells = [...cells.slice(0, update.from), ...update.cells, ...rest];
+});
 const ask = (request: Request): Promise<unknown> =>
   new Promise((resolve, reject) => {
     waiting = (reply) => ("error" in reply ? reject(new Error(reply.error)) : resolve("value" in reply && reply.value));
@@ -36,6 +44,8 @@ const data = JSON.parse(part("data"));
 const requests: [string, unknown[]][] = JSON.parse(process.argv.find((one) => one.startsWith("["))?.trim() ?? "[]");
 await ask({ id: 0, method: "start", data, weights: bytesOf(part("weights")), plain });
 const answers = [await ask({ id: 1, method: "prove", values: [] })];
-for (const [method, values] of requests) answers.push(await ask({ id: 2, method, values } as Request));
+for (const [method, values] of requests) {
+  answers.push(method === "cells" ? cells : await ask({ id: 2, method, values } as Request));
+}
 const floats = (_: string, value: unknown) => (ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value);
 console.log(JSON.stringify(answers, floats));

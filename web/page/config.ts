@@ -23,7 +23,7 @@ export interface GPTConfig {
 }
 
 export interface BigramConfig {
-  kind: "bigram";
+  kind: "table";
   family: string;
   vocab_size: number;
   context_length: number;

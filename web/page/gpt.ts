@@ -185,7 +185,7 @@ const CONTEXTS = 2; // the text that is being written, and another window to loo
 
 /** The model of that config. wasm: the compiled kernel; null computes in plain JavaScript. */
 export function build(config: Config, weights: Weights, wasm: WebAssembly.Module | null): Model {
-  if (config.kind === "bigram") {
+  if (config.kind === "table") {
     return new Bigram(config, weights, new Memory(weights.bytes + bytesFor(config.vocab_size, 4), wasm));
   }
   return new GPT(config, weights, new Memory(weights.bytes + working(config) + CONTEXTS * Context.bytes(config), wasm));

@@ -128,7 +128,7 @@ export class Runtime {
     let first = 0;
     let ids: number[];
     for (;;) {
-      ids = this.chat!.encode([...messages.slice(0, system), ...messages.slice(system + first)]);
+      ids = this.conversation([...messages.slice(0, system), ...messages.slice(system + first)]);
       if (ids.length + room - 1 <= length) break;
       if (first + 2 >= messages.length - system) throw new TooLong(ids.length, length, room);
       first += 2;
@@ -143,6 +143,11 @@ export class Runtime {
       this.update({ type: "answer", text: end ? text + stream.flush() : text });
     });
     return { ...written, first };
+  }
+
+  /** The ids of a conversation, up to where the model answers. */
+  conversation(messages: Message[]): number[] {
+    return this.chat!.encode(messages);
   }
 
   /** How the token at a place is distributed, and what the settings make of it. The end of the text has a place, too. */

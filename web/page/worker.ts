@@ -8,7 +8,8 @@ import { Runtime, type Update } from "./runtime.ts";
 import type { OpenLibrary } from "./tokenizer/tokenizer.ts";
 
 type Method =
-  | "prove" | "read" | "stop" | "write" | "answer" | "distribution" | "attention" | "maps" | "lens" | "embedding";
+  | "prove" | "read" | "stop" | "write" | "answer" | "conversation"
+  | "distribution" | "attention" | "maps" | "lens" | "embedding";
 export type Request =
   | { id: number; method: "start"; data: PageData; weights: Uint8Array; plain?: boolean }
   | { id: number; method: Method; values: unknown[] };
@@ -24,6 +25,7 @@ const scope = globalThis as typeof globalThis & Scope;
 
 const serve: Serve = (post) => {
   let runtime: Runtime | null = null;
+  let proof: Promise<unknown> = Promise.resolve(); // it has the model for itself
   return async (request) => {
     try {
       let value: unknown;
@@ -35,8 +37,11 @@ const serve: Serve = (post) => {
         );
         value = { simd: wasm !== null };
       } else {
+        if (request.method !== "stop") await proof;
         const method = runtime![request.method] as (...values: unknown[]) => unknown;
-        value = await method.apply(runtime, request.values);
+        const answer = method.apply(runtime, request.values);
+        if (request.method === "prove") proof = Promise.resolve(answer).catch(() => {});
+        value = await answer;
       }
       post({ id: request.id, value });
     } catch (error) {

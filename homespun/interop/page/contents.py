@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-import homespun
+from homespun import __version__
 from homespun.errors import HomespunError
 from homespun.interop.modelfile import form_of
 from homespun.interop.origin import Origin
 from homespun.interop.page.tokenizer import tokenizer_data
 from homespun.interop.probes import trials
 from homespun.model.causal_lm import CausalLM
-from homespun.model.config import BigramConfig, GPTConfig, ModelConfig
+from homespun.model.config import GPTConfig, ModelConfig
 from homespun.tokenizer.chat_template import ChatTokenizer, chat_tokenizer
 from homespun.tokenizer.tokenizer import Tokenizer
 
@@ -63,7 +63,7 @@ def contents(
             "parameters": model.number_of_parameters(),
             "facts": [[name, value] for name, value in (*facts, *licence)],
             "precision": precision,
-            "version": homespun.__version__,
+            "version": __version__,
         },
         "config": config_data(config),
         "tokenizer": tokenizer_data(tokenizer),
@@ -83,17 +83,22 @@ def contents(
 
 def config_data(config: ModelConfig) -> dict[str, Any]:
     """The config in its own words, and what follows from them."""
-    if isinstance(config, BigramConfig):
-        return {"kind": "bigram", **asdict(config)}
-    assert isinstance(config, GPTConfig)
+    if not isinstance(config, GPTConfig):
+        return {"kind": "table", **config_fields(config)}
     return {"kind": "gpt", **asdict(config), "scale": config.scale}
+
+
+def config_fields(config: ModelConfig) -> dict[str, Any]:
+    """What every config has."""
+    names = ("family", "vocab_size", "context_length")
+    return {name: getattr(config, name) for name in names}
 
 
 def fitting_context(config: ModelConfig) -> int:
     """The longest context that a page has room for: that of the model, or a power of two below it.
 
-    >>> fitting_context(BigramConfig(65))
-    8
+    >>> fitting_context(GPTConfig.of("llama", vocab_size=65, context_length=96, n_layer=2, n_head=2, n_embd=8))
+    96
     """
     length = config.context_length
     kept = 2 * config.key_width + config.query_width + config.n_embd
