@@ -104,3 +104,22 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(model: Path, run: Run) -
     done = run("export", "somewhere/model.gguf", "--to", "merged")
     assert done.code == 1
     assert "There is no file somewhere/model.gguf" in done.err
+
+
+def test_a_page_says_what_was_compared_and_what_was_memorised(model: Path, run: Run) -> None:
+    done = run("export", str(model), "--to", "page", "--no-node")
+    assert done.code == 0, done.err
+    assert "exports/book.html" in done.out
+    assert "nats on average (KL)" in done.out
+    assert "whether it memorised it was not measured" in done.out
+    assert "the page's own code was not run here" in done.out
+    again = run("export", str(model), "--to", "page", "--quantize", "f16", "--force", "--no-node", "--json")
+    assert again.json["precision"] == "f16"
+    assert again.json["proof"] is None
+
+
+def test_a_precision_of_another_format_is_refused(model: Path, run: Run) -> None:
+    done = run("export", str(model), "--to", "page", "--quantize", "q8_0")
+    assert done.code == 2
+    assert "There are: int8, f16." in done.err
+    assert run("export", str(model), "--to", "gguf", "--quantize", "int8").code == 2

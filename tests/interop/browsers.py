@@ -18,7 +18,7 @@ MOST = 60_000  # milliseconds until something that is waited for is there, on a 
 
 @contextmanager
 def opened(page: Path, **context: Any) -> Iterator[Any]:
-    """The page in Chromium, proved. Fails where it asked for anything, or logged an error. Skips without a browser."""
+    """The page in Chromium, proved. Fails where it asked for anything or logged an error; skips without one."""
     api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+import homespun
+from homespun.checkpoint.folder import load_config
 from homespun.errors import CheckpointError
 from homespun.generation.settings import Sampling
 from homespun.generation.text import generate_ids
@@ -19,11 +21,14 @@ from homespun.insight.probabilities import attention_of, looked_at, token_probab
 from homespun.interop.page.weights import unpacked
 from homespun.interop.page.write import in_script, read_page
 from homespun.model.causal_lm import CausalLM
+from homespun.tokenizer.byte_level import byte_characters
 from homespun.tokenizer.chat_marks import with_chat_template
 from homespun.tokenizer.chat_template import chat_tokenizer
 from homespun.tokenizer.tokenizer import Tokenizer
 from tests.checkpoint.models import EVERY_KIND
+from tests.finetuning.conftest import base, byte_tokenizer, tiny_config, tiny_model  # noqa: F401 (fixtures)
 from tests.interop.pages import SETTINGS, TEXT, answers, exported, model_of, needs_node, tokenizer_of
+from tests.interop.test_adapter import Make, adapter_of
 
 KINDS = ("char", "byte", "bpe:330")
 # Every family with every precision, each tokenizer with several of them; `make test-browser` has all.
@@ -220,6 +225,45 @@ def llama_tokenizer(tmp_path: Path) -> Tokenizer:
     return load(tmp_path / "its.model")
 
 
+def qwen_tokenizer() -> Tokenizer:
+    """NFC, then words by Qwen's regular expression, then bytes."""
+    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer as Backend
+
+    from homespun.tokenizer.steps import QWEN_2
+
+    backend = Backend(models.BPE())
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN_2), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=byte_characters(), show_progress=False)
+    backend.train_from_iterator(
+        [TEXT, "IT'S we'LL I'ſ DON'T they're\u0085next\u00a0x e\u0301te\u0301"] * 3, trainer
+    )
+    return Tokenizer(backend, "file")
+
+
+@needs_node
+def test_words_are_split_as_qwen_splits_them(tmp_path: Path) -> None:
+    tokenizer = qwen_tokenizer()
+    exported(model_of("qwen2", tokenizer), tokenizer, tmp_path / "page.html", ask_node=False)
+    assert read_page(tmp_path / "page.html")[0]["tokenizer"]["kind"] == "bpe"
+    texts = [
+        TEXT,
+        "IT'S we'LL I'ſ DON'T they're",
+        "a\u0085b\u00a0c \u2003d\r\n\r\n  x",
+        "e\u0301te\u0301 12345 ½², ٣٤",
+    ]
+    _, *found = answers(tmp_path / "page.html", *((name, [t]) for t in texts for name in ("read", "cells")))
+    for text, answer in zip(texts, found[::2], strict=True):
+        assert answer["tokens"] == len(tokenizer.encode(text)), text
+
+
 @needs_node
 def test_a_tokenizer_of_another_kind_is_read_by_the_library(tmp_path: Path) -> None:
     tokenizer = llama_tokenizer(tmp_path)
@@ -227,6 +271,22 @@ def test_a_tokenizer_of_another_kind_is_read_by_the_library(tmp_path: Path) -> N
     assert read_page(tmp_path / "page.html")[0]["tokenizer"]["kind"] == "library"
     assert done.proof is not None
     assert done.proof.texts > 10
+
+
+@needs_node
+def test_an_adapter_is_merged_before_it_becomes_a_page(base: Make, tmp_path: Path) -> None:  # noqa: F811
+    folder = base("llama")
+    adapter_of(folder, tmp_path / "adapter")
+    plain = homespun.export(folder, to="page", out=tmp_path / "plain.html", node=False)
+    tuned = homespun.export(tmp_path / "adapter", to="page", out=tmp_path / "tuned.html")
+    assert tuned.proof is not None
+    assert tuned.proof.written == tuned.proof.tried > 0
+    assert tuned.checks[0].difference.divergence < 0.05
+    matrix = "blocks.0.attention.query.weight"
+    before, after = (
+        unpacked(read_page(done.out)[1], load_config(folder)).state_dict()[matrix] for done in (plain, tuned)
+    )
+    assert float((before - after).abs().max()) > 0.01
 
 
 @needs_node

@@ -18,7 +18,7 @@ DIGITS = r"\p{N}"
 GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 # What JavaScript's regular expressions have under another name: (?i:…) of contractions is spelled out.
 IGNORED_CASE = re.compile(r"\(\?i:([^()]*)\)")
-BYTES = 256
+CLASS = re.compile(r"\\[pP]\{\w+\}")
 
 
 def tokenizer_data(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def is_the_same_elsewhere(expression: str) -> bool:
     """
     plain = IGNORED_CASE.sub("", expression)
     known_groups = all(plain.startswith(("(?:", "(?!", "(?="), at) for at in find_all(plain, "(?"))
-    possessive = re.search(r"[*+?}]\+", plain)
+    possessive = re.search(r"[*+?}]\+", CLASS.sub("x", plain))
     escapes = set(re.findall(r"\\(.)", plain)) <= set("pPsSrntd.?*+|()[]{}\\")
     return known_groups and not possessive and escapes and "&&" not in plain
 
