@@ -73,7 +73,7 @@ def test_axe_finds_nothing_in_any_view(page: Path, scheme: str) -> None:
 @pytest.mark.parametrize(("width", "scale"), [(360, 2), (550, 2)])  # a phone; 1,100 pixels at 200%
 def test_nothing_is_wider_than_a_phone_or_a_zoomed_window(page: Path, width: int, scale: int) -> None:
     with opened(page, viewport={"width": width, "height": 800}, device_scale_factor=scale) as tab:
-        written(tab, "a long line " * 8)
+        written(tab, "let us spin a yarn, and another, " * 3)
         for view in ("attention", "logit lens", "embedding"):
             tab.get_by_role("button", name=view).click()
             tab.locator(".inside .hint").first.wait_for()
@@ -93,6 +93,7 @@ def test_everything_is_reached_by_keyboard(page: Path) -> None:
         for _ in range(10):
             tab.keyboard.press("ArrowLeft")
         tab.get_by_role("heading", name=re.compile("Instead of")).wait_for()
+        tab.wait_for_timeout(500)
         second = tab.locator("aside .choices button .token").nth(1).inner_text()
         tab.keyboard.press("Alt+Digit2")
         tab.wait_for_timeout(300)

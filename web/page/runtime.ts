@@ -11,6 +11,7 @@ import { type Proof, prove } from "./probes.ts";
 import { Random } from "./random.ts";
 import { adjusted, largest, probabilities } from "./sampling.ts";
 import { Sequence } from "./sequence.ts";
+import type { Stream } from "./tokenizer/stream.ts";
 import { type OpenLibrary, openTokenizer, type Tokenizer, UnknownCharacter } from "./tokenizer/tokenizer.ts";
 import { Weights } from "./weights.ts";
 
@@ -48,6 +49,8 @@ export class Runtime {
   private readonly chat: ChatTokenizer | null;
   private hidden = 0; // ids before the text
   private cells: Cell[] = [];
+  private stream: Stream; // of the text, and how many ids it has seen
+  private streamed = 0;
   private turn = 0; // what goes on stops when it changes
   private looked: { ids: number[]; place: number; logits: Float32Array } | null = null;
 
@@ -61,6 +64,7 @@ export class Runtime {
   ) {
     this.model = build(data.config, new Weights(weights), wasm);
     this.tokenizer = openTokenizer(data.tokenizer, library);
+    this.stream = this.tokenizer.stream();
     this.sequence = new Sequence(this.model, this.tokenizer.size);
     this.insight = this.model instanceof GPT ? new Insight(this.model) : null;
     this.chat = data.chat && new ChatTokenizer(this.tokenizer, data.tokenizer.special, data.chat, render);
@@ -91,7 +95,8 @@ export class Runtime {
     this.hidden = before.length;
     this.sequence.replace([...before, ...ids]);
     this.cells = [];
-    this.addCells(this.hidden, true);
+    this.restart();
+    this.addCells(true);
     this.report(0);
     await this.compute(++this.turn);
     return { tokens: ids.length, unknown: [] };
@@ -109,12 +114,12 @@ export class Runtime {
       sequence.replace([...sequence.ids.slice(0, from.place), from.id]);
       const kept = this.cells.findIndex((cell) => cell.place + cell.tokens > from.place);
       if (kept >= 0) this.cells.length = kept;
-      this.addCells(this.cellsEnd(), false);
+      this.restart();
+      this.addCells(false);
       this.report(kept < 0 ? this.cells.length : kept);
     }
     return this.generate(turn, sampling, seed, tokens, this.data.ends, (first, end) => {
-      this.cells.length = Math.min(this.cells.length, first);
-      this.addCells(this.cellsEnd(), end);
+      this.addCells(end);
       this.report(first);
     });
   }
@@ -253,6 +258,7 @@ export class Runtime {
     const random = new Random(BigInt(chosen));
     const { sequence } = this;
     if (this.cells.at(-1)?.text.endsWith("\ufffd")) this.cells.pop(); // what is written may complete the character
+    this.restart();
     const started = now();
     let until = started + SLICE;
     let [count, reported] = [0, this.cells.length];
@@ -287,21 +293,27 @@ export class Runtime {
     return last ? last.place + last.tokens : this.hidden;
   }
 
-  /** Cells of the ids from a place on. end: also of a character that is not complete. */
-  private addCells(from: number, end: boolean): void {
-    const stream = this.tokenizer.stream();
+  /** The stream of text as it is behind the last cell: it may hold a part of a character. */
+  private restart(): void {
+    const end = this.cellsEnd();
+    this.stream = this.tokenizer.stream();
+    for (const id of this.sequence.ids.slice(this.hidden, end)) this.stream.push(id);
+    this.streamed = end;
+  }
+
+  /** Cells of the ids that the stream has not seen. end: also of a character that is not complete. */
+  private addCells(end: boolean): void {
     const { ids } = this.sequence;
-    for (const id of ids.slice(Math.max(0, from - 1), from)) stream.push(id); // a first space depends on it
-    let first = from;
-    for (let place = from; place < ids.length; place++) {
-      const text = stream.push(ids[place]!);
-      const last = place + 1 === ids.length;
-      const rest = last && end ? stream.flush() : "";
-      if (text || rest) {
-        this.cells.push(this.measured({ text: text + rest, place: first, tokens: place + 1 - first, bits: NaN, rank: -1 }));
-        first = place + 1;
-      }
+    for (; this.streamed < ids.length; this.streamed++) {
+      const last = end && this.streamed + 1 === ids.length;
+      this.addCell(this.stream.push(ids[this.streamed]!) + (last ? this.stream.flush() : ""), this.streamed + 1);
     }
+    if (end && this.cellsEnd() < ids.length) this.addCell(this.stream.flush(), ids.length);
+  }
+
+  private addCell(text: string, end: number): void {
+    const place = this.cellsEnd();
+    if (text) this.cells.push(this.measured({ text, place, tokens: end - place, bits: NaN, rank: -1 }));
   }
 
   private measured(cell: Cell): Cell {
