@@ -38,8 +38,9 @@ def opened(page: Path, **context: Any) -> Iterator[Any]:
             tab.goto(page.as_uri())
             tab.wait_for_selector("[data-proof]")
             yield tab
-            assert [url for url in asked if not url.startswith(("file:", "blob:"))] == []
-            assert errors == []
+            elsewhere = [url for url in asked if not url.startswith(("file:", "blob:"))]
+            assert not elsewhere, elsewhere
+            assert not errors, errors
         finally:
             browser.close()
 

@@ -144,7 +144,7 @@ def test_a_text_that_is_written_beyond_the_context_is_the_engines(kind: str, tmp
     """Also from another token in the middle of it, which leaves the window behind."""
     tokenizer = tokenizer_of(kind)
     original = model_of("modern", tokenizer)
-    page, prompt = tmp_path / "page.html", "well spun, 漢"
+    page, prompt = tmp_path / "page.html", "well spun, 漢" * 3
     exported(original, tokenizer, page, ask_node=False)
     sampling = {**dict.fromkeys(SETTINGS), "temperature": 0.7}
     ids = tokenizer.encode(prompt)

@@ -3,7 +3,6 @@ import type { Attention, AttentionMaps, Embedding, Lens } from "../views/types.t
 import { Context } from "./context.ts";
 import { GPT } from "./gpt.ts";
 import { largest, logProbabilities } from "./sampling.ts";
-import { windowStart } from "./sequence.ts";
 
 /** A view's value, with ids where that has tokens as text. */
 type LensOfIds = Omit<Lens, "tokens" | "came">;
@@ -18,9 +17,8 @@ export class Insight {
     this.context = new Context(model.memory, model.config);
   }
 
-  /** The window in which the model predicted the token at a place of these ids, computed as far as it is needed. */
-  private look(ids: number[], place: number): number {
-    const start = windowStart(place, this.model.config.context_length);
+  /** The window that begins at `start`, computed up to a place of these ids: how many tokens it has there. */
+  private look(ids: number[], start: number, place: number): number {
     const window = ids.slice(start, place);
     let same = 0;
     while (same < window.length && window[same] === this.ids[same]) same++;
@@ -28,13 +26,12 @@ export class Insight {
       this.model.forward(window[position]!, position, this.context);
     }
     if (same < window.length) this.ids = window;
-    return start;
+    return window.length;
   }
 
-  attention(ids: number[], place: number): Attention {
+  attention(ids: number[], start: number, place: number): Attention {
     const { n_layer: layers, n_head: heads } = this.model.config;
-    const start = this.look(ids, place);
-    const seen = place - start;
+    const seen = this.look(ids, start, place);
     const weights = new Float32Array(layers * heads * seen);
     for (let row = 0; row < layers * heads; row++) {
       weights.set(this.context.weights(Math.floor(row / heads), row % heads, seen - 1), row * seen);
@@ -43,9 +40,9 @@ export class Insight {
   }
 
   /** Of the last `most` places before a place, as each attends to the others. */
-  maps(ids: number[], place: number, most: number): AttentionMaps {
+  maps(ids: number[], start: number, place: number, most: number): AttentionMaps {
     const { n_layer: layers, n_head: heads } = this.model.config;
-    const seen = place - this.look(ids, place);
+    const seen = this.look(ids, start, place);
     const size = Math.min(most, seen);
     const weights = new Float32Array(layers * heads * size * size);
     for (let row = 0; row < layers * heads * size; row++) {
@@ -58,17 +55,17 @@ export class Insight {
   }
 
   /** Of the `places` predictions up to that of a place. vocab: ids that the tokenizer has. */
-  lens(ids: number[], place: number, places: number, vocab: number): LensOfIds {
-    const start = this.look(ids, place);
+  lens(ids: number[], start: number, place: number, places: number, vocab: number): LensOfIds {
+    const seen = this.look(ids, start, place);
     const layers = this.model.config.n_layer + 1;
-    const count = Math.min(places, place - start);
+    const count = Math.min(places, seen);
     const lens: LensOfIds = {
       first: place - count + 1, places: count, layers,
       ids: new Int32Array(layers * count), logprobs: new Float32Array(layers * count),
     };
     for (let layer = 0; layer < layers; layer++) {
       for (let column = 0; column < count; column++) {
-        const position = place - start - count + column;
+        const position = seen - count + column;
         const x = this.residual(layer, position);
         const logprobs = logProbabilities(this.model.logits(x)).subarray(0, vocab);
         const [id] = largest(logprobs, 1) as [number];
@@ -80,9 +77,9 @@ export class Insight {
   }
 
   /** The logits (V) with which the token at a place was predicted. */
-  logits(ids: number[], place: number): Float32Array {
-    const start = this.look(ids, place);
-    return this.model.logits(this.residual(this.model.config.n_layer, place - start - 1)).slice();
+  logits(ids: number[], start: number, place: number): Float32Array {
+    const seen = this.look(ids, start, place);
+    return this.model.logits(this.residual(this.model.config.n_layer, seen - 1)).slice();
   }
 
   private residual(layer: number, position: number): Float32Array {

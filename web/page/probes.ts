@@ -63,6 +63,5 @@ export function* prove(tokenizer: Tokenizer, probes: Probes, sequence: Sequence)
     }
     proof.written = same;
   }
-  sequence.replace([]);
   return proof;
 }

@@ -52,7 +52,7 @@ export class Runtime {
   private stream: Stream; // of the text, and how many ids it has seen
   private streamed = 0;
   private turn = 0; // what goes on stops when it changes
-  private looked: { ids: number[]; place: number; logits: Float32Array } | null = null;
+  private looked: { window: number[]; logits: Float32Array } | null = null;
 
   constructor(
     private readonly data: PageData,
@@ -71,10 +71,15 @@ export class Runtime {
   }
 
   async prove(): Promise<Proof> {
+    const { ids } = this.sequence;
     const steps = prove(this.tokenizer, this.data.probes, this.sequence);
     for (let until = now() + SLICE; ; ) {
       const { done, value } = steps.next();
-      if (done) return value;
+      if (done) {
+        this.sequence.replace(ids);
+        await this.compute(this.turn);
+        return value;
+      }
       if (now() > until) {
         await breath();
         until = now() + SLICE;
@@ -175,20 +180,20 @@ export class Runtime {
   }
 
   attention(place: number): Attention | null {
-    return this.insight && place > 0 && place <= this.sequence.ids.length
-      ? this.insight.attention(this.sequence.ids, place)
+    return this.insight && this.predicted(place)
+      ? this.insight.attention(this.sequence.ids, this.startOf(place), place)
       : null;
   }
 
   maps(place: number): AttentionMaps | null {
-    return this.insight && place > 0 && place <= this.sequence.ids.length
-      ? this.insight.maps(this.sequence.ids, place, MAP)
+    return this.insight && this.predicted(place)
+      ? this.insight.maps(this.sequence.ids, this.startOf(place), place, MAP)
       : null;
   }
 
   lens(place: number, places: number): Lens | null {
-    if (!this.insight || place < 1) return null;
-    const lens = this.insight.lens(this.sequence.ids, place, places, this.tokenizer.size);
+    if (!this.insight || !this.predicted(place)) return null;
+    const lens = this.insight.lens(this.sequence.ids, this.startOf(place), place, places, this.tokenizer.size);
     const came = [...Array(lens.places).keys()].map((column) => this.sequence.ids[lens.first + column]);
     return {
       ...lens,
@@ -212,16 +217,26 @@ export class Runtime {
   }
 
   private logitsAt(place: number): Float32Array | null {
-    const { ids } = this.sequence;
-    if (place < 1 || place > ids.length) return null;
-    const before = ids.slice(0, place);
+    if (!this.predicted(place)) return null;
+    const [{ ids }, start] = [this.sequence, this.startOf(place)];
+    const window = ids.slice(start, place);
     const known = this.looked;
-    if (known?.place === place && before.every((id, n) => id === known.ids[n])) return known.logits;
+    if (known?.window.length === window.length && window.every((id, n) => id === known.window[n])) return known.logits;
     const logits = this.insight
-      ? this.insight.logits(ids, place)
+      ? this.insight.logits(ids, start, place)
       : this.model.forward(ids[place - 1]!, 0, null).slice();
-    this.looked = { ids: before, place, logits };
+    this.looked = { window, logits };
     return logits;
+  }
+
+  /** Whether it is known by now what was predicted at a place. */
+  private predicted(place: number): boolean {
+    return place > 0 && place < this.sequence.predictions.length;
+  }
+
+  /** Where the window begins from which the token at a place was predicted. */
+  private startOf(place: number): number {
+    return this.sequence.predictions[place]!.start;
   }
 
   private async compute(turn: number): Promise<boolean> {
@@ -259,6 +274,7 @@ export class Runtime {
     const { sequence } = this;
     if (this.cells.at(-1)?.text.endsWith("\ufffd")) this.cells.pop(); // what is written may complete the character
     this.restart();
+    sequence.prompted();
     const started = now();
     let until = started + SLICE;
     let [count, reported] = [0, this.cells.length];
@@ -283,8 +299,10 @@ export class Runtime {
       }
       until = now() + SLICE;
     }
+    const seconds = (now() - started) / 1000;
+    while (sequence.step()); // what would come next, for the views
     report(reported, true);
-    return { tokens: count, seconds: (now() - started) / 1000, finished, seed: chosen };
+    return { tokens: count, seconds, finished, seed: chosen };
   }
 
   /** The place behind the last cell. */

@@ -13,6 +13,7 @@ export interface Prediction {
   entropy: number;
   ids: number[]; // the likeliest, the likeliest first
   logprobs: number[];
+  start: number; // of the window that it was made from
 }
 
 /** Where the window begins in a text of that many tokens: when it is full, the older half of it is dropped, and the
@@ -24,7 +25,7 @@ export function windowStart(tokens: number, contextLength: number): number {
   return Math.ceil(over / half) * half;
 }
 
-const FIRST: Prediction = { logprob: NaN, rank: -1, entropy: NaN, ids: [], logprobs: [] };
+const FIRST: Prediction = { logprob: NaN, rank: -1, entropy: NaN, ids: [], logprobs: [], start: 0 };
 
 export class Sequence {
   ids: number[] = [];
@@ -34,6 +35,7 @@ export class Sequence {
   private readonly context: Context | null;
   private start = 0; // of the window that the context holds
   private computed = 0; // ids from the start on whose keys and values are there
+  private base = 0; // where the text begins for the windows
   private readonly length: number;
 
   /** vocab: how many ids the tokenizer has; a model may have a few more, which are never drawn. */
@@ -51,15 +53,24 @@ export class Sequence {
     while (same < ids.length && ids[same] === this.ids[same]) same++;
     if (same === ids.length && same === this.ids.length) return;
     this.ids = ids.slice();
+    this.base = 0;
     this.predictions.length = Math.max(1, Math.min(this.predictions.length, same));
     this.computed = Math.max(0, Math.min(this.computed, same - 1 - this.start));
+  }
+
+  /** What is generated from here on sees what Python's engine would see: of a prompt that is longer than the
+   *  context_length its last tokens, as if the text began there. */
+  prompted(): void {
+    const end = this.ids.length;
+    this.base = Math.max(0, end - this.length);
+    if (this.predictions[end] && this.predictions[end].start !== this.base) this.predictions.length = end;
   }
 
   /** Computes one token; false where nothing is left to compute, and the next token can be chosen. */
   step(): boolean {
     const place = this.predictions.length; // whose prediction is not known yet
     if (place > this.ids.length) return false;
-    const start = windowStart(place, this.length);
+    const start = this.base + windowStart(place - this.base, this.length);
     if (start !== this.start) [this.start, this.computed] = [start, 0];
     const at = start + this.computed;
     const logits = this.model.forward(this.ids[at]!, this.computed, this.context);
@@ -85,7 +96,7 @@ export class Sequence {
     let entropy = 0;
     for (const logprob of logprobs) if (logprob > -1e9) entropy -= Math.exp(logprob) * logprob;
     const ids = largest(logprobs.subarray(0, this.vocab), ALTERNATIVES);
-    const prediction = { ...FIRST, entropy, ids, logprobs: ids.map((id) => logprobs[id]!) };
+    const prediction = { ...FIRST, entropy, ids, logprobs: ids.map((id) => logprobs[id]!), start: this.start };
     if (place < this.ids.length) compare(prediction, logprobs, this.ids[place]!);
     else this.logits = logits.slice();
     this.predictions.push(prediction);
