@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def export_as_page(
         sample=lambda rounded: sample_of(rounded, leaving, first),
         first=first,
     )
-    leaving = type(leaving)(leaving.model, leaving.tokenizer, leaving.origin, [*leaving.texts, own])
+    leaving = replace(leaving, texts=[*leaving.texts, own])
     exported = export_page(leaving, about, out, precision=precision, ask_node=ask_node)
     exported.notes += memorised
     return exported

@@ -60,6 +60,20 @@ def test_a_page_computes_the_model_and_draws_as_the_engine_does(
 
 
 @needs_node
+@pytest.mark.browser
+@pytest.mark.parametrize("precision", ["int8", "f16"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", EVERY_KIND)
+def test_every_family_with_every_tokenizer_and_precision(
+    family: str, kind: str, precision: str, tmp_path: Path
+) -> None:
+    tokenizer = tokenizer_of(kind, documents=1)
+    done = exported(model_of(family, tokenizer), tokenizer, tmp_path / "page.html", precision)
+    assert done.proof is not None
+    assert done.proof.written == 30
+
+
+@needs_node
 @pytest.mark.parametrize(("family", "precision"), [("modern", "int8"), ("gpt2", "f16")])
 def test_plain_javascript_computes_the_same_as_the_kernel(family: str, precision: str, tmp_path: Path) -> None:
     tokenizer = tokenizer_of("char")

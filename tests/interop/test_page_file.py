@@ -11,9 +11,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 
 from homespun.checkpoint.folder import save_model
-from homespun.errors import UsageError
+from homespun.errors import CheckpointError, UsageError
 from homespun.interop.origin import Origin
 from homespun.interop.page.contents import fitting_context
 from homespun.interop.page.export import check_size
@@ -173,3 +174,17 @@ def test_the_user_exports_a_page_from_a_folder(tmp_path: Path) -> None:
         homespun.export(tmp_path / "book", to="page", out=tmp_path / "mine", node=False)
     with pytest.raises(UsageError, match="no quantization 'q8_0' for a page"):
         homespun.export(tmp_path / "book", to="page", quantize="q8_0", out=tmp_path / "other")
+
+
+def test_weights_that_int8_cannot_hold_are_refused_with_the_way_on(tmp_path: Path) -> None:
+    """One weight far beyond the others takes the steps of its whole row."""
+    tokenizer = tokenizer_of("char")
+    model = model_of("modern", tokenizer)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("up.weight", "query.weight", "head.weight")):
+                weight[:, 0] = 300.0
+    with pytest.raises(CheckpointError, match="not the model") as refused:
+        exported(model, tokenizer, tmp_path / "page.html", ask_node=False)
+    assert "--quantize f16" in refused.value.todo
+    assert list(tmp_path.iterdir()) == []

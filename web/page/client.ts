@@ -27,7 +27,8 @@ export class Client {
       });
       worker.onerror = null;
       worker.onmessage = ({ data }: MessageEvent<Reply>) => this.receive(data);
-      this.send = (request) => worker.postMessage(request);
+      this.send = (request) =>
+        worker.postMessage(request, request.method === "start" ? [request.weights.buffer] : []);
     } catch {
       this.inWorker = false;
       for (const source of sources) {

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from homespun.errors import UsageError
-from homespun.interop.compare import compared
-from homespun.interop.export import Check, Exported, Leaving, Proof, check_close
+from homespun.errors import CheckpointError, UsageError
+from homespun.interop.compare import Difference, compared
+from homespun.interop.export import Check, Exported, Leaving, Proof
 from homespun.interop.page.contents import Sample, contents, fitting_context, with_context
 from homespun.interop.page.proof import proved
 from homespun.interop.page.weights import packed, unpacked
@@ -20,7 +20,9 @@ from homespun.model.config import ModelConfig
 
 BASE64 = 4 / 3
 BYTES_EACH = {"int8": 1, "f16": 2}
-# How far a page's log-probabilities may be from the original's on average, in nats.
+# How far what the page's weights predict may be from the original (Kullback-Leibler, nats a token).
+MOST_DIVERGENCE = {"int8": 5e-2, "f16": 5e-3}
+# How far the page's log-probabilities may be from the original's on average, in nats.
 MOST_APART = {"int8": 0.25, "f16": 0.02}
 
 
@@ -63,14 +65,11 @@ def export_page(leaving: Leaving, about: About, out: Path, *, precision: str, as
         again, its = read_page(written)
         assert again == data, "the page's contents should come back as they were written"
         difference, cost = compared(model, unpacked(its, config), leaving.measured(), leaving.opening)
-        check_close("the page", difference, QUANTIZED[precision])
+        check_close(difference, precision)
         proof = proved(written, len(sample.ids)) if ask_node else None
     checks = [Check("homespun", 0, difference, cost)]
     notes = notes_of(config, model.config, proof, asked=ask_node)
     return Exported(out, "page", precision, [out], out.stat().st_size, checks, notes, proof)
-
-
-QUANTIZED = {"int8": "q8_0", "f16": "f16"}  # the same bounds as a GGUF file's
 
 
 def check_size(config: ModelConfig, precision: str) -> None:
@@ -84,6 +83,19 @@ def check_size(config: ModelConfig, precision: str) -> None:
         "Half as much: --quantize int8."
         if smaller
         else "llama.cpp runs a model of this size, and llama-server has a page: --to gguf --quantize q8_0.",
+    )
+
+
+def check_close(difference: Difference, precision: str) -> None:
+    """Raises CheckpointError where the rounded weights are no copy of the model any more."""
+    most = MOST_DIVERGENCE[precision]
+    if difference.divergence <= most and difference.largest < float("inf"):
+        return
+    finer = "Keep 16 bits of each weight: --quantize f16." if precision == "int8" else "That is a bug of homespun."
+    raise CheckpointError(
+        f"The page is not the model, so nothing was written: in {precision} its predictions are "
+        f"{difference.divergence:.4g} nats a token from the original, and {most:g} is the most.",
+        finer,
     )
 
 
