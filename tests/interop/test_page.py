@@ -190,6 +190,22 @@ def test_a_text_that_is_written_beyond_the_context_is_the_engines(kind: str, tmp
 
 
 @needs_node
+@pytest.mark.parametrize("family", ["gpt2", "modern"])
+def test_a_context_without_room_is_shortened_and_the_page_still_computes_the_model(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homespun.interop.page import contents
+
+    monkeypatch.setattr(contents, "MOST_MEMORY", 1)
+    tokenizer = tokenizer_of("char")
+    done = exported(model_of(family, tokenizer, context_length=400), tokenizer, tmp_path / "page.html")
+    assert done.proof is not None
+    assert done.proof.written == 30
+    assert read_page(done.out)[0]["config"]["context_length"] == 256
+    assert any("looks at 256 tokens, and the model at 400" in note for note in done.notes)
+
+
+@needs_node
 def test_a_character_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
     tokenizer = tokenizer_of("char")
     exported(model_of("modern", tokenizer), tokenizer, tmp_path / "page.html", ask_node=False)
