@@ -104,7 +104,7 @@ def exports(folder: Path, width: int) -> tuple[Path, Path]:
     shape = {"n_layer": 6, "n_head": 6, "n_embd": width, "n_inner": inner, "context_length": 256}
     model = GPT(GPTConfig.of("llama", vocab_size=tokenizer.vocab_size, **shape)).eval()
     save_model(folder / f"{width}", model, tokenizer)
-    page = homespun.export(folder / f"{width}", to="page", out=folder / f"{width}.html", node=False)
+    page = homespun.export(folder / f"{width}", to="page", out=folder / f"{width}.html", prove=False)
     gguf = homespun.export(
         folder / f"{width}", to="gguf", quantize="q8_0", out=folder / f"{width}.gguf", llama_cpp=False
     )

@@ -32,7 +32,7 @@ def export(
     check: Iterable[str | Path] = (),
     force: bool = False,
     llama_cpp: bool = True,
-    node: bool = True,
+    prove: bool = True,
     note: Callable[[str], None] | None = None,
 ) -> Exported:
     """Export a model for other programs, and compare the export with the original before calling it done.
@@ -42,7 +42,7 @@ def export(
     out: the file or folder; by default in exports/. quantize: precision of a GGUF file (f16 by default) or of a
     page (int8 by default). dtype: of a folder's weights; by default the stored one. check: additional texts for
     the comparison. force: replace existing files. llama_cpp: also run a GGUF file in llama.cpp, if xllamacpp is
-    installed. node: also run a page's own code in Node, if that is installed. note: called with progress lines.
+    installed. prove: also run a page's own code, in Node or in Chromium. note: called with progress lines.
     Raises UsageError, ModelError, TokenizerError, CheckpointError, WriteFailed.
     """
     import torch
@@ -75,7 +75,7 @@ def export(
 
         check_size(opened.config, quantize)
         leaving = Leaving(opened.float(), tokenizer, origin, [GENERAL, *given_texts(check)])
-        return export_as_page(leaving, place, target, quantize, ask_node=node, note=tell)
+        return export_as_page(leaving, place, target, quantize, prove=prove, note=tell)
     texts = [GENERAL, own_text(opened.float(), tokenizer), *given_texts(check)]
     leaving = Leaving(opened, tokenizer, origin, texts)
     tell(f"writing {target} and comparing it with the model")

@@ -22,7 +22,7 @@ LONGEST_QUOTE = 80  # characters of a copied passage
 
 
 def export_as_page(
-    leaving: Leaving, place: Path, out: Path, precision: str, *, ask_node: bool, note: Callable[[str], None]
+    leaving: Leaving, place: Path, out: Path, precision: str, *, prove: bool, note: Callable[[str], None]
 ) -> Exported:
     """place: the folder or file of the model. Everything else as in `export`."""
     from homespun.api.export import own_text
@@ -41,7 +41,7 @@ def export_as_page(
         first=first,
     )
     leaving = replace(leaving, texts=[*leaving.texts, own])
-    exported = export_page(leaving, about, out, precision=precision, ask_node=ask_node)
+    exported = export_page(leaving, about, out, precision=precision, prove=prove)
     exported.notes += memorised
     return exported
 

@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     help="Run a GGUF file in llama.cpp, where the package xllamacpp is installed. [default: do]",
 )
 @click.option(
-    "--node/--no-node",
+    "--prove/--no-prove",
     default=True,
-    help="Run a page's own code in Node, where that is installed. [default: do]",
+    help="Run a page's own code, where Node or Chromium is installed. [default: do]",
 )
 @json_option
 def command(model: str, as_json: bool, **options: Any) -> None:

@@ -107,13 +107,13 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(model: Path, run: Run) -
 
 
 def test_a_page_says_what_was_compared_and_what_was_memorised(model: Path, run: Run) -> None:
-    done = run("export", str(model), "--to", "page", "--no-node")
+    done = run("export", str(model), "--to", "page", "--no-prove")
     assert done.code == 0, done.err
     assert "exports/book.html" in done.out
     assert "nats on average (KL)" in done.out
     assert "whether it memorised it was not measured" in done.out
     assert "the page's own code was not run here" in done.out
-    again = run("export", str(model), "--to", "page", "--quantize", "f16", "--force", "--no-node", "--json")
+    again = run("export", str(model), "--to", "page", "--quantize", "f16", "--force", "--no-prove", "--json")
     assert again.json["precision"] == "f16"
     assert again.json["proof"] is None
 

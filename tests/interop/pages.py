@@ -45,7 +45,7 @@ def exported(
     *,
     origin: Origin | None = None,
     check: tuple[str, ...] = (),
-    ask_node: bool = True,
+    prove: bool = True,
 ) -> Exported:
     first = first_id(tokenizer)
 
@@ -63,7 +63,7 @@ def exported(
 
     leaving = Leaving(model, tokenizer, origin or Origin("mine"), [GENERAL, *check])
     about = About([("text", "a yarn")], [GENERAL, TEXT[:200]], sample, first)
-    return export_page(leaving, about, out, precision=precision, ask_node=ask_node)
+    return export_page(leaving, about, out, precision=precision, prove=prove)
 
 
 def answers(page: Path, *requests: tuple[str, list[Any]], plain: bool = False) -> list[Any]:

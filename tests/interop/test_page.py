@@ -77,7 +77,7 @@ def test_every_family_with_every_tokenizer_and_precision(
 @pytest.mark.parametrize(("family", "precision"), [("modern", "int8"), ("gpt2", "f16")])
 def test_plain_javascript_computes_the_same_as_the_kernel(family: str, precision: str, tmp_path: Path) -> None:
     tokenizer = tokenizer_of("char")
-    exported(model_of(family, tokenizer), tokenizer, tmp_path / "page.html", precision, ask_node=False)
+    exported(model_of(family, tokenizer), tokenizer, tmp_path / "page.html", precision, prove=False)
     (fast,), (plain,) = answers(tmp_path / "page.html"), answers(tmp_path / "page.html", plain=True)
     assert plain["holds"]
     assert plain["written"] == 30
@@ -89,7 +89,7 @@ def test_the_views_show_what_insight_computes(tmp_path: Path) -> None:
     tokenizer, place = tokenizer_of("char"), 61
     original = model_of("modern", tokenizer)
     page = tmp_path / "page.html"
-    exported(original, tokenizer, page, "f16", ask_node=False)
+    exported(original, tokenizer, page, "f16", prove=False)
     model, ids = as_exported(page, original), tokenizer.encode(LONG)
     sampling = {**SETTINGS, "repetition_penalty": None}
     _, _, cells, distribution, attention, maps, lens, embedding = answers(
@@ -135,7 +135,7 @@ def test_sliders_leave_the_tokens_that_the_sampler_leaves(tmp_path: Path) -> Non
     tokenizer = tokenizer_of("char")
     original = model_of("llama", tokenizer)
     page = tmp_path / "page.html"
-    exported(original, tokenizer, page, ask_node=False)
+    exported(original, tokenizer, page, prove=False)
     off = dict.fromkeys(SETTINGS)
     settings = [{**off, "temperature": t, name: value} for t, name, value in SLIDERS]
     _, _, *found = answers(page, ("read", ["spin"]), *(("distribution", [None, one]) for one in settings))
@@ -159,7 +159,7 @@ def test_a_text_that_is_written_beyond_the_context_is_the_engines(kind: str, tmp
     tokenizer = tokenizer_of(kind)
     original = model_of("modern", tokenizer)
     page, prompt = tmp_path / "page.html", "well spun, 漢" * 3
-    exported(original, tokenizer, page, ask_node=False)
+    exported(original, tokenizer, page, prove=False)
     sampling = {**dict.fromkeys(SETTINGS), "temperature": 0.7}
     ids = tokenizer.encode(prompt)
     place, other = len(ids) - 3, tokenizer.encode("a")[0]
@@ -208,7 +208,7 @@ def test_a_context_without_room_is_shortened_and_the_page_still_computes_the_mod
 @needs_node
 def test_a_character_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
     tokenizer = tokenizer_of("char")
-    exported(model_of("modern", tokenizer), tokenizer, tmp_path / "page.html", ask_node=False)
+    exported(model_of("modern", tokenizer), tokenizer, tmp_path / "page.html", prove=False)
     _, answer, empty = answers(tmp_path / "page.html", ("read", ["spin Ω and Ω"]), ("read", [""]))
     assert answer == {"tokens": 0, "unknown": ["Ω"]}
     assert empty["tokens"] == 0
@@ -227,7 +227,7 @@ def test_a_conversation_has_the_ids_that_python_gives_it(template: str, tmp_path
     tokenizer = with_chat_template(tokenizer_of("bpe:330"))
     if source := FORMS[template]:
         tokenizer.settings["chat_template"] = source
-    exported(model_of("llama", tokenizer), tokenizer, tmp_path / "page.html", ask_node=False)
+    exported(model_of("llama", tokenizer), tokenizer, tmp_path / "page.html", prove=False)
     data, _ = read_page(tmp_path / "page.html")
     assert (data["chat"]["form"] is None) is (template == "jinja")
     said = [
@@ -281,7 +281,7 @@ def qwen_tokenizer() -> Tokenizer:
 @needs_node
 def test_words_are_split_as_qwen_splits_them(tmp_path: Path) -> None:
     tokenizer = qwen_tokenizer()
-    exported(model_of("qwen2", tokenizer), tokenizer, tmp_path / "page.html", ask_node=False)
+    exported(model_of("qwen2", tokenizer), tokenizer, tmp_path / "page.html", prove=False)
     assert read_page(tmp_path / "page.html")[0]["tokenizer"]["kind"] == "bpe"
     texts = [
         TEXT,
@@ -307,7 +307,7 @@ def test_a_tokenizer_of_another_kind_is_read_by_the_library(tmp_path: Path) -> N
 def test_an_adapter_is_merged_before_it_becomes_a_page(base: Make, tmp_path: Path) -> None:  # noqa: F811
     folder = base("llama")
     adapter_of(folder, tmp_path / "adapter")
-    plain = homespun.export(folder, to="page", out=tmp_path / "plain.html", node=False)
+    plain = homespun.export(folder, to="page", out=tmp_path / "plain.html", prove=False)
     tuned = homespun.export(tmp_path / "adapter", to="page", out=tmp_path / "tuned.html")
     assert tuned.proof is not None
     assert tuned.proof.written == tuned.proof.tried > 0
@@ -337,7 +337,7 @@ def test_a_page_that_computes_something_else_is_not_written(
 def test_a_page_whose_weights_were_changed_says_so(tmp_path: Path) -> None:
     tokenizer = tokenizer_of("char")
     page = tmp_path / "page.html"
-    exported(model_of("gpt2", tokenizer), tokenizer, page, ask_node=False)
+    exported(model_of("gpt2", tokenizer), tokenizer, page, prove=False)
     text = page.read_text(encoding="utf-8")
     start = text.index('<script id="weights"') + 20_000
     page.write_text(text[:start] + "Z" * 200 + text[start + 200 :], encoding="utf-8")

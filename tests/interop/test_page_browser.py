@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from homespun.errors import CheckpointError
 from homespun.generation.settings import Sampling
 from homespun.generation.text import generate
 from homespun.interop.page.weights import unpacked
@@ -25,7 +26,7 @@ EMOJI = "rain 🌧️ then sun ☀️ and a family 👩‍👩‍👧 with a fla
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = tokenizer_of("char")
     out = tmp_path_factory.mktemp("page") / "page.html"
-    exported(model_of("modern", tokenizer), tokenizer, out, ask_node=False)
+    exported(model_of("modern", tokenizer), tokenizer, out, prove=False)
     return out
 
 
@@ -52,6 +53,26 @@ def test_a_page_proves_itself_writes_and_goes_on_from_an_alternative(page: Path)
             "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
         )
         assert tab.locator(".maps canvas").evaluate(drawn)
+
+
+@pytest.mark.browser
+def test_the_export_runs_its_page_in_chromium_where_there_is_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homespun.interop.page import contents, proof
+
+    if proof.browser() is None:
+        pytest.skip("there is no Chromium here")
+    monkeypatch.setattr(proof, "node", lambda: None)
+    tokenizer = tokenizer_of("char")
+    done = exported(model_of("modern", tokenizer), tokenizer, tmp_path / "page.html")
+    assert done.proof is not None
+    assert done.proof.by == "Chromium"
+    assert (done.proof.written, done.proof.tried) == (30, 30)
+    honest = contents.config_data
+    monkeypatch.setattr(contents, "config_data", lambda config: {**honest(config), "norm_eps": 0.5})
+    with pytest.raises(CheckpointError, match="does not compute the model"):
+        exported(model_of("modern", tokenizer), tokenizer, tmp_path / "other.html")
 
 
 @pytest.mark.browser
@@ -111,7 +132,7 @@ def test_everything_is_reached_by_keyboard(page: Path) -> None:
 @pytest.mark.browser
 def test_escape_stops_a_long_text(tmp_path: Path) -> None:
     tokenizer = tokenizer_of("char", documents=1)  # nothing else ends its texts
-    exported(model_of("modern", tokenizer), tokenizer, tmp_path / "page.html", ask_node=False)
+    exported(model_of("modern", tokenizer), tokenizer, tmp_path / "page.html", prove=False)
     with opened(tmp_path / "page.html") as tab:
         tab.get_by_label("tokens").fill("1000000")
         tab.fill("textarea", "spin")
@@ -145,7 +166,7 @@ def test_a_browser_without_workers_or_webassembly_computes_the_same(page: Path, 
 @pytest.mark.parametrize("family", EVERY_KIND)
 def test_every_family_opens(family: str, tmp_path: Path) -> None:
     tokenizer = tokenizer_of("bpe:330")
-    exported(model_of(family, tokenizer), tokenizer, tmp_path / "page.html", ask_node=False)
+    exported(model_of(family, tokenizer), tokenizer, tmp_path / "page.html", prove=False)
     with opened(tmp_path / "page.html") as tab:
         assert proof_of(tab)["holds"]
         assert len(written(tab, "spin")) > 4
@@ -158,7 +179,7 @@ def test_every_family_opens(family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "text"), [("char", GREEK), ("byte", HINDI), ("char", EMOJI), ("bpe:300", EMOJI)])
 def test_any_script_is_written_in_whole_characters(kind: str, text: str, tmp_path: Path) -> None:
     tokenizer = tokenizer_of(kind, text=text)
-    exported(model_of("llama", tokenizer), tokenizer, tmp_path / "page.html", ask_node=False)
+    exported(model_of("llama", tokenizer), tokenizer, tmp_path / "page.html", prove=False)
     model = unpacked(read_page(tmp_path / "page.html")[1], model_of("llama", tokenizer).config)
     with opened(tmp_path / "page.html") as tab:
         assert proof_of(tab)["holds"]
@@ -171,7 +192,7 @@ def test_any_script_is_written_in_whole_characters(kind: str, text: str, tmp_pat
 @pytest.mark.browser
 def test_a_model_with_a_chat_template_answers(tmp_path: Path) -> None:
     tokenizer = with_chat_template(tokenizer_of("char"))
-    exported(model_of("modern", tokenizer, context_length=96), tokenizer, tmp_path / "page.html", ask_node=False)
+    exported(model_of("modern", tokenizer, context_length=96), tokenizer, tmp_path / "page.html", prove=False)
     with opened(tmp_path / "page.html", bypass_csp=True) as tab:
         tab.get_by_label("Your message").fill("spin a yarn")
         tab.keyboard.press("Enter")

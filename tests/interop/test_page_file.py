@@ -52,7 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = tokenizer_of("char")
     origin = Origin("</script> & <b>friends</b>", license="mit")
     out = tmp_path_factory.mktemp("page") / "page.html"
-    exported(model_of("modern", tokenizer), tokenizer, out, origin=origin, check=("my letters",), ask_node=False)
+    exported(model_of("modern", tokenizer), tokenizer, out, origin=origin, check=("my letters",), prove=False)
     return out
 
 
@@ -166,12 +166,12 @@ def test_the_user_exports_a_page_from_a_folder(tmp_path: Path) -> None:
     from tests.checkpoint.models import char_tokenizer, lively, tiny
 
     save_model(tmp_path / "book", lively(tiny("modern")), char_tokenizer())
-    done = homespun.export(tmp_path / "book", to="page", out=tmp_path / "mine", node=False)
+    done = homespun.export(tmp_path / "book", to="page", out=tmp_path / "mine", prove=False)
     assert done.out == tmp_path / "mine" / "book.html"
     assert done.checks[0].difference.divergence < 0.01
     assert any("not measured" in note for note in done.notes)
     with pytest.raises(UsageError, match="is there already"):
-        homespun.export(tmp_path / "book", to="page", out=tmp_path / "mine", node=False)
+        homespun.export(tmp_path / "book", to="page", out=tmp_path / "mine", prove=False)
     with pytest.raises(UsageError, match="no quantization 'q8_0' for a page"):
         homespun.export(tmp_path / "book", to="page", quantize="q8_0", out=tmp_path / "other")
 
@@ -185,6 +185,6 @@ def test_weights_that_int8_cannot_hold_are_refused_with_the_way_on(tmp_path: Pat
             if name.endswith(("up.weight", "query.weight", "head.weight")):
                 weight[:, 0] = 300.0
     with pytest.raises(CheckpointError, match="not the model") as refused:
-        exported(model, tokenizer, tmp_path / "page.html", ask_node=False)
+        exported(model, tokenizer, tmp_path / "page.html", prove=False)
     assert "--quantize f16" in refused.value.todo
     assert list(tmp_path.iterdir()) == []

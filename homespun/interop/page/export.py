@@ -42,7 +42,7 @@ class About:
     first: int
 
 
-def export_page(leaving: Leaving, about: About, out: Path, *, precision: str, ask_node: bool = True) -> Exported:
+def export_page(leaving: Leaving, about: About, out: Path, *, precision: str, prove: bool = True) -> Exported:
     """Writes the page to out, an .html file. precision: int8 or f16.
 
     Raises UsageError for a model that is too large for a page, WriteFailed, and CheckpointError where what was
@@ -66,9 +66,9 @@ def export_page(leaving: Leaving, about: About, out: Path, *, precision: str, as
         assert again == data, "the page's contents should come back as they were written"
         difference, cost = compared(model, unpacked(its, config), leaving.measured(), leaving.opening)
         check_close(difference, precision)
-        proof = proved(written, len(sample.ids)) if ask_node else None
+        proof = proved(written, len(sample.ids)) if prove else None
     checks = [Check("homespun", 0, difference, cost)]
-    notes = notes_of(config, model.config, proof, asked=ask_node)
+    notes = notes_of(config, model.config, proof, asked=prove)
     return Exported(out, "page", precision, [out], out.stat().st_size, checks, notes, proof)
 
 
@@ -108,7 +108,7 @@ def notes_of(config: ModelConfig, original: ModelConfig, proof: Proof | None, *,
         )
     if proof is None:
         notes.append(
-            "the page's own code was not run here: there is no Node"
+            "the page's own code was not run here: there is neither Node nor Chromium"
             if asked
             else "the page's own code was not run here"
         )
