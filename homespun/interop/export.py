@@ -94,25 +94,6 @@ class Exported:
     notes: list[str] = field(default_factory=list)
     proof: Proof | None = None
 
-
-@dataclass(frozen=True)
-class Proof:
-    """What a page found when its own code ran its probes.
-
-    by         what ran it
-    places     predictions that were compared
-    apart      nats between the page's log-probabilities and the original's, on average
-    texts      whose ids are equal
-    written    tokens that a seed gives as in Python, of `tried`
-    """
-
-    by: str
-    places: int
-    apart: float
-    texts: int
-    written: int
-    tried: int
-
     def as_object(self) -> dict[str, Any]:
         """The export as JSON."""
         cost = self.checks[0].cost
@@ -132,6 +113,25 @@ class Proof:
             "notes": self.notes,
             **({"proof": self.proof and vars(self.proof)} if self.to == "page" else {}),
         }
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a page found when its own code ran its probes.
+
+    by         what ran it
+    places     predictions that were compared
+    apart      nats between the page's log-probabilities and the original's, on average
+    texts      whose ids are equal
+    written    tokens that a seed gives as in Python, of `tried`
+    """
+
+    by: str
+    places: int
+    apart: float
+    texts: int
+    written: int
+    tried: int
 
 
 @dataclass(frozen=True)
