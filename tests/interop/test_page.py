@@ -214,6 +214,25 @@ def test_a_character_that_the_model_does_not_know_is_named(tmp_path: Path) -> No
     assert empty["tokens"] == 0
 
 
+@needs_node
+def test_the_end_of_a_text_that_is_chosen_ends_the_text(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("char")
+    assert tokenizer.end_of_text is not None
+    exported(model_of("modern", tokenizer), tokenizer, tmp_path / "page.html", prove=False)
+    sampling = {**dict.fromkeys(SETTINGS), "temperature": 1.0}
+    chosen = {"sampling": sampling, "seed": 1, "tokens": 9, "from": {"place": 4, "id": tokenizer.end_of_text}}
+    _, _, done, cells, next_token = answers(
+        tmp_path / "page.html",
+        ("read", ["well spun"]),
+        ("write", [chosen]),
+        ("cells", []),
+        ("distribution", [None, sampling]),
+    )
+    assert [done["tokens"], done["finished"]] == [0, "stop"]
+    assert "".join(cell["text"] for cell in cells) == "well"
+    assert next_token["place"] == 4
+
+
 FORMS = {
     "form": None,  # what homespun gives a model that it tunes
     "jinja": "{% for m in messages %}{% if loop.last %}>{% endif %}"

@@ -116,12 +116,14 @@ export class Runtime {
     const turn = ++this.turn;
     const { sequence } = this;
     if (from) {
-      sequence.replace([...sequence.ids.slice(0, from.place), from.id]);
+      const ends = this.data.ends.includes(from.id); // chosen, it ends the text there
+      sequence.replace([...sequence.ids.slice(0, from.place), ...(ends ? [] : [from.id])]);
       const kept = this.cells.findIndex((cell) => cell.place + cell.tokens > from.place);
       if (kept >= 0) this.cells.length = kept;
       this.restart();
       this.addCells(false);
       this.report(kept < 0 ? this.cells.length : kept);
+      if (ends) tokens = 0;
     }
     return this.generate(turn, sampling, seed, tokens, this.data.ends, (first, end) => {
       this.addCells(end);
@@ -278,7 +280,7 @@ export class Runtime {
     const started = now();
     let until = started + SLICE;
     let [count, reported] = [0, this.cells.length];
-    let finished: Written["finished"] = "length";
+    let finished: Written["finished"] = tokens > 0 ? "length" : "stop";
     while (count < tokens) {
       if (!sequence.step()) {
         const id = sequence.choice(sampling, random.draw());
