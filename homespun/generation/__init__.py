@@ -6,7 +6,7 @@ The ladder, simplest first:
     sampling            choosing a token: plain functions of logits
     window, kv_blocks   what of a long text the model sees; which keys and values are stored where
     sequence            one request on its way: its ids, its random state
-    paged               the paged KV cache, and the context in which the model decodes with it
+    paged, adapters     the paged KV cache, and the context in which the model decodes with it; LoRA by sequence
     decoding            the fastest decoding step there is, and a whole model computed by it
     runner, engine      what computes the next logits; the scheduler of many sequences
     stopping, text      strings that must not appear; pieces and strings

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from homespun.errors import HomespunError, ModelError, UsageError
+from homespun.generation.adapters import Adapters, with_adapters
 from homespun.generation.decoding import bytes_per_block, fastest_step
 from homespun.generation.kv_blocks import BLOCK, blocks_for
 from homespun.generation.request import Request
@@ -90,6 +91,8 @@ class Engine:
     cached   False: every token is computed from the whole window, the slow way that all others are held to
     wait     compile the C++ step now if it has to be. Otherwise it is used where it is there already, and is
              compiled in the background, for the next engine, after 2,000 tokens without it
+    most_waiting  how many sequences may wait before `submit` raises
+    adapters what `Request.adapter` may name: the changes of each, by our names of the matrices (`adapters`)
     note     is given a line where a kernel fails its self-check and is not used
 
     Weights that change between two sequences are noticed when the next one is submitted.
@@ -104,6 +107,8 @@ class Engine:
         memory: int | None = None,
         cached: bool = True,
         wait: bool = False,
+        most_waiting: int | None = None,
+        adapters: Adapters | None = None,
         note: Callable[[str], None] = to_stderr,
     ) -> None:
         if weights not in KINDS:
@@ -119,6 +124,10 @@ class Engine:
         self.cached = cached and isinstance(model.config, GPTConfig)  # a bigram has nothing to cache
         self.wait = wait
         self.note = note
+        self.most_waiting = MOST_WAITING if most_waiting is None else most_waiting
+        self.adapters = dict(adapters or {})
+        if self.adapters and not (isinstance(model, GPT) and self.cached):
+            raise UsageError("This model has no blocks that an adapter could change.", "Leave the adapters out.")
         self.waiting: deque[Sequence] = deque()
         self.active: list[Sequence] = []
         self.runner: ModelRunner | None = None
@@ -131,8 +140,12 @@ class Engine:
         Raises ModelError for a prompt that the model cannot read, for a text that will never fit into the
         memory, and where too many are waiting already.
         """
+        if request.adapter is not None and request.adapter not in self.adapters:
+            raise UsageError(
+                f"There is no adapter {request.adapter!r}.", f"There are: {', '.join(self.adapters) or 'none'}."
+            )
         sequence = Sequence(request, self.model.config.vocab_size, self.model.config.context_length)
-        if len(self.waiting) >= MOST_WAITING:
+        if len(self.waiting) >= self.most_waiting:
             raise ModelError(
                 f"{len(self.waiting):,} texts are waiting already, and {len(self.active)} are being generated.",
                 "Try again when some of them are done.",
@@ -159,7 +172,7 @@ class Engine:
         if ready:
             choose_for_all(ready, logits)
             self.count(len(ready))
-        for sequence in ready:
+        for sequence in list(self.active):
             if sequence.end is not None or sequence.error is not None:
                 self.finish(sequence)
         return True
@@ -211,8 +224,9 @@ class Engine:
     def make_runner(self) -> ModelRunner:
         if not self.cached or not isinstance(self.model, GPT):
             return FullWindowRunner(self.model)
-        step = fastest_step(self.model, self.weights, self.number_of_blocks(), wait=self.wait, note=self.note)
-        return PagedRunner(step, self.model.config.context_length)
+        model = with_adapters(self.model, self.adapters) if self.adapters else self.model
+        step = fastest_step(model, self.weights, self.number_of_blocks(), wait=self.wait, note=self.note)
+        return PagedRunner(step, self.model.config.context_length, tuple(self.adapters))
 
     def number_of_blocks(self) -> int:
         from homespun.machine.device import memory_free

@@ -48,24 +48,27 @@ class BlockManager:
         self.idle: dict[int, None] = dict.fromkeys(range(number))
         self.filled = BEGINNING
 
-    def allocate(self, ids: Sequence[int], tokens: int) -> BlockTable | None:
+    def allocate(
+        self, ids: Sequence[int], tokens: int, *, root: int = BEGINNING, share: bool = True
+    ) -> BlockTable | None:
         """Blocks for a sequence of up to `tokens` tokens that begins with ids; None where too few are free now.
 
-        Of ids at least the last one is left to be computed: its logits are wanted.
+        Of ids at least the last one is left to be computed: its logits are wanted. root: sequences with different
+        roots share nothing (0 and below: serial numbers of blocks are above). share: False has all ids computed.
         """
-        shared = self.cached_prefix(ids)
+        shared = self.cached_prefix(ids, root) if share else []
         fresh = blocks_for(tokens) - len(shared)
         if fresh > len(self.idle) - sum(block in self.idle for block in shared):
             return None
         for block in shared:
             self.use(block)
         new = [self.evict() for _ in range(fresh)]
-        return BlockTable(shared + new, computed=len(shared) * BLOCK)
+        return BlockTable(shared + new, computed=len(shared) * BLOCK, root=root)
 
-    def cached_prefix(self, ids: Sequence[int]) -> list[int]:
+    def cached_prefix(self, ids: Sequence[int], root: int = BEGINNING) -> list[int]:
         """The blocks that hold the beginning of ids, as far as there are some."""
         blocks: list[int] = []
-        before = BEGINNING
+        before = root
         for end in range(BLOCK, len(ids), BLOCK):
             block = self.found.get((before, tuple(ids[end - BLOCK : end])))
             if block is None:
@@ -96,7 +99,7 @@ class BlockManager:
         for number in range(table.findable, tokens // BLOCK):
             block, before = table.blocks[number], table.blocks[number - 1]
             own = tuple(ids[number * BLOCK : (number + 1) * BLOCK])
-            content = (self.serials[before] if number else BEGINNING, own)
+            content = (self.serials[before] if number else table.root, own)
             if self.serials[block] == BEGINNING:
                 self.filled += 1
                 self.serials[block] = self.filled
@@ -122,7 +125,8 @@ class BlockManager:
 class BlockTable:
     """The blocks of one sequence, in order. computed: how many of its tokens have keys and values in them."""
 
-    def __init__(self, blocks: list[int], computed: int) -> None:
+    def __init__(self, blocks: list[int], computed: int, root: int = BEGINNING) -> None:
         self.blocks = blocks
         self.computed = computed
+        self.root = root
         self.findable = computed // BLOCK

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from homespun.generation.adapters import assignment_of
 from homespun.generation.kv_blocks import blocks_for
 from homespun.kernels.decoding.slots import BLOCK, Slots
 from homespun.kernels.exchange import sharing_weights
@@ -140,6 +141,7 @@ class ModelStep:
         # A copy of the modules, on the same weights: it is in evaluation mode whatever the model does meanwhile.
         plain = with_rounded_weights(sharing_weights(model), weights).eval()
         self.model = with_decoding_kernels(plain, note)
+        self.assignment = assignment_of(self.model)
         self.blocks = blocks
         self.cache = PagedKVCache(blocks)
 
@@ -148,6 +150,8 @@ class ModelStep:
         check_contention()
         device = self.model.device
         context = Paged(self.cache, slots, device)
+        if self.assignment is not None:
+            self.assignment.assign(slots, device)
         x = self.model.features(tensor([slots.ids], device), context)  # (1, N, C)
         wanted = x[0] if len(slots.wanted) == len(slots.ids) else x[0, tensor(slots.wanted, device)]
         logits = self.model.head(wanted).float()

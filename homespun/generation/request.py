@@ -30,6 +30,10 @@ class Request:
     alternatives  None, or how many of the likeliest ids are told beside each one that was chosen,
                   with log-probabilities; 0 tells that of the chosen one alone
     constraint    what the text may be: `pattern("[0-9]+", tokenizer)`, `json_schema({...}, tokenizer)`
+    min_tokens    until so many tokens are written, no stop id is chosen
+    prompt_alternatives  as `alternatives`, for each token of the prompt (`Sequence.prompt_tokens`); such a prompt
+                  fits into the context, and with max_tokens 0 nothing is written
+    adapter       the adapter of the engine that the text is computed with; None is the model without one
     """
 
     prompt: str | Sequence[int] = ""
@@ -42,12 +46,17 @@ class Request:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     alternatives: int | None = None
     constraint: Constraint | None = None
+    min_tokens: int = 0
+    prompt_alternatives: int | None = None
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         whole("max_tokens", self.max_tokens, "a whole number of 0 or more", at_least=0)
-        if self.alternatives is not None:
-            meaning = f"a whole number from 0 to {MOST_ALTERNATIVES}"
-            whole("alternatives", self.alternatives, meaning, at_least=0, at_most=MOST_ALTERNATIVES)
+        whole("min_tokens", self.min_tokens, "a whole number of 0 or more", at_least=0)
+        for name in ("alternatives", "prompt_alternatives"):
+            if getattr(self, name) is not None:
+                meaning = f"a whole number from 0 to {MOST_ALTERNATIVES}"
+                whole(name, getattr(self, name), meaning, at_least=0, at_most=MOST_ALTERNATIVES)
         for id, bias in self.logit_bias.items():
             whole("An id of logit_bias", id, "a token's number, 0 or more", at_least=0)
             if bias != float("-inf"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from homespun.generation.kv_blocks import BlockManager
+from homespun.generation.kv_blocks import BEGINNING, BlockManager
 from homespun.generation.sequence import Sequence
 from homespun.generation.window import window_start
 from homespun.kernels.decoding.slots import DecodeStep, Slots
@@ -47,8 +48,16 @@ class FullWindowRunner:
     def run(self, sequences: list[Sequence]) -> tuple[list[Sequence], Tensor]:
         windows = (torch.tensor([sequence.window()], device=self.model.device) for sequence in sequences)
         with evaluation_mode(self.model):
-            logits = [self.model(window)[0][0, -1] for window in windows]  # (1, T, V) -> (V)
-        return list(sequences), torch.stack(logits).float().cpu()
+            logits = [self.logits(sequence, window) for sequence, window in zip(sequences, windows, strict=True)]
+        ready = [row for row, sequence in enumerate(sequences) if sequence.end is None]
+        return [sequences[row] for row in ready], torch.stack(logits).float().cpu()[ready]
+
+    def logits(self, sequence: Sequence, window: Tensor) -> Tensor:
+        """window (1, T) -> the logits (V) behind it; the prompt is described on the way, where that is asked for."""
+        logits = self.model(window)[0][0]  # (T, V)
+        if sequence.describes_prompt():
+            sequence.take_prompt(logits)
+        return logits[-1]
 
     def release(self, sequence: Sequence) -> None:
         pass
@@ -57,9 +66,11 @@ class FullWindowRunner:
 class PagedRunner:
     """Computes every token once, and keeps its keys and values in the blocks of a KV cache."""
 
-    def __init__(self, step: DecodeStep, context_length: int) -> None:
+    def __init__(self, step: DecodeStep, context_length: int, adapters: Collection[str] = ()) -> None:
         self.step = step
         self.context_length = context_length
+        # The same ids have other keys and values with another adapter: nothing is shared between them.
+        self.roots = {None: BEGINNING} | {name: -number for number, name in enumerate(adapters, start=1)}
         self.manager = BlockManager(step.blocks)
         self.is_short = False  # a sequence that was admitted waits for blocks
 
@@ -70,13 +81,23 @@ class PagedRunner:
         return sequence.table is not None
 
     def run(self, sequences: list[Sequence]) -> tuple[list[Sequence], Tensor]:
-        slots, ready = Slots(), []
+        slots, ready, described = Slots(), [], []
         self.is_short = False
         try:
             for sequence in sequences:  # decoding goes before prefill: a token of each, then prompts
-                if self.add(slots, sequence):
-                    ready.append(sequence)
-            return ready, self.step.logits(slots)
+                first = len(slots.wanted)
+                whole = self.add(slots, sequence)
+                if sequence.describes_prompt() and len(slots.wanted) > first:
+                    described.append((sequence, slice(first, len(slots.wanted))))
+                if whole:
+                    ready.append((sequence, len(slots.wanted) - 1))
+            logits = self.step.logits(slots)
+            for sequence, rows in described:
+                sequence.take_prompt(logits[rows])
+            ready = [(sequence, row) for sequence, row in ready if sequence.end is None]
+            if len(ready) < len(slots.wanted):
+                logits = logits[[row for _, row in ready]]
+            return [sequence for sequence, _ in ready], logits
         except BaseException:
             self.forget(sequences)  # the blocks may hold anything now
             raise
@@ -92,7 +113,14 @@ class PagedRunner:
         window, computed = sequence.window(), sequence.table.computed
         new = window[computed : computed + max(SLOTS_AT_ONCE - len(slots.ids), 1)]
         whole = computed + len(new) == len(window)
-        slots.add(new, computed, sequence.table.blocks, wants=whole)
+        slots.add(
+            new,
+            computed,
+            sequence.table.blocks,
+            wants=whole,
+            wants_all=sequence.describes_prompt(),
+            adapter=sequence.request.adapter,
+        )
         # Before they are there: sequences that come later in these slots find them, and within a layer all keys
         # and values are stored before any attention is computed.
         self.manager.computed(sequence.table, window, computed + len(new))
@@ -102,7 +130,12 @@ class PagedRunner:
         """Blocks for the window as it is now, in exchange for those that the sequence had."""
         self.release(sequence)
         sequence.start = window_start(len(sequence.ids), self.context_length)
-        sequence.table = self.manager.allocate(sequence.window(), sequence.most_tokens_in_window())
+        sequence.table = self.manager.allocate(
+            sequence.window(),
+            sequence.most_tokens_in_window(),
+            root=self.roots[sequence.request.adapter],
+            share=not sequence.describes_prompt(),
+        )
 
     def release(self, sequence: Sequence) -> None:
         if sequence.table is not None:

@@ -1,7 +1,8 @@
 """Choosing a token: plain functions of logits, whose last dimension is the vocabulary V.
 
-They are applied in this order: repetition penalty, bias, what a constraint allows, temperature,
-top-k, top-p, min-p, then the draw. A token that may not be chosen any more has a logit of minus infinity.
+They are applied in this order: repetition penalty, frequency and presence penalties, bias, what a constraint
+allows, temperature, top-k, top-p, min-p, then the draw. A token that may not be chosen any more has a logit of
+minus infinity.
 """
 
 from __future__ import annotations
@@ -30,6 +31,17 @@ def with_repetition_penalty(logits: Tensor, seen: Tensor, penalty: float) -> Ten
     [1.0, 1.0, -2.0]
     """
     return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+
+
+def with_penalties(logits: Tensor, counts: Tensor, frequency: float, presence: float) -> Tensor:
+    """logits (…, V), counts (…, V): how often each token was generated -> (…, V), by OpenAI's formula:
+
+    each logit less `frequency` for every time the token was generated, and less `presence` where it was at all.
+
+    >>> with_penalties(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 1, 3]), 0.5, 0.25).tolist()
+    [1.0, 1.25, 2.25]
+    """
+    return logits - frequency * counts - presence * (counts > 0)
 
 
 def with_bias(logits: Tensor, bias: Mapping[int, float]) -> Tensor:

@@ -12,7 +12,14 @@ from torch.nn import functional as F
 from homespun.errors import HomespunError, ModelError
 from homespun.generation.kv_blocks import BlockTable
 from homespun.generation.request import Request, ids_of
-from homespun.generation.sampling import check, keep_allowed, sample, with_bias, with_repetition_penalty
+from homespun.generation.sampling import (
+    check,
+    keep_allowed,
+    sample,
+    with_bias,
+    with_penalties,
+    with_repetition_penalty,
+)
 from homespun.generation.settings import random_seed
 from homespun.generation.window import window_start
 
@@ -39,6 +46,8 @@ class Sequence:
     ids      the prompt's last context_length tokens, and all that was generated
     table    the blocks that hold the window's keys and values, where there is a KV cache
     tokens   what was generated, in order
+    prompt_tokens  those of the prompt with their log-probabilities, where these are asked for, as far as they are
+             computed; the first has none, since nothing precedes it
     end      None while it goes on; then "length", "stop" or "cancelled"
     error    what ended it otherwise
     """
@@ -47,12 +56,16 @@ class Sequence:
         prompt = ids_of(request)
         check_ids(prompt, vocab_size)
         self.request = request
-        self.sampling = replace(request.sampling, seed=None, repetition_penalty=None)  # the rest is its own
+        self.sampling = replace(  # the rest is its own
+            request.sampling, seed=None, repetition_penalty=None, frequency_penalty=None, presence_penalty=None
+        )
         self.ids = prompt[-context_length:]
         self.context_length = context_length
         self.table: BlockTable | None = None
         self.start = 0  # of the window that the table holds
         self.tokens: list[Token] = []
+        self.prompt_tokens: list[Token] = []
+        self.prompt_length = len(self.ids)
         self.count = 0
         self.end: str | None = None
         self.error: HomespunError | None = None
@@ -63,8 +76,30 @@ class Sequence:
         if request.sampling.repetition_penalty is not None:
             self.seen = torch.zeros(self.below, dtype=torch.bool)
             self.seen[[id for id in prompt if id < self.below]] = True
+        self.frequency = request.sampling.frequency_penalty or 0.0
+        self.presence = request.sampling.presence_penalty or 0.0
+        self.counts: Tensor | None = None
+        if self.frequency or self.presence:
+            self.counts = torch.zeros(self.below)
         self.allowed = None if request.constraint is None else request.constraint.begin(self.below)
-        if not request.max_tokens:
+        if request.prompt_alternatives is not None:
+            check_fits(prompt, context_length)
+        elif not request.max_tokens:
+            self.end = "length"
+
+    def describes_prompt(self) -> bool:
+        """Whether log-probabilities of the prompt are asked for and not all computed yet."""
+        return self.request.prompt_alternatives is not None and len(self.prompt_tokens) < self.prompt_length
+
+    def take_prompt(self, logits: Tensor) -> None:
+        """logits (N, V) after the next N tokens of the prompt: each describes the token behind its own."""
+        alternatives = self.request.prompt_alternatives
+        if not self.prompt_tokens:
+            self.prompt_tokens.append(Token(self.ids[0]))
+        at = len(self.prompt_tokens)
+        ids = self.ids[at : min(at + logits.size(0), self.prompt_length)]
+        self.prompt_tokens += described_all(ids, logits[: len(ids)], alternatives, self.below)
+        if not self.request.max_tokens and not self.describes_prompt():
             self.end = "length"
 
     def window(self) -> list[int]:
@@ -73,16 +108,22 @@ class Sequence:
 
     def most_tokens_in_window(self) -> int:
         """What the window may grow to from where it begins now; the last token is never an input."""
-        return min(self.context_length, len(self.window()) + self.request.max_tokens - self.count - 1)
+        more = max(self.request.max_tokens - self.count, 1)
+        return min(self.context_length, len(self.window()) + more - 1)
 
     def adjusted(self, logits: Tensor) -> Tensor:
-        """logits (V) -> (below), with the penalty, bias and constraint of this sequence."""
+        """logits (V) -> (below), with the penalties, bias and constraint of this sequence."""
         logits = logits[: self.below]
         if self.seen is not None:
             self.seen = self.seen.to(logits.device)
             logits = with_repetition_penalty(logits, self.seen, self.request.sampling.repetition_penalty or 1.0)
+        if self.counts is not None:
+            self.counts = self.counts.to(logits.device)
+            logits = with_penalties(logits, self.counts, self.frequency, self.presence)
         if self.request.logit_bias:
             logits = with_bias(logits, self.request.logit_bias)
+        if self.count < self.request.min_tokens:
+            logits = with_bias(logits, dict.fromkeys(self.request.stop_ids, float("-inf")))
         if self.allowed is not None:
             logits = keep_allowed(logits, self.allowed.mask().to(logits.device))
         return logits
@@ -93,10 +134,12 @@ class Sequence:
             self.end = "stop"
             return
         self.ids.append(id)
-        self.tokens.append(described(id, logits, self.request.alternatives))
+        self.tokens.append(described(id, logits, self.request.alternatives, self.below))
         self.count += 1
         if self.seen is not None:
             self.seen[id] = True
+        if self.counts is not None:
+            self.counts[id] += 1
         if self.allowed is not None:
             self.allowed.push(id)
             if self.allowed.complete():
@@ -161,14 +204,33 @@ def error_of(logits: Tensor) -> HomespunError:
     raise AssertionError("a token could have been chosen")
 
 
-def described(id: int, logits: Tensor, alternatives: int | None) -> Token:
-    """The token, with the log-probabilities that the request asks for. logits (V), the model's own."""
-    if alternatives is None:
-        return Token(id)
-    logprobs = F.log_softmax(logits.float(), dim=-1)
-    best = logprobs.topk(min(alternatives, logprobs.size(0)))
-    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return Token(id, float(logprobs[id]), tuple(pairs))
+def described(id: int, logits: Tensor, alternatives: int | None, below: int) -> Token:
+    """The token, with the log-probabilities that the request asks for. logits (V), the model's own.
+
+    Alternatives are among the ids below `below`: what a model has beyond its vocabulary nobody can read.
+    """
+    return described_all([id], logits[None], alternatives, below)[0]
+
+
+def described_all(ids: list[int], logits: Tensor, alternatives: int | None, below: int) -> list[Token]:
+    """N tokens, each with its own logits: (N, V)."""
+    if alternatives is None or not ids:
+        return [Token(id) for id in ids]
+    logprobs = F.log_softmax(logits.float(), dim=-1)  # (N, V)
+    own = logprobs.gather(1, torch.tensor(ids, device=logits.device)[:, None])[:, 0].tolist()
+    best = logprobs[:, :below].topk(min(alternatives, below))  # (N, alternatives) both
+    rows = zip(ids, own, best.indices.tolist(), best.values.tolist(), strict=True)
+    return [Token(id, logprob, tuple(zip(others, values, strict=True))) for id, logprob, others, values in rows]
+
+
+def check_fits(prompt: list[int], context_length: int) -> None:
+    """Raises ModelError for a prompt whose log-probabilities are asked for, and which does not fit."""
+    if len(prompt) > context_length:
+        raise ModelError(
+            f"The prompt has {len(prompt):,} tokens; the model sees {context_length:,}, and its log-probabilities "
+            "are those of a whole prompt.",
+            "Shorten the prompt, or measure a long text in pieces.",
+        )
 
 
 def check_ids(ids: list[int], vocab_size: int) -> None:

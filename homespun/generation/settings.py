@@ -24,7 +24,7 @@ class Sampling:
 
     The defaults suit a small model. Every token that cannot come next still gets a little
     probability from it, and at temperature 1 these add up: a few times a line one of them is
-    drawn, and the text never recovers. Far below 0.8 it repeats itself. The other three do
+    drawn, and the text never recovers. Far below 0.8 it repeats itself. The others do
     the same in other ways, so they are off until asked for.
     """
 
@@ -50,6 +50,15 @@ class Sampling:
         "R",
         "Above 1, tokens that are in the text already become less likely: 1.1 is a little, 1.5 is much.",
     )
+    frequency_penalty: float | None = setting(
+        None,
+        float,
+        "F",
+        "Subtract this from a token's logit for every time that it was generated (-2 to 2).",
+    )
+    presence_penalty: float | None = setting(
+        None, float, "F", "Subtract this from the logit of every token that was generated already (-2 to 2)."
+    )
     seed: int | None = setting(
         None, int, "N", "The same seed gives the same text on the same machine; without one, every text is new."
     )
@@ -64,6 +73,9 @@ class Sampling:
             number("min_p", self.min_p, "from 0 to 1", at_least=0.0, at_most=1.0)
         if self.repetition_penalty is not None:
             number("repetition_penalty", self.repetition_penalty, "more than 0; 1 changes nothing", above=0.0)
+        for name in ("frequency_penalty", "presence_penalty"):
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name), "from -2 to 2; 0 changes nothing", at_least=-2.0, at_most=2.0)
         if self.seed is not None:
             whole("seed", self.seed, f"a whole number from 0 to {LARGEST_SEED}", at_least=0, at_most=LARGEST_SEED)
 

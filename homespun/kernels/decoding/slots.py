@@ -19,6 +19,7 @@ class Slots:
     sequences     (N) whose block table is theirs
     block_tables  for each sequence, the blocks of the KV cache that hold its keys and values
     wanted        the slots whose logits are wanted
+    adapters      for each sequence, the adapter that it is computed with, or None
     """
 
     ids: list[int] = field(default_factory=list)
@@ -26,14 +27,28 @@ class Slots:
     sequences: list[int] = field(default_factory=list)
     block_tables: list[list[int]] = field(default_factory=list)
     wanted: list[int] = field(default_factory=list)
+    adapters: list[str | None] = field(default_factory=list)
 
-    def add(self, ids: list[int], position: int, block_table: list[int], wants: bool) -> None:
-        """Tokens of one sequence, from that position on; wants: the logits after the last of them."""
+    def add(
+        self,
+        ids: list[int],
+        position: int,
+        block_table: list[int],
+        wants: bool,
+        *,
+        wants_all: bool = False,
+        adapter: str | None = None,
+    ) -> None:
+        """Tokens of one sequence, from that position on; wants: the logits after the last of them, or all."""
         self.sequences += [len(self.block_tables)] * len(ids)
         self.block_tables.append(block_table)
+        self.adapters.append(adapter)
+        first = len(self.ids)
         self.ids += ids
         self.positions += range(position, position + len(ids))
-        if wants:
+        if wants_all:
+            self.wanted += range(first, len(self.ids))
+        elif wants:
             self.wanted.append(len(self.ids) - 1)
 
 
