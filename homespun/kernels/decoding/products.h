@@ -273,6 +273,55 @@ static void int8_product(const Linear *m, Packed in, int rows, int first, int la
 static void open_tiles(void) {}
 static void close_tiles(void) {}
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+
+/* Each weight register has two bfloat16 weights of 16 outputs, and is multiplied with two inputs of a row.
+   ROWS rows by PANELS panels at once: the sums stay in registers. */
+template <int ROWS, int PANELS>
+static void bfloat16_tile(const Linear *m, Packed in, int row, int panel, Output y) {
+  const int blocks = padded_inputs(BFLOAT16, m->inputs) / 32, pairs = 16;
+  const words *weight = (const words *)m->weight + (size_t)panel * blocks * pairs;
+  const char *x[ROWS];
+  __m512 sums[ROWS][PANELS];
+  for (int r = 0; r < ROWS; r++) {
+    x[r] = block_of(in.values, row + r, 0, blocks);
+    for (int p = 0; p < PANELS; p++) sums[r][p] = _mm512_setzero_ps();
+  }
+  for (int b = 0; b < blocks; b++)
+    for (int k = 0; k < pairs; k++)
+      for (int p = 0; p < PANELS; p++) {
+        const words w = weight[((size_t)p * blocks + b) * pairs + k];
+        for (int r = 0; r < ROWS; r++) {
+          int two;
+          memcpy(&two, x[r] + (size_t)b * TILE_ROWS * 64 + k * 4, 4);
+          sums[r][p] = _mm512_dpbf16_ps(sums[r][p], (__m512bh)w, (__m512bh)_mm512_set1_epi32(two));
+        }
+      }
+  for (int r = 0; r < ROWS; r++)
+    for (int p = 0; p < PANELS; p++) put(y, row + r, (panel + p) * LANES, (floats)sums[r][p], m->bias);
+}
+
+template <int ROWS>
+static void bfloat16_rows(const Linear *m, Packed in, int row, int first, int last, Output y) {
+  int p = first;
+  if (ROWS <= 2) /* few rows need more sums at once to keep the processor busy */
+    for (; last - p >= 8; p += 8) bfloat16_tile<ROWS, ROWS <= 2 ? 8 : 1>(m, in, row, p, y);
+  for (; last - p >= 4; p += 4) bfloat16_tile<ROWS, 4>(m, in, row, p, y);
+  for (; p < last; p++) bfloat16_tile<ROWS, 1>(m, in, row, p, y);
+}
+
+static void bfloat16_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  for (int group = first; group < last; group += 8) { /* panels that stay close while the rows pass */
+    int end = group + 8 < last ? group + 8 : last, row = 0;
+    for (; rows - row >= 6; row += 6) bfloat16_rows<6>(m, in, row, group, end, y);
+    for (; rows - row >= 2; row += 2) bfloat16_rows<2>(m, in, row, group, end, y);
+    for (; row < rows; row++) bfloat16_rows<1>(m, in, row, group, end, y);
+  }
+}
+
+#else
+
 static inline floats upper(words pair) { return (floats)(pair & 0xffff0000u); }
 static inline floats lower(words pair) { return (floats)(pair << 16); }
 
@@ -302,6 +351,8 @@ static void bfloat16_product(const Linear *m, Packed in, int rows, int first, in
     }
   }
 }
+
+#endif
 
 static void int8_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
   int padded = padded_inputs(INT8, m->inputs);
