@@ -2,14 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format reference test-slow test-browser properties torture lessons bench fit fuzz clean help
+.PHONY: demo test check format reference test-slow test-clients test-browser properties soak-serving torture lessons bench fit fuzz clean help
 
 demo: .venv/for-use ## train for two minutes on the first text that can be had
 	@$(BIN)/homespun train --minutes 2
 
 test: .venv/for-work ## all checks and tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -m "not slow and not browser" -n auto --dist worksteal
+	@$(BIN)/python -m pytest -m "not slow and not clients and not browser" -n auto --dist worksteal
 
 check: .venv/for-work ## format, lint, types, imports, README tree, CLI reference: what is quick
 	@$(MAKE) --no-print-directory lint
@@ -24,6 +24,11 @@ lint: .venv/for-work
 test-slow: .venv/for-work ## the proofs that take minutes: the losses that the README names
 	@$(BIN)/python -m pytest -m slow
 
+test-clients: ## programs that talk to homespun serve: lm-eval, llm, LangChain, LiteLLM, schemathesis (in .clients)
+	@test -x .clients/bin/python || $(PYTHON) -m venv .clients
+	@.clients/bin/pip install --quiet -c constraints.txt -e ".[dev]" "lm-eval[api]" llm langchain-openai litellm schemathesis
+	@.clients/bin/python -m pytest tests/server/test_clients.py -m clients
+
 test-browser: .venv/for-work ## open exported pages in Chromium, where it is installed: two minutes
 	@$(BIN)/python -m pytest -m browser
 
@@ -33,6 +38,9 @@ page: ## build the page that export writes from web/ (needs Node 20; the built f
 
 properties: .venv/for-work ## what shall hold for every input, with inputs that nobody has tried
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile "other ones" -n auto --dist worksteal
+
+soak-serving: .venv/for-work ## clients that come, leave and send rubbish, for an hour: every text right, memory flat
+	@$(BIN)/python -m tests.soak.serving --minutes 60
 
 torture: .venv/for-work ## kill runs at random moments, 200 times, and compare them to the bit (about half an hour)
 	@$(BIN)/python tests/torture/torture.py --kills 200

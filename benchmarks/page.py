@@ -31,6 +31,7 @@ NAMES = (
     "generation_start",
     "generation_loss",
     "generation_chart",
+    "serving",
     "finetune_speed",
     "finetune_code",
 )

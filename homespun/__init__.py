@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from homespun.api.import_model import import_model
     from homespun.api.language_model import LanguageModel, TrainedModel, load
     from homespun.api.plan import Planned, plan
+    from homespun.api.serve import serve
     from homespun.api.show import show
     from homespun.api.train import train
 
@@ -33,6 +34,7 @@ __all__ = [
     "import_model",
     "load",
     "plan",
+    "serve",
     "show",
     "train",
 ]

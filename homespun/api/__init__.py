@@ -8,5 +8,6 @@ language_model                the functions of a model: generate, evaluate, load
 train, finetune, plan         train a model, fine-tune one, show the plan without training
 train_setup, finetune_setup   from the arguments to what a run needs: text, tokenizer, dataset, plan
 export                        write a model for other programs
+serve                         put models behind an HTTP server
 show, portrait, past_run      describe a model and its run without loading weights
 """

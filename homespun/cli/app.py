@@ -34,6 +34,7 @@ VERBS = {
     "evaluate": "Measure how well a model predicts a text.",
     "import": "Bring a model of nanoGPT, minGPT, the lecture or llama2.c along.",
     "export": "Take a model to llama.cpp, Ollama or a plain folder.",
+    "serve": "Put a model behind an API that every client speaks.",
     "data": "See what a text holds, and which texts are at hand.",
     "doctor": "See what this computer can do, with a self-test.",
     "lessons": "Put the lessons into a folder of yours.",

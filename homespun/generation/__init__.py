@@ -8,6 +8,7 @@ The ladder, simplest first:
     sequence            one request on its way: its ids, its random state
     paged, adapters     the paged KV cache, and the context in which the model decodes with it; LoRA by sequence
     decoding            the fastest decoding step there is, and a whole model computed by it
+    prefill             how much of a new prompt is computed beside texts that are being written
     runner, engine      what computes the next logits; the scheduler of many sequences
     stopping, text      strings that must not appear; pieces and strings
     constraint          what a text may be: a regular expression, a JSON schema

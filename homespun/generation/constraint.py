@@ -75,11 +75,18 @@ def pattern(regex: str, tokenizer: Tokenizer) -> Grammar:
     return checked(Grammar(tokenizer, grammar, f"The pattern {regex!r}"))
 
 
-def json_schema(schema: dict[str, Any] | str, tokenizer: Tokenizer) -> Grammar:
-    """The text is JSON that the schema allows. Raises UsageError where the schema is none, or MissingExtra."""
+# As Python and most models write JSON. Where white space is free, a small model may write it without end.
+ON_ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+def json_schema(schema: dict[str, Any] | str, tokenizer: Tokenizer, *, one_line: bool = False) -> Grammar:
+    """The text is JSON that the schema allows; one_line: without white space but a space after commas and colons.
+
+    Raises UsageError where the schema is none, or MissingExtra.
+    """
     try:
         found = json.loads(schema) if isinstance(schema, str) else schema
-        grammar = llguidance().LLMatcher.grammar_from_json_schema(found)
+        grammar = llguidance().LLMatcher.grammar_from_json_schema(found, ON_ONE_LINE if one_line else None)
     except ValueError as error:
         raise UsageError(f"The JSON schema cannot be read: {error}.", "A schema is a JSON object.") from None
     return checked(Grammar(tokenizer, grammar, "The JSON schema"))

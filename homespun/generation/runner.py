@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from typing import Protocol
 
@@ -9,13 +10,16 @@ import torch
 from torch import Tensor
 
 from homespun.generation.kv_blocks import BEGINNING, BlockManager
+from homespun.generation.prefill import PrefillBudget
 from homespun.generation.sequence import Sequence
 from homespun.generation.window import window_start
 from homespun.kernels.decoding.slots import DecodeStep, Slots
 from homespun.model.causal_lm import CausalLM
 from homespun.model.mode import evaluation_mode
 
-SLOTS_AT_ONCE = 256  # the prefill of a long prompt is cut into chunks, and other sequences go on in between
+# The prefill of a long prompt is cut into chunks, and other sequences go on in between: into chunks of at most so
+# many tokens, and smaller ones beside texts that are being written (`prefill`).
+SLOTS_AT_ONCE = 256
 
 
 class ModelRunner(Protocol):
@@ -53,7 +57,7 @@ class FullWindowRunner:
         return [sequences[row] for row in ready], torch.stack(logits).float().cpu()[ready]
 
     def logits(self, sequence: Sequence, window: Tensor) -> Tensor:
-        """window (1, T) -> the logits (V) behind it; the prompt is described on the way, where that is asked for."""
+        """window (1, T) -> the logits (V) behind it. The prompt is described on the way, where it has to be."""
         logits = self.model(window)[0][0]  # (T, V)
         if sequence.describes_prompt():
             sequence.take_prompt(logits)
@@ -73,6 +77,8 @@ class PagedRunner:
         self.roots = {None: BEGINNING} | {name: -number for number, name in enumerate(adapters, start=1)}
         self.manager = BlockManager(step.blocks)
         self.is_short = False  # a sequence that was admitted waits for blocks
+        self.budget = PrefillBudget()
+        self.room = SLOTS_AT_ONCE  # slots of the step that is being made
 
     def admit(self, sequence: Sequence) -> bool:
         if self.is_short:
@@ -83,6 +89,9 @@ class PagedRunner:
     def run(self, sequences: list[Sequence]) -> tuple[list[Sequence], Tensor]:
         slots, ready, described = Slots(), [], []
         self.is_short = False
+        writing = sum(map(self.is_writing, sequences))
+        prompts = self.budget.tokens(writing)
+        self.room = SLOTS_AT_ONCE if prompts is None else min(writing + prompts, SLOTS_AT_ONCE)
         try:
             for sequence in sequences:  # decoding goes before prefill: a token of each, then prompts
                 first = len(slots.wanted)
@@ -91,7 +100,9 @@ class PagedRunner:
                     described.append((sequence, slice(first, len(slots.wanted))))
                 if whole:
                     ready.append((sequence, len(slots.wanted) - 1))
+            began = time.perf_counter()
             logits = self.step.logits(slots)
+            self.budget.record(writing, len(slots.ids) - writing, time.perf_counter() - began)
             for sequence, rows in described:
                 sequence.take_prompt(logits[rows])
             ready = [(sequence, row) for sequence, row in ready if sequence.end is None]
@@ -102,6 +113,11 @@ class PagedRunner:
             self.forget(sequences)  # the blocks may hold anything now
             raise
 
+    def is_writing(self, sequence: Sequence) -> bool:
+        """Whether one token of it is to be computed, the one that came last."""
+        table, length = sequence.table, len(sequence.ids) - sequence.start
+        return table is not None and table.computed == length - 1 < self.context_length and sequence.count > 0
+
     def add(self, slots: Slots, sequence: Sequence) -> bool:
         """As many of the sequence's new tokens as there are slots; True where its last one is among them."""
         is_full = len(sequence.ids) - sequence.start > self.context_length
@@ -111,7 +127,7 @@ class PagedRunner:
             self.is_short = True
             return False  # others use what it freed, too: it goes on when there is room again
         window, computed = sequence.window(), sequence.table.computed
-        new = window[computed : computed + max(SLOTS_AT_ONCE - len(slots.ids), 1)]
+        new = window[computed : computed + max(self.room - len(slots.ids), 1)]
         whole = computed + len(new) == len(window)
         slots.add(
             new,

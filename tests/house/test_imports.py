@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "generation": {"model", "kernels", "tokenizer"},
     "interop": {"model", "tokenizer", "checkpoint"},
     "insight": {"model", "tokenizer", "generation"},
+    "server": {"model", "tokenizer", "checkpoint", "generation", "interop"},
     "api": EVERYTHING - {"cli"},
     "lessons": {"text"},
     "cli": EVERYTHING,
@@ -46,7 +47,7 @@ MAY_IMPORT = {
 }
 # What a user's machine may lack, or what takes long to import: never at the top of a file that
 # `homespun --help` reads.
-SLOW = ("torch", "numpy", "rich", "httpx", "tokenizers", "matplotlib", "transformers")
+SLOW = ("torch", "numpy", "rich", "httpx", "tokenizers", "matplotlib", "transformers", "fastapi", "uvicorn")
 
 
 def room_of(path: Path) -> str:

@@ -1,0 +1,154 @@
+"""POST /v1/chat/completions: for models that have a chat template."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from homespun.server import fields, tools
+from homespun.server.answering import Answering, constraint, slides, within_limits
+from homespun.server.asked import asked_for
+from homespun.server.completions import waiting
+from homespun.server.conversation import chat_of, plain, rendered
+from homespun.server.errors import ApiError, Json
+from homespun.server.events import DONE, EventStream, event
+from homespun.server.limited import within
+from homespun.server.requests import ChatRequest
+from homespun.server.texts import Texts
+from homespun.server.tools import Call, Calls, Offer
+from homespun.server.written import Piece, chat_logprobs
+
+if TYPE_CHECKING:
+    from homespun.server.answering import Server
+
+
+async def complete(
+    server: Server, body: ChatRequest, *, endpoint: str = fields.CHAT, param: str = "messages"
+) -> tuple[Answering, Offer | None]:
+    """The answers, on their way; everything that can be wrong with the request is raised here."""
+    headers = server.checked_fields(endpoint, body)
+    served = await server.models.get(body.model)
+    chat = chat_of(served)
+    n = within_limits(server, body.n)
+    if body.top_logprobs is not None and not body.logprobs:
+        raise ApiError(
+            "top_logprobs is for requests with logprobs: true.", "Send both, or neither.", param="top_logprobs"
+        )
+    slide = slides(server, body)
+    said = [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
+    offer = tools.offer_of(served, said, body.tool_choice, body.parallel_tool_calls)
+    messages = plain(body.messages, param)
+    prompt = await within(
+        lambda: rendered(served, messages, offer, slides=slide, param=param), what="Rendering the messages"
+    )
+    limits = [limit for limit in (body.max_tokens, body.max_completion_tokens) if limit is not None]
+    room = served.context_length - prompt.seen + 1
+    forced = (
+        await within(lambda: tools.constraint_of(served, offer), what="Building the grammar") if offer else None
+    )
+    held = await constraint(served, body)
+    if forced is not None and held is not None:
+        raise ApiError(
+            "response_format and tool_choice both say what the answer is.",
+            "Give one of them.",
+            param="tool_choice",
+        )
+    asked = asked_for(
+        served,
+        body,
+        [prompt],
+        most_tokens=min([*limits] or [room]),
+        n=n,
+        slides=slide,
+        alternatives=(body.top_logprobs or 0) if body.logprobs else None,
+        constraint=forced or held,
+        stop_ids=sorted(chat.ends),
+    )
+    server.log_prompts([prompt])
+    texts = Texts(server.engines, server.metrics, served, asked)
+    await texts.begin(server.options.queue)
+    return Answering("chatcmpl", served, body.model or served.id, texts, {**headers, **asked.headers}), offer
+
+
+async def whole(answering: Answering, body: ChatRequest, offer: Offer | None) -> Response:
+    texts = await answering.texts.whole()
+    choices = [whole_choice(answering, body, offer, index, *text) for index, text in enumerate(texts)]
+    head = answering.head("chat.completion")
+    return Json({**head, "choices": choices, "usage": answering.texts.usage()}, headers=answering.headers)
+
+
+def whole_choice(
+    answering: Answering, body: ChatRequest, offer: Offer | None, index: int, piece: Piece, reason: str
+) -> dict[str, Any]:
+    text, found = separated(piece.text, offer)
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if found:
+        message |= {"content": text or None, "tool_calls": [call.as_chat() for call in found]}
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": chat_logprobs(answering.served, piece) if body.logprobs else None,
+        "finish_reason": "tool_calls" if found else reason,
+    }
+
+
+def separated(text: str, offer: Offer | None) -> tuple[str, list[Call]]:
+    """The text, and the calls that are in it."""
+    if offer is None:
+        return text, []
+    calls = Calls(offer)
+    shown, found = calls.push(text)
+    rest, more = calls.flush()
+    return (shown + rest).rstrip("\n") if found or more else shown + rest, found + more
+
+
+def stream(server: Server, answering: Answering, body: ChatRequest, offer: Offer | None) -> Response:
+    return EventStream(
+        chunks(answering, body, offer),
+        left=server.left,
+        stop=answering.texts.stop,
+        headers=answering.headers,
+    )
+
+
+async def chunks(answering: Answering, body: ChatRequest, offer: Offer | None) -> AsyncIterator[bytes]:
+    tells_usage = bool(body.stream_options and body.stream_options.include_usage)
+    head = answering.head("chat.completion.chunk") | ({"usage": None} if tells_usage else {})
+
+    def chunk(index: int, delta: dict[str, Any], reason: str | None = None, piece: Piece | None = None) -> bytes:
+        logprobs = chat_logprobs(answering.served, piece) if body.logprobs and piece is not None else None
+        return event(
+            {
+                **head,
+                "choices": [{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}],
+            }
+        )
+
+    parsers = [Calls(offer) for _ in answering.texts.works] if offer is not None else []
+    for index in range(len(answering.texts.works)):
+        yield chunk(index, {"role": "assistant", "content": "", "refusal": None})
+    async for news in answering.texts.news():
+        if news.index < 0:
+            yield waiting(news)
+            continue
+        text, number = news.piece.text, 0
+        found: list[Call] = []
+        if parsers:
+            parser = parsers[news.index]
+            number = parser.count
+            text, found = parser.push(text)
+            if news.finish_reason:
+                rest, more = parser.flush()
+                text, found = text + rest, found + more
+        if text or news.piece.tokens:
+            yield chunk(news.index, {"content": text} if text else {}, piece=news.piece)
+        for place, call in enumerate(found, start=number):
+            yield chunk(news.index, {"tool_calls": [{"index": place, **call.as_chat()}]})
+        if news.finish_reason:
+            called = bool(parsers and parsers[news.index].count)
+            yield chunk(news.index, {}, "tool_calls" if called else news.finish_reason)
+    if tells_usage:
+        yield event({**head, "choices": [], "usage": answering.texts.usage()})
+    yield DONE
