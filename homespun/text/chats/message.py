@@ -88,6 +88,12 @@ class Chat:
     def text(self) -> str:
         return "".join(self.lines())
 
+    @property
+    def called(self) -> str:
+        """What it is: "a Slack chat", "an IRC chat", "a chat"."""
+        article = "an" if self.kind.startswith(("A", "E", "I", "i", "SMS")) else "a"
+        return " ".join(f"{article} {self.kind} chat".split())
+
     def description(self) -> str:
         """
         >>> chat = Chat("Signal", messages=[Message("Anna", "Hello"), Message("Ben", "Hi")])
@@ -99,9 +105,8 @@ class Chat:
         names = ", ".join(people[:SHOWN]) if len(people) != 2 else " and ".join(people)
         more = f" and {len(people) - SHOWN:,} more" if len(people) > SHOWN else ""
         count = f"{len(self.messages):,} message{'' if len(self.messages) == 1 else 's'}"
-        article = "an" if self.kind.startswith(("A", "E", "I", "i", "SMS")) else "a"
         of = f" of {names}{more}" if people else ""
-        line = f"{article} {self.kind} chat: {count}{of}".replace("  ", " ")
+        line = f"{self.called}: {count}{of}"
         left_out = [
             f"{self.left_out[kind]:,} {one if self.left_out[kind] == 1 else several}"
             for kind, (one, several) in LEFT_OUT.items()

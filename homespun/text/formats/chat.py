@@ -40,7 +40,7 @@ def chat_documents(chats: Iterable[Chat], origin: str, encoding: str, tally: Tal
         tally.say_of("chats", where, f" is read as {chat.description()}")
         tally.say(*chat.remarks)
         document = chat_document(where, chat, encoding)
-        document.read_as = f"a {chat.kind} chat".replace("  ", " ")
+        document.read_as = chat.called
         yield document
 
 
