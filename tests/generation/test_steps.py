@@ -294,6 +294,9 @@ def test_of_a_compiler_that_is_given_up_nothing_goes_on(tmp_path: Path, monkeypa
     monkeypatch.setattr(compiling.subprocess, "Popen", UntilItHasBegun)
     with pytest.raises(subprocess.TimeoutExpired):
         compiling.compiled([sys.executable, "-c", script])
+    waited_until = time.monotonic() + 300  # by itself it goes on for 600: a signal takes its time to arrive
+    while is_running(int(mark.read_text())) and time.monotonic() < waited_until:
+        time.sleep(0.01)
     assert not is_running(int(mark.read_text()))
 
 
