@@ -79,7 +79,7 @@ def test_why_tells_the_alternatives_and_what_was_looked_at(
     outcome = run("generate", "m", "the cat", "--max-tokens", "20", "--seed", "1", "--why", number)
     assert outcome.code == 0
     assert f"Token {27 if number == '-1' else number}, " in outcome.out
-    assert "What it looked at" in outcome.out and "sharpest head" in outcome.out
+    assert "Attention of the model" in outcome.out and "sharpest head" in outcome.out
 
 
 def test_json_has_the_numbers_of_the_model(run: Run, opened: Open) -> None:

@@ -29,10 +29,10 @@ BANDS = (
     (0.3, "30 to 70%", Style(color="black", bgcolor="#fff3b0")),
     (0.1, "10 to 30%", Style(color="black", bgcolor="#ffc971")),
     (0.02, "2 to 10%", Style(color="black", bgcolor="#ff9b54")),
-    (0.0, "under 2%", Style(color="white", bgcolor="#b3261e")),
+    (0.0, "under 2%", Style(color="#ffffff", bgcolor="#b3261e")),
 )
 SHADES = tuple(  # of what was looked at, from hardly to most
-    Style(color="black" if number < 4 else "white", bgcolor=colour) if colour else Style()
+    Style(color="black" if number < 4 else "#ffffff", bgcolor=colour) if colour else Style()
     for number, colour in enumerate(("", "#d6e4ff", "#a9c6ff", "#729dff", "#3563e9", "#1939b7"))
 )
 LEAST = 5  # of the tokens that were least expected
@@ -138,7 +138,7 @@ def show_choice(out: Console, found: TokenProbabilities, look: Look) -> None:
 
 def show_look(out: Console, look: Look, pieces: Sequence[str]) -> None:
     """The text up to there with shades where there are colours, and what each layer looked at most."""
-    out.print(Text("\nWhat it looked at when it chose that token", "bold"))
+    out.print(Text("\nAttention of the model when it predicted that token", "bold"))
     if colours(sys.stdout):
         share = look.overall
         steps = np.ceil(np.sqrt(share / share.max()) * (len(SHADES) - 1)).astype(int)
