@@ -138,14 +138,15 @@ class LanguageModel:
         """That text as ids; without a text, the validation split of the model's run."""
         from homespun.dataset.preparation import prepare_text
 
-        return prepare_text(self.known(text, field, encoding), self.tokenizer) if text else self.dataset().val
+        if not text:
+            return self.dataset().val
+        return prepare_text(self.known(self.read(text, field, encoding)), self.tokenizer)
 
-    def known(self, text: Sequence[str | Path], field: str | None, encoding: str | None = None) -> Corpus:
+    def known(self, corpus: Corpus) -> Corpus:
         """The text in characters that the model knows; what was done for it is reported to `watcher`."""
         from homespun.api.train_setup import in_known_characters
         from homespun.training.log_lines import LogLines
 
-        corpus = self.read(text, field, encoding)
         return in_known_characters(corpus, self.tokenizer, self.watcher or LogLines())
 
     def read(self, text: Sequence[str | Path], field: str | None, encoding: str | None = None) -> Corpus:
@@ -176,9 +177,7 @@ class LanguageModel:
 
     def dataset(self) -> Dataset:
         """The text of the run that trained the model, as ids, with the same split."""
-        from homespun.api.train_setup import in_known_characters
         from homespun.dataset.preparation import prepare, reopen
-        from homespun.training.log_lines import LogLines
 
         plan = self.plan()
         if getattr(plan, "conversations", False):
@@ -194,7 +193,7 @@ class LanguageModel:
                 f"The text of this run has changed since the model was trained: {', '.join(plan.text)}.",
                 "Name a text to measure on:  homespun evaluate MODEL TEXT",
             )
-        return prepare(in_known_characters(corpus, self.tokenizer, self.watcher or LogLines()), self.tokenizer)
+        return prepare(self.known(corpus), self.tokenizer)
 
 
 @dataclass

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from homespun.conversations.packing import PackedBatches, PackedSplit
 from homespun.conversations.splits import Conversations
-from homespun.dataset.batches import Batches
 from homespun.dataset.preparation import Dataset
+from homespun.dataset.shards import Split
 from homespun.evaluation.loss import Evaluation, evaluate
 from homespun.finetuning.learner import Learner
 from homespun.model.causal_lm import CausalLM
 from homespun.model.mode import evaluation_mode
 from homespun.planning.tuning_plan import TuningPlan
-from homespun.training.objective import Autocast, EagerForward, autocast_of, windows_for
+from homespun.training.objective import Autocast, EagerForward, Windows, autocast_of, windows_for
 from homespun.training.watcher import Watcher
 
 TOKENS_AT_ONCE = 4096  # in a batch of an evaluation
@@ -27,36 +27,23 @@ FEWEST_FINAL_EVAL_TOKENS = 4096  # tokens of a text in the final evaluation
 FINAL_EVAL_SHARE = 0.05  # of the training tokens
 
 
-class TextObjective:
+class TextObjective(Windows):
     """Predict the next token of a text, whose documents do not attend to each other.
 
     separator   the id between documents; None if there is only one document
     """
 
     def __init__(self, plan: TuningPlan, dataset: Dataset, separator: int | None) -> None:
-        self.dataset = dataset
+        super().__init__(plan, dataset)
         self.separator = separator
-        self.vocab_size = dataset.vocab_size
-        self.val_tokens = dataset.val.tokens
         self.epoch_tokens = dataset.train.tokens
-        self.context_length = plan.context_length
-        self.autocast = autocast_of(plan)
-        self.batches = Batches(dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
-
-    def batch(self, step: int) -> Sequence[Tensor]:
-        return self.batches[step]
-
-    def targets(self, batch: Sequence[Tensor]) -> int:
-        return batch[1].numel()
 
     def forward(self, model: CausalLM, watcher: Watcher) -> EagerForward:
         return EagerForward(self.learner(model))
 
     def evaluate(self, model: CausalLM, tokens: int) -> Evaluation:
         windows = windows_for(tokens, self.val_tokens, self.context_length)
-        at_once = max(1, TOKENS_AT_ONCE // self.context_length)
-        val = self.dataset.val
-        return evaluate(self.learner(model), val, windows=windows, batch_size=at_once, autocast=self.autocast)
+        return evaluate_text(self.learner(model), self.dataset.val, windows, self.autocast)
 
     def final_eval_tokens(self, plan: TuningPlan) -> int:
         return final_eval_tokens(plan, self.val_tokens)
@@ -97,6 +84,12 @@ def final_eval_tokens(plan: TuningPlan, val_tokens: int) -> int:
     """Tokens of each text in the final evaluation, which runs twice on each: few enough to take little time."""
     trained = plan.steps * plan.tokens_per_step
     return min(val_tokens, max(FEWEST_FINAL_EVAL_TOKENS, plan.eval_tokens, int(FINAL_EVAL_SHARE * trained)))
+
+
+def evaluate_text(learner: Learner, split: Split, windows: int | None, autocast: Autocast) -> Evaluation:
+    """The mean loss on a text, or on so many windows of it, spread evenly."""
+    at_once = max(1, TOKENS_AT_ONCE // learner.config.context_length)
+    return evaluate(learner, split, windows=windows, batch_size=at_once, autocast=autocast)
 
 
 def evaluate_rows(learner: Learner, split: PackedSplit, tokens: int, autocast: Autocast) -> Evaluation:

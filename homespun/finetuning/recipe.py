@@ -9,11 +9,11 @@ from pathlib import Path
 from homespun.conversations.splits import Conversations
 from homespun.dataset.preparation import Dataset
 from homespun.dataset.shards import Split
-from homespun.evaluation.loss import Evaluation, evaluate
+from homespun.evaluation.loss import Evaluation
 from homespun.finetuning.card import tuning_card
 from homespun.finetuning.learner import Learner
 from homespun.finetuning.methods import Method, OpenBase, prepared_model
-from homespun.finetuning.objectives import TOKENS_AT_ONCE, ConversationObjective, TextObjective, final_eval_tokens
+from homespun.finetuning.objectives import ConversationObjective, TextObjective, evaluate_text, final_eval_tokens
 from homespun.model.causal_lm import CausalLM
 from homespun.planning.tuning_plan import TuningPlan
 from homespun.planning.tuning_planner import epochs
@@ -128,9 +128,7 @@ class FineTuning:
     def general_loss(self, plan: TuningPlan, model: CausalLM) -> Evaluation:
         length = plan.context_length
         windows = max(1, final_eval_tokens(plan, self.dataset.val.tokens) // length)
-        at_once = max(1, TOKENS_AT_ONCE // length)
-        learner, autocast = Learner(model, length), autocast_of(plan)
-        return evaluate(learner, self.general, windows=windows, batch_size=at_once, autocast=autocast)
+        return evaluate_text(Learner(model, length), self.general, windows, autocast_of(plan))
 
     def card(self, plan: TuningPlan, result: TuningResult) -> str:
         return tuning_card(plan, result, self.dataset, self.title)

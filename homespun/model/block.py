@@ -19,10 +19,9 @@ Activation = Callable[[Tensor], Tensor]
 
 # What `feed_forward` may be: down(activation(up(x))), or gated, down(activation(gate(x)) * up(x)).
 ACTIVATIONS: dict[str, Activation] = {
-    "gelu": partial(
-        F.gelu, approximate="tanh"
-    ),  # as GPT-2 computes it (Hendrycks and Gimpel 2016, arXiv 1606.08415)
-    "gelu_exact": F.gelu,  # as nanoGPT does
+    # Hendrycks and Gimpel 2016, arXiv 1606.08415. GPT-2 has the tanh approximation, nanoGPT the exact one.
+    "gelu": partial(F.gelu, approximate="tanh"),
+    "gelu_exact": F.gelu,
     "relu": F.relu,
 }
 GATED: dict[str, Activation] = {"swiglu": F.silu}  # Shazeer 2020, arXiv 2002.05202

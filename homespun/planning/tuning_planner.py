@@ -55,7 +55,7 @@ class TuningWishes:
     text_key: str = ""
     conversations: bool = False
     answers: str = ""
-    pause: float = 6.0
+    pause: float = TuningPlan.pause
     skip_bad: bool = False
     method: str = ""
     steps: int | None = None

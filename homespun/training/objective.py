@@ -83,10 +83,10 @@ class Objective(Protocol[P]):
         ...
 
 
-class NextToken:
-    """Pretraining: predict the next token at every position of windows of a text."""
+class Windows:
+    """The batches of a text: windows of context_length, in which every position has a target."""
 
-    def __init__(self, plan: Plan, dataset: Dataset) -> None:
+    def __init__(self, plan: BasePlan, dataset: Dataset) -> None:
         self.dataset = dataset
         self.vocab_size = dataset.vocab_size
         self.val_tokens = dataset.val.tokens
@@ -99,6 +99,10 @@ class NextToken:
 
     def targets(self, batch: Sequence[Tensor]) -> int:
         return batch[1].numel()
+
+
+class NextToken(Windows):
+    """Pretraining: predict the next token at every position of windows of a text."""
 
     def forward(self, model: CausalLM, watcher: Watcher) -> Forward[Plan]:
         example = self.batches[0]

@@ -91,7 +91,8 @@ class Run(Generic[P, R]):
             open_board(self.out if self.tensorboard else None) as board,
         ):
             self.begin()
-            self.watcher.planned(self.plan, self.out, self.parameters(), self.forecast)
+            parameters = self.recipe.parameters(self.plan, self.model)
+            self.watcher.planned(self.plan, self.out, parameters, self.forecast)
             while True:
                 try:
                     for record in self.loop.run():
@@ -219,9 +220,6 @@ class Run(Generic[P, R]):
         plan.save(self.out / PLAN_FILE)
         self.watcher.changed(plan)
 
-    def parameters(self) -> int:
-        return self.recipe.parameters(self.plan, self.model)
-
     def result(self, interrupted: bool) -> R:
         """The result of the run: the best weights, evaluated on the whole validation split."""
         best = self.best
@@ -233,7 +231,7 @@ class Run(Generic[P, R]):
         result = Result(
             out=self.out,
             steps=self.loop.step,
-            parameters=self.parameters(),
+            parameters=self.recipe.parameters(self.plan, self.model),
             val_loss=found.loss,
             bits_per_char=found.bits_per_char,
             bits_per_byte=found.bits_per_byte,

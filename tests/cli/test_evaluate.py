@@ -101,13 +101,13 @@ def test_memorisation_finds_what_repeats_and_what_does_not(run: Run) -> None:
 
 
 def test_a_model_that_recites_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from homespun.api import report as evaluate
+    from homespun.api import report
 
     (tmp_path / "other.txt").write_text(
         "Something else entirely was written here by somebody who is unknown.\n" * 3
     )
     reciting = lambda opened, ids: [opened.dataset().train.ids[:200].astype(np.int64)]  # noqa: E731
-    monkeypatch.setattr(evaluate, "written", reciting)
+    monkeypatch.setattr(report, "written", reciting)
     out = run("evaluate", "pairs", str(tmp_path / "other.txt"), "--memorisation").out
     assert "The model writes passages of the training text: 100%" in " ".join(out.split())
     assert "The cat sat on the mat" in out
