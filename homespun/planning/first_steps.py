@@ -48,7 +48,10 @@ def loss_after_few_steps(steps: float, vocab_size: int, baselines: Sequence[floa
     bigram = min(*baselines[:2], unigram)
     begun = 1 - math.exp(-UNIGRAM_RATE * steps**UNIGRAM_POWER)
     further = BIGRAM_SLOPE * math.log(1 + steps / (BIGRAM_STEPS * math.exp(unigram) ** BIGRAM_POWER))
-    return untrained - begun * ((untrained - unigram) + further * (unigram - bigram))
+    loss = untrained - begun * ((untrained - unigram) + further * (unigram - bigram))
+    # The logarithm falls without end, below zero on a text whose bigrams say nearly all. In so few steps no model
+    # is better than the best n-gram baseline.
+    return max(loss, min(*baselines, unigram))
 
 
 def steps_as_with_muon(steps: int, optimizer: str) -> float:

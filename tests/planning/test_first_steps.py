@@ -7,7 +7,7 @@ import math
 import pytest
 
 from homespun.planning.facts import Facts
-from homespun.planning.first_steps import share_of_the_law
+from homespun.planning.first_steps import loss_after_few_steps, share_of_the_law
 from homespun.planning.forecast import forecast_of
 from homespun.planning.planner import Wishes, decide
 
@@ -96,6 +96,14 @@ def test_large_batches_promise_no_more_in_their_first_steps() -> None:
 def test_runs_that_the_law_was_fitted_to_are_left_to_it() -> None:
     assert share_of_the_law(125, 4096, 300_000) == share_of_the_law(250, 1024, 100_000) == 1.0
     assert 0.0 < share_of_the_law(81, 4096, 300_000) < 1.0 and share_of_the_law(50, 768, 300_000) == 0.0
+
+
+@pytest.mark.parametrize("steps", [100, 250, 1000, 10_000])
+def test_a_text_whose_bigrams_say_nearly_all_is_not_expected_to_cost_less_than_they_do(steps: int) -> None:
+    facts = Facts(10**4, 10**3, 30, ngram_losses=(2.8, 0.05, 0.04), static=0.04, cached=0.04)
+    low, loss, high = forecast(facts, steps)
+    assert 0 < low < loss < high
+    assert loss_after_few_steps(steps, 30, facts.ngram_losses) == 0.04
 
 
 @pytest.mark.parametrize("ngram_losses", [(0.7,), (0.6, 0.9)])
