@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
 
 from homespun.server import fields
 from homespun.server.asked import Prompt, constraint_of
 from homespun.server.engines import Engines
 from homespun.server.errors import ApiError, stopping
+from homespun.server.events import DONE, EventStream, comment, event
 from homespun.server.limited import within
 from homespun.server.metrics import Metrics
 from homespun.server.models import Models
 from homespun.server.options import Options
-from homespun.server.requests import Parameters, TextParameters
+from homespun.server.requests import Parameters, Sampled, TextParameters
 from homespun.server.served import Served
-from homespun.server.texts import Texts
+from homespun.server.texts import News, Texts
 
 if TYPE_CHECKING:
     from homespun.generation.constraint import Constraint
@@ -112,3 +115,43 @@ async def constraint(served: Served, body: TextParameters) -> Constraint | None:
     if body.structured_outputs is None and getattr(body, "response_format", None) is None:
         return None
     return await within(lambda: constraint_of(served, body), what="Building the grammar")
+
+
+# ---- streams ----
+
+
+def streamed(
+    server: Server, answering: Answering, events: AsyncIterator[bytes], error_name: str | None = None
+) -> Response:
+    """The answer as it comes; whoever leaves ends it."""
+    return EventStream(
+        events, left=server.left, stop=answering.texts.stop, headers=answering.headers, name=error_name
+    )
+
+
+async def chunks(
+    answering: Answering,
+    body: Sampled,
+    object: str,
+    choices: Callable[[News], Iterable[dict[str, Any]]],
+    first: Iterable[dict[str, Any]] = (),
+) -> AsyncIterator[bytes]:
+    """A chunk for each choice: `first`, then what `choices` makes of the news. The last one has the usage, where
+    it is asked for; those before it say then that they have none."""
+    tells_usage = bool(body.stream_options and body.stream_options.include_usage)
+    head = answering.head(object) | ({"usage": None} if tells_usage else {})
+    for choice in first:
+        yield event({**head, "choices": [choice]})
+    async for news in answering.texts.news():
+        if news.index < 0:
+            yield waiting(news)
+            continue
+        for choice in choices(news):
+            yield event({**head, "choices": [choice]})
+    if tells_usage:
+        yield event({**head, "choices": [], "usage": answering.texts.usage()})
+    yield DONE
+
+
+def waiting(news: News) -> bytes:
+    return comment(f"waiting, {news.before} before you" if news.before else "writing")

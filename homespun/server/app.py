@@ -60,41 +60,19 @@ def application(server: Server, rules: Rules) -> Guard:
 def add_writing(app: FastAPI, server: Server) -> None:
     @app.post("/v1/completions")
     async def complete(request: Request, body: CompletionRequest) -> Response:
-        async def answer() -> Response:
-            answering = await completions.complete(server, body)
-            if body.stream:
-                return completions.stream(server, answering, body)
-            return await completions.whole(answering, body)
-
-        return await unless_gone(request.receive, answer(), server.left)
+        return await unless_gone(request.receive, completions.answer(server, body), server.left)
 
     @app.post("/v1/chat/completions")
     async def complete_chat(request: Request, body: ChatRequest) -> Response:
-        async def answer() -> Response:
-            answering, offer = await chat.complete(server, body)
-            if body.stream:
-                return chat.stream(server, answering, body, offer)
-            return await chat.whole(answering, body, offer)
-
-        return await unless_gone(request.receive, answer(), server.left)
+        return await unless_gone(request.receive, chat.answer(server, body), server.left)
 
     @app.post("/v1/responses")
     async def respond(request: Request, body: ResponsesRequest) -> Response:
-        async def answer() -> Response:
-            answering, offer = await responses.respond(server, body)
-            if body.stream:
-                return responses.stream(server, answering, body, offer)
-            return await responses.whole(answering, body, offer)
-
-        return await unless_gone(request.receive, answer(), server.left)
+        return await unless_gone(request.receive, responses.answer(server, body), server.left)
 
     @app.post("/v1/embeddings")
     async def embed(request: Request, body: EmbeddingRequest) -> Response:
-        async def answer() -> Response:
-            content, headers = await embeddings.embed(server, body)
-            return Json(content, headers=headers)
-
-        return await unless_gone(request.receive, answer(), server.left)
+        return await unless_gone(request.receive, embeddings.answer(server, body), server.left)
 
 
 def add_others(app: FastAPI, server: Server) -> None:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from starlette.responses import Response
 
 from homespun.server import fields, tools
-from homespun.server.answering import Answering, constraint, slides, within_limits
+from homespun.server.answering import Answering, Server, chunks, constraint, slides, streamed, within_limits
 from homespun.server.asked import asked_for
-from homespun.server.completions import waiting
 from homespun.server.conversation import chat_of, plain, rendered
 from homespun.server.errors import ApiError, Json
-from homespun.server.events import DONE, EventStream, event
 from homespun.server.limited import within
 from homespun.server.requests import ChatRequest
-from homespun.server.texts import Texts
+from homespun.server.texts import News, Texts
 from homespun.server.tools import Call, Calls, Offer
 from homespun.server.written import Piece, chat_logprobs
 
-if TYPE_CHECKING:
-    from homespun.server.answering import Server
+
+async def answer(server: Server, body: ChatRequest) -> Response:
+    answering, offer = await complete(server, body)
+    if body.stream:
+        return stream(server, answering, body, offer)
+    return await whole(answering, body, offer)
 
 
 async def complete(
@@ -105,34 +107,16 @@ def separated(text: str, offer: Offer | None) -> tuple[str, list[Call]]:
 
 
 def stream(server: Server, answering: Answering, body: ChatRequest, offer: Offer | None) -> Response:
-    return EventStream(
-        chunks(answering, body, offer),
-        left=server.left,
-        stop=answering.texts.stop,
-        headers=answering.headers,
-    )
+    count = len(answering.texts.works)
+    parsers = [Calls(offer) for _ in range(count)] if offer is not None else []
 
-
-async def chunks(answering: Answering, body: ChatRequest, offer: Offer | None) -> AsyncIterator[bytes]:
-    tells_usage = bool(body.stream_options and body.stream_options.include_usage)
-    head = answering.head("chat.completion.chunk") | ({"usage": None} if tells_usage else {})
-
-    def chunk(index: int, delta: dict[str, Any], reason: str | None = None, piece: Piece | None = None) -> bytes:
+    def choice(
+        index: int, delta: dict[str, Any], reason: str | None = None, piece: Piece | None = None
+    ) -> dict[str, Any]:
         logprobs = chat_logprobs(answering.served, piece) if body.logprobs and piece is not None else None
-        return event(
-            {
-                **head,
-                "choices": [{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}],
-            }
-        )
+        return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
 
-    parsers = [Calls(offer) for _ in answering.texts.works] if offer is not None else []
-    for index in range(len(answering.texts.works)):
-        yield chunk(index, {"role": "assistant", "content": "", "refusal": None})
-    async for news in answering.texts.news():
-        if news.index < 0:
-            yield waiting(news)
-            continue
+    def choices(news: News) -> Iterator[dict[str, Any]]:
         text, number = news.piece.text, 0
         found: list[Call] = []
         if parsers:
@@ -143,12 +127,12 @@ async def chunks(answering: Answering, body: ChatRequest, offer: Offer | None) -
                 rest, more = parser.flush()
                 text, found = text + rest, found + more
         if text or news.piece.tokens:
-            yield chunk(news.index, {"content": text} if text else {}, piece=news.piece)
+            yield choice(news.index, {"content": text} if text else {}, piece=news.piece)
         for place, call in enumerate(found, start=number):
-            yield chunk(news.index, {"tool_calls": [{"index": place, **call.as_chat()}]})
+            yield choice(news.index, {"tool_calls": [{"index": place, **call.as_chat()}]})
         if news.finish_reason:
             called = bool(parsers and parsers[news.index].count)
-            yield chunk(news.index, {}, "tool_calls" if called else news.finish_reason)
-    if tells_usage:
-        yield event({**head, "choices": [], "usage": answering.texts.usage()})
-    yield DONE
+            yield choice(news.index, {}, "tool_calls" if called else news.finish_reason)
+
+    first = [choice(index, {"role": "assistant", "content": "", "refusal": None}) for index in range(count)]
+    return streamed(server, answering, chunks(answering, body, "chat.completion.chunk", choices, first))

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.responses import Response
 
 from homespun.server import fields
-from homespun.server.answering import Answering, constraint, slides, within_limits
+from homespun.server.answering import Answering, Server, chunks, constraint, slides, streamed, within_limits
 from homespun.server.asked import DEFAULT_TOKENS, Prompt, asked_for, prompts_of
 from homespun.server.errors import Json
-from homespun.server.events import DONE, EventStream, comment, event
 from homespun.server.limited import within
 from homespun.server.requests import CompletionRequest
 from homespun.server.served import Served
 from homespun.server.texts import News, Texts
 from homespun.server.written import Piece, legacy_logprobs
 
-if TYPE_CHECKING:
-    from homespun.server.answering import Server
-
 SHORT = 10_000  # characters
+
+
+async def answer(server: Server, body: CompletionRequest) -> Response:
+    answering = await complete(server, body)
+    if not body.stream:
+        return await whole(answering, body)
+
+    def choices(news: News) -> list[dict[str, Any]]:
+        return [choice(answering, body, news.index, news.piece, news.finish_reason)]
+
+    return streamed(server, answering, chunks(answering, body, "text_completion", choices))
 
 
 async def complete(server: Server, body: CompletionRequest) -> Answering:
@@ -56,7 +62,9 @@ async def read(served: Served, prompt: Any, slide: bool) -> list[Prompt]:
     return await within(lambda: prompts_of(served, prompt, slides=slide), what="Reading the prompt")
 
 
-def choice(answering: Answering, body: CompletionRequest, index: int, piece: Piece, reason: str | None) -> Any:
+def choice(
+    answering: Answering, body: CompletionRequest, index: int, piece: Piece, reason: str | None
+) -> dict[str, Any]:
     return {
         "index": index,
         "text": piece.text,
@@ -70,29 +78,3 @@ async def whole(answering: Answering, body: CompletionRequest) -> Response:
     choices = [choice(answering, body, index, piece, reason) for index, (piece, reason) in enumerate(texts)]
     head = answering.head("text_completion")
     return Json({**head, "choices": choices, "usage": answering.texts.usage()}, headers=answering.headers)
-
-
-def stream(server: Server, answering: Answering, body: CompletionRequest) -> Response:
-    return EventStream(
-        chunks(answering, body),
-        left=server.left,
-        stop=answering.texts.stop,
-        headers=answering.headers,
-    )
-
-
-async def chunks(answering: Answering, body: CompletionRequest) -> AsyncIterator[bytes]:
-    tells_usage = bool(body.stream_options and body.stream_options.include_usage)
-    head = answering.head("text_completion") | ({"usage": None} if tells_usage else {})
-    async for news in answering.texts.news():
-        if news.index < 0:
-            yield waiting(news)
-        else:
-            yield event({**head, "choices": [choice(answering, body, news.index, news.piece, news.finish_reason)]})
-    if tells_usage:
-        yield event({**head, "choices": [], "usage": answering.texts.usage()})
-    yield DONE
-
-
-def waiting(news: News) -> bytes:
-    return comment(f"waiting, {news.before} before you" if news.before else "writing")

@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import base64
 import struct
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import torch
+from starlette.responses import Response
 from torch import Tensor
 from torch.nn import functional as F
 
 from homespun.model.gpt import GPT
 from homespun.model.mode import evaluation_mode
 from homespun.server import fields
+from homespun.server.answering import Server
 from homespun.server.asked import Prompt, prompts_of
-from homespun.server.errors import ApiError
+from homespun.server.errors import ApiError, Json
 from homespun.server.limited import within
 from homespun.server.requests import EmbeddingRequest
 from homespun.server.served import Served
 
-if TYPE_CHECKING:
-    from homespun.server.answering import Server
 
-
-async def embed(server: Server, body: EmbeddingRequest) -> tuple[dict[str, Any], dict[str, str]]:
-    """The answer, and its headers."""
+async def answer(server: Server, body: EmbeddingRequest) -> Response:
     headers = server.checked_fields(fields.EMBEDDINGS, body)
     served = await server.models.get(body.model)
     model = served.engine.model
@@ -49,7 +48,7 @@ async def embed(server: Server, body: EmbeddingRequest) -> tuple[dict[str, Any],
     )
     found = []
     for prompt in prompts:  # one after the other: between two of them, texts go on
-        found.append(await server.engines.call(lambda prompt=prompt: embedding(served, prompt)))  # type: ignore[misc]
+        found.append(await server.engines.call(partial(embedding, served, prompt)))
     tokens = sum(len(prompt.ids) for prompt in prompts)
     server.metrics.began(tokens)
     data = [
@@ -57,7 +56,8 @@ async def embed(server: Server, body: EmbeddingRequest) -> tuple[dict[str, Any],
         for index, vector in enumerate(found)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": data, "model": body.model or served.id, "usage": usage}, headers
+    content = {"object": "list", "data": data, "model": body.model or served.id, "usage": usage}
+    return Json(content, headers=headers)
 
 
 @torch.inference_mode()

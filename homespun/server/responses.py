@@ -6,25 +6,28 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 from starlette.responses import Response
 
 from homespun.server import chat, fields
-from homespun.server.answering import Answering
+from homespun.server.answering import Answering, Server, streamed, waiting
 from homespun.server.asked import shown
-from homespun.server.completions import waiting
 from homespun.server.errors import ApiError, Json
-from homespun.server.events import EventStream, event
+from homespun.server.events import event
 from homespun.server.requests import ChatRequest, ResponsesRequest
 from homespun.server.tools import Call, Calls, Offer
 from homespun.server.written import Piece, chat_logprobs
 
-if TYPE_CHECKING:
-    from homespun.server.answering import Server
-
 LOGPROBS = "message.output_text.logprobs"
+
+
+async def answer(server: Server, body: ResponsesRequest) -> Response:
+    answering, offer = await respond(server, body)
+    if body.stream:
+        return streamed(server, answering, events(Shape(answering, body, offer)), error_name="error")
+    return await whole(answering, body, offer)
 
 
 async def respond(server: Server, body: ResponsesRequest) -> tuple[Answering, Offer | None]:
@@ -190,16 +193,6 @@ async def whole(answering: Answering, body: ResponsesRequest, offer: Offer | Non
     if text or not calls:
         output.insert(0, shape.message(status, [shape.part(Piece(text, piece.tokens))]))
     return Json(shape.response(status, output, reason), headers=answering.headers)
-
-
-def stream(server: Server, answering: Answering, body: ResponsesRequest, offer: Offer | None) -> Response:
-    return EventStream(
-        events(Shape(answering, body, offer)),
-        left=server.left,
-        stop=answering.texts.stop,
-        headers=answering.headers,
-        name="error",
-    )
 
 
 async def events(shape: Shape) -> AsyncIterator[bytes]:
