@@ -17,13 +17,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from homespun.errors import HomespunError
 from homespun.generation.engine import Engine, Stream
 from homespun.generation.request import Request
 from homespun.generation.sequence import Token
 from homespun.server.errors import ApiError, as_api_error, stopping
+from homespun.server.limited import settle, settling
 
 # Seconds between two deliveries while nothing begins or ends. python -m benchmarks.serving measures what it costs.
 INTERVAL = 0.01
@@ -148,18 +149,8 @@ class Engines:
 
     async def call(self, function: Callable[[], T]) -> T:
         """What the function returns; it is called between two steps."""
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[T] = loop.create_future()
-
-        def command() -> None:
-            try:
-                value = function()
-            except Exception as error:  # noqa: BLE001  raised where it was asked for
-                loop.call_soon_threadsafe(settle, result, None, error)
-            else:
-                loop.call_soon_threadsafe(settle, result, value, None)
-
-        self.post(command)
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.post(settling(result, function))
         return await result
 
     def deliver(self, news: list[News]) -> None:
@@ -235,7 +226,7 @@ class Engines:
             try:
                 work.stream = work.engine.submit(work.request)
             except Exception as error:  # noqa: BLE001  raised where it was asked for
-                work.loop.call_soon_threadsafe(refuse, work, as_error(error))
+                work.loop.call_soon_threadsafe(settle, work.accepted, None, as_error(error))
             else:
                 self.works.setdefault(work.engine, []).append(work)
                 work.loop.call_soon_threadsafe(settle, work.accepted, None, None)
@@ -288,20 +279,6 @@ class Engines:
             self.delivered = now
         if news:
             news[0].work.loop.call_soon_threadsafe(self.deliver, news)
-
-
-def settle(future: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
-    if future.done():
-        return  # who asked has gone
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(error)
-
-
-def refuse(work: Work, error: HomespunError) -> None:
-    settle(work.accepted, None, error)
-    work.event.set()
 
 
 def as_error(error: Exception) -> HomespunError:

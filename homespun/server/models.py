@@ -9,17 +9,19 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from homespun.errors import CheckpointError
-from homespun.server.engines import Engines, settle
+from homespun.server.engines import Engines
 from homespun.server.errors import ApiError
+from homespun.server.limited import settling
 from homespun.server.served import Served, serve
 
 log = logging.getLogger("homespun.serve")
+T = TypeVar("T")
 MEMORY_OF_WEIGHTS = 2.5  # times the size of its file: the weights, and the engine's own order of them
 
 
@@ -123,21 +125,10 @@ class Models:
             other.views = []
 
 
-async def in_thread(function: Any) -> Any:
+async def in_thread(function: Callable[[], T]) -> T:
     """What it returns or raises, from a thread that does not keep the process from ending."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[Any] = loop.create_future()
-
-    def run() -> None:
-        try:
-            value = function()
-        except BaseException as error:  # noqa: BLE001  raised where it was asked for
-            problem = error if isinstance(error, Exception) else RuntimeError(str(error))
-            loop.call_soon_threadsafe(settle, result, None, problem)
-        else:
-            loop.call_soon_threadsafe(settle, result, value, None)
-
-    threading.Thread(target=run, name="homespun-loading", daemon=True).start()
+    result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    threading.Thread(target=settling(result, function), name="homespun-loading", daemon=True).start()
     return await result
 
 
