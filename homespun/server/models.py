@@ -45,12 +45,13 @@ class Entry:
     def all_names(self) -> list[str]:
         return [*self.names, *self.adapters]
 
+    def view(self, name: str | None) -> Served:
+        """What a client means by that name: an adapter, or the model itself."""
+        return next((view for view in self.views if view.id == name), self.views[0])
+
     def describe(self, name: str) -> dict[str, Any]:
         """As an entry of /v1/models."""
-        for served in self.views:
-            if served.id == name or (name in self.names and served.adapter is None):
-                return {**served.describe(), "id": name, "created": self.created}
-        meta = {"loaded": False}
+        meta = self.view(name).describe() if self.views else {"loaded": False}
         return {"id": name, "object": "model", "created": self.created, "owned_by": "homespun", "meta": meta}
 
 
@@ -97,7 +98,7 @@ class Models:
             if entry.loading is None or entry.loading.done():
                 entry.loading = asyncio.ensure_future(self.load(entry))
             await asyncio.shield(entry.loading)  # others may wait for it, too
-        return next((view for view in entry.views if view.id == name), entry.views[0])
+        return entry.view(name)
 
     async def load(self, entry: Entry) -> None:
         await self.make_room(entry)

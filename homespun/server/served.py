@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,7 +40,6 @@ class Served:
     adapter: str | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     without_chat: str | None = None
-    created: int = field(default_factory=lambda: int(time.time()))
 
     @property
     def context_length(self) -> int:
@@ -60,24 +58,18 @@ class Served:
         return token_bytes_of(self.tokenizer)
 
     def describe(self) -> dict[str, Any]:
-        """As an entry of /v1/models."""
+        """What an entry of /v1/models says of it beyond OpenAI's fields."""
         return {
-            "id": self.id,
-            "object": "model",
-            "created": self.created,
-            "owned_by": "homespun",
-            "meta": {
-                "loaded": True,
-                "context_length": self.context_length,
-                "parameters": self.engine.model.number_of_parameters(),
-                "vocab_size": self.vocab_size,
-                "tokenizer": self.tokenizer.kind,
-                "chat": self.chat is not None,
-                "adapter": self.adapter,
-                "weights": self.engine.weights,
-                "default_sampling": {"temperature": TEMPERATURE, **self.defaults},
-                "embeddings": "mean of the last hidden states, normalised; the model was not trained for them",
-            },
+            "loaded": True,
+            "context_length": self.context_length,
+            "parameters": self.engine.model.number_of_parameters(),
+            "vocab_size": self.vocab_size,
+            "tokenizer": self.tokenizer.kind,
+            "chat": self.chat is not None,
+            "adapter": self.adapter,
+            "weights": self.engine.weights,
+            "default_sampling": {"temperature": TEMPERATURE, **self.defaults},
+            "embeddings": "mean of the last hidden states, normalised; the model was not trained for them",
         }
 
 
