@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from homespun import __version__
 from homespun.errors import CheckpointError, HomespunError
+from homespun.fetch.cache import sha256_of
 from homespun.generation.settings import Sampling
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def serve(place: str | Path, id: str, *, options: Mapping[str, Any], adapters: M
         model, weights=weights, adapters={name: changes for name, (changes, _) in opened.items()}, **settings
     )
     engine.update_runner()  # a kernel that has to be compiled is compiled now, and not at the first request
-    print_of_base = fingerprint_of(folder)
+    print_of_base, defaults = fingerprint_of(folder), defaults_of(folder)
     views: list[tuple[str, str | None, Tokenizer, Path]] = [(id, None, tokenizer, folder)]
     views += [(name, name, own, adapters[name]) for name, (_, own) in opened.items()]
     made = [
@@ -102,7 +103,7 @@ def serve(place: str | Path, id: str, *, options: Mapping[str, Any], adapters: M
             tokenizer=own,
             folder=where,
             adapter=adapter,
-            defaults=defaults_of(folder),
+            defaults=defaults,
             fingerprint=short_hash(print_of_base, weights, adapter and fingerprint_of_file(where), __version__),
             **chat_of(own, where),
         )
@@ -196,7 +197,7 @@ def defaults_of(folder: Path) -> dict[str, Any]:
 def fingerprint_of_file(folder: Path) -> str:
     from homespun.checkpoint.adapter import ADAPTER_WEIGHTS
 
-    return hashlib.sha256((folder / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
+    return sha256_of(folder / ADAPTER_WEIGHTS)
 
 
 def short_hash(*parts: str | None) -> str:
