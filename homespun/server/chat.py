@@ -47,9 +47,9 @@ async def complete(
     )
     limits = [limit for limit in (body.max_tokens, body.max_completion_tokens) if limit is not None]
     room = served.context_length - prompt.seen + 1
-    forced = (
-        await within(lambda: tools.constraint_of(served, offer), what="Building the grammar") if offer else None
-    )
+    forced = None
+    if offer is not None and offer.forced:
+        forced = await within(lambda: tools.constraint_of(served, offer), what="Building the grammar")
     held = await constraint(served, body)
     if forced is not None and held is not None:
         raise ApiError(
@@ -61,7 +61,7 @@ async def complete(
         served,
         body,
         [prompt],
-        most_tokens=min([*limits] or [room]),
+        most_tokens=min(limits or [room]),
         n=n,
         slides=slide,
         alternatives=(body.top_logprobs or 0) if body.logprobs else None,
@@ -100,10 +100,8 @@ def separated(text: str, offer: Offer | None) -> tuple[str, list[Call]]:
     """The text, and the calls that are in it."""
     if offer is None:
         return text, []
-    calls = Calls(offer)
-    shown, found = calls.push(text)
-    rest, more = calls.flush()
-    return (shown + rest).rstrip("\n") if found or more else shown + rest, found + more
+    shown, found = Calls(offer).take(text, is_last=True)
+    return shown.rstrip("\n") if found else shown, found
 
 
 def stream(server: Server, answering: Answering, body: ChatRequest, offer: Offer | None) -> Response:
@@ -122,10 +120,7 @@ def stream(server: Server, answering: Answering, body: ChatRequest, offer: Offer
         if parsers:
             parser = parsers[news.index]
             number = parser.count
-            text, found = parser.push(text)
-            if news.finish_reason:
-                rest, more = parser.flush()
-                text, found = text + rest, found + more
+            text, found = parser.take(text, is_last=bool(news.finish_reason))
         if text or news.piece.tokens:
             yield choice(news.index, {"content": text} if text else {}, piece=news.piece)
         for place, call in enumerate(found, start=number):

@@ -217,10 +217,7 @@ async def events(shape: Shape) -> AsyncIterator[bytes]:
         piece = news.piece
         found: list[Call] = []
         if parser is not None:
-            piece.text, found = parser.push(piece.text)
-            if news.finish_reason:
-                rest, more = parser.flush()
-                piece.text, found = piece.text + rest, found + more
+            piece.text, found = parser.take(piece.text, is_last=bool(news.finish_reason))
         calls += found
         reason = news.finish_reason or reason
         if piece.text or (news.finish_reason and not calls):

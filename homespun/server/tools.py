@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from homespun.generation.stopping import beginning_at_the_end
+from homespun.server.asked import of_schema
 from homespun.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -106,12 +107,8 @@ def schema_of_calls(offer: Offer) -> dict[str, Any]:
     return options[0] if len(options) == 1 else {"anyOf": options}
 
 
-def constraint_of(served: Served, offer: Offer | None) -> Constraint | None:
-    """What holds the model to a call, where one is forced."""
-    if offer is None or not offer.forced:
-        return None
-    from homespun.server.asked import of_schema
-
+def constraint_of(served: Served, offer: Offer) -> Constraint:
+    """What holds the model to a call of one that is forced."""
     return of_schema(served, schema_of_calls(offer), "tools")
 
 
@@ -160,6 +157,14 @@ class Calls:
             shown += self.shown(self.held[: len(self.held) - hold])
             self.held = self.held[len(self.held) - hold :]
             return shown, found
+
+    def take(self, piece: str, *, is_last: bool) -> tuple[str, list[Call]]:
+        """`push`, and behind the last piece `flush`, too."""
+        shown, found = self.push(piece)
+        if not is_last:
+            return shown, found
+        rest, more = self.flush()
+        return shown + rest, found + more
 
     def flush(self) -> tuple[str, list[Call]]:
         """At the end: what was held back, as calls where it is some, else as text."""
