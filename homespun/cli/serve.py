@@ -104,7 +104,7 @@ def command(model: str, names: tuple[str, ...], adapters: tuple[str, ...], **giv
     """
     import homespun
 
-    asked_key = given["api_key"] or os.environ.get(KEY) or None
+    asked_key = given.pop("api_key") or os.environ.get(KEY) or None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     homespun.serve(
@@ -116,7 +116,7 @@ def command(model: str, names: tuple[str, ...], adapters: tuple[str, ...], **giv
         allowed_hosts=given.pop("hosts"),
         allowed_origins=given.pop("origins"),
         ready=lambda serving: greet(serving, is_made=asked_key is None),
-        **{name: value for name, value in given.items() if name != "api_key"},
+        **given,
     )
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -38,19 +35,11 @@ MEMBER = re.compile(
     r"(str|int|float|bool|none|dict|list|nullable|literal|constrained|function|is)([\[-].*)?|[A-Z]\w*"
 )
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 def application(server: Server, rules: Rules) -> Guard:
-    """The ASGI application. `server` needs a running event loop, so it is made in one."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        await server.engines.close()
-
+    """The ASGI application."""
     # Pages of documentation would be loaded from elsewhere; docs/serve.md is ours.
-    app = FastAPI(title="homespun serve", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="homespun serve", version=__version__, docs_url=None, redoc_url=None)
     add_errors(app, server)
     add_writing(app, server)
     add_others(app, server)

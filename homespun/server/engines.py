@@ -82,10 +82,9 @@ class News:
 
 
 class Engines:
-    """The thread, and the texts that it writes. `on_end` is called in asyncio's thread with each that ends."""
+    """The thread, and the texts that it writes."""
 
-    def __init__(self, on_end: Callable[[Work], None] = lambda work: None) -> None:
-        self.on_end = on_end
+    def __init__(self) -> None:
         self.condition = threading.Condition()  # guards inbox and closed
         self.inbox: deque[Callable[[], None]] = deque()
         self.closed = False
@@ -185,7 +184,6 @@ class Engines:
             work.accepted.set_exception(error or stopping())
             work.accepted.exception()  # it has been looked at, whoever waits for it
         work.event.set()
-        self.on_end(work)
 
     def is_writing(self, engine: Engine) -> bool:
         return self.texts[engine] > 0

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from homespun.server.errors import ApiError
-from homespun.server.options import LARGEST_BODY
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]{2,45}\]|[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?)(:(?P<port>[0-9]{1,5}))?")
+LARGEST_BODY = 4 * 2**20  # bytes
 BODY_SECONDS = 60.0
 MOST_AT_ONCE = 1000  # requests
 OPEN_TO_ALL = ("/health",)  # without the key
@@ -85,7 +85,6 @@ class Guard:
     async def answer(
         self, scope: Scope, headers: list[tuple[bytes, bytes]], receive: Receive, sending: Send
     ) -> None:
-        origin = only(headers, b"origin")
         try:
             if self.count > self.rules.most_at_once:
                 raise ApiError(
@@ -98,7 +97,7 @@ class Guard:
                 )
             self.check(scope, headers)
             if scope["method"] == "OPTIONS":
-                await preflight(origin, sending)
+                await preflight(only(headers, b"origin"), sending)
                 return
             if scope["method"] in ("POST", "PUT", "PATCH"):
                 check_type(headers)

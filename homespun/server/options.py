@@ -1,10 +1,8 @@
-"""What the server was started with. Needs no torch."""
+"""What the server was started with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-LARGEST_BODY = 4 * 2**20  # bytes
 
 
 @dataclass(frozen=True)

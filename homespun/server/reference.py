@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from homespun.server.fields import CHAT, COMPLETIONS, DONE, EMBEDDINGS, FIELDS, HARMLESS, REFUSED, RESPONSES, Field
+from homespun.server.fields import DONE, FIELDS, HARMLESS, REFUSED, Field
 
 PAGE = Path(__file__).parents[2] / "docs" / "serve.md"
 BEGIN, END = "<!-- fields: written by python -m homespun.server.reference -->", "<!-- end of fields -->"
-NAMES = {COMPLETIONS: "completions", CHAT: "chat", RESPONSES: "responses", EMBEDDINGS: "embeddings"}
 TITLES = {
     DONE: "Parameters that are done",
     HARMLESS: "Accepted, without effect",
@@ -27,7 +26,7 @@ def section(status: str) -> str:
 
 
 def row(field: Field) -> str:
-    where = ", ".join(NAMES[endpoint] for endpoint in field.where)
+    where = ", ".join(field.where)
     about = field.about.replace("|", "\\|")
     return f"| `{field.name}`{' *' if field.ours else ''} | {where} | {about} |"
 

@@ -32,7 +32,6 @@ class Written:
     """One text as it comes. What could be the beginning of a stop string is held back, with its tokens.
 
     offset  where the text begins: behind the prompt, where that is shown
-    text    all that may be shown so far, without the prompt
     """
 
     def __init__(self, served: Served, prompt_ids: Sequence[int], stop: Iterable[str], offset: int = 0) -> None:
