@@ -61,8 +61,7 @@ def loss_of(model: LanguageModel, kind: str, windows: int) -> float:
     for number in range(windows):
         ids = torch.as_tensor(split.ids[number * length : (number + 1) * length + 1].astype("int64"))
         slots = Slots()
-        slots.add(ids[:-1].tolist(), 0, list(range(blocks_for(length))), wants=False)
-        slots.wanted = list(range(length))
+        slots.add(ids[:-1].tolist(), 0, list(range(blocks_for(length))), wants_all=True)
         total += float(F.cross_entropy(engine.runner.step.logits(slots), ids[1:]))
     return total / windows
 

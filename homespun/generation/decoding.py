@@ -92,6 +92,5 @@ class DecodedModel(nn.Module):
 
     def chunk(self, ids: list[int], at: int) -> Tensor:
         slots = Slots()
-        slots.add(ids[at : at + SLOTS_AT_ONCE], at, self.table, wants=False)
-        slots.wanted = list(range(len(slots.ids)))
+        slots.add(ids[at : at + SLOTS_AT_ONCE], at, self.table, wants_all=True)
         return self.step.logits(slots)

@@ -70,7 +70,7 @@ def computes_the_model(step: NativeStep, model: GPT, weights: str) -> bool:
         right = model(ids)[0][0]  # (N, V)
     if not right.isfinite().all():
         return True  # damaged weights give no numbers in either way
-    slots = Slots(wanted=list(range(ids.size(1))))
-    slots.add(ids[0].tolist(), 0, [0], wants=False)
+    slots = Slots()
+    slots.add(ids[0].tolist(), 0, [0], wants_all=True)
     kind = weights if model.token_embedding.weight.dtype == torch.float32 or weights == "int8" else "bfloat16"
     return same_logits(step.logits(slots), right, kind)

@@ -34,7 +34,7 @@ class Slots:
         ids: list[int],
         position: int,
         block_table: list[int],
-        wants: bool,
+        wants: bool = False,
         *,
         wants_all: bool = False,
         adapter: str | None = None,
