@@ -50,14 +50,14 @@ class FullWindowRunner:
 
     @torch.inference_mode()
     def run(self, sequences: list[Sequence]) -> tuple[list[Sequence], Tensor]:
-        windows = (torch.tensor([sequence.window()], device=self.model.device) for sequence in sequences)
         with evaluation_mode(self.model):
-            logits = [self.logits(sequence, window) for sequence, window in zip(sequences, windows, strict=True)]
+            logits = [self.logits(sequence) for sequence in sequences]
         ready = [row for row, sequence in enumerate(sequences) if sequence.end is None]
         return [sequences[row] for row in ready], torch.stack(logits).float().cpu()[ready]
 
-    def logits(self, sequence: Sequence, window: Tensor) -> Tensor:
-        """window (1, T) -> the logits (V) behind it. The prompt is described on the way, where it has to be."""
+    def logits(self, sequence: Sequence) -> Tensor:
+        """The logits (V) behind its window. The prompt is described on the way, where it has to be."""
+        window = torch.tensor([sequence.window()], device=self.model.device)  # (1, T)
         logits = self.model(window)[0][0]  # (T, V)
         if sequence.describes_prompt():
             sequence.take_prompt(logits)
@@ -78,7 +78,6 @@ class PagedRunner:
         self.manager = BlockManager(step.blocks)
         self.is_short = False  # a sequence that was admitted waits for blocks
         self.budget = PrefillBudget()
-        self.room = SLOTS_AT_ONCE  # slots of the step that is being made
 
     def admit(self, sequence: Sequence) -> bool:
         if self.is_short:
@@ -91,11 +90,11 @@ class PagedRunner:
         self.is_short = False
         writing = sum(map(self.is_writing, sequences))
         prompts = self.budget.tokens(writing)
-        self.room = SLOTS_AT_ONCE if prompts is None else min(writing + prompts, SLOTS_AT_ONCE)
+        room = SLOTS_AT_ONCE if prompts is None else min(writing + prompts, SLOTS_AT_ONCE)
         try:
             for sequence in sequences:  # decoding goes before prefill: a token of each, then prompts
                 first = len(slots.wanted)
-                whole = self.add(slots, sequence)
+                whole = self.add(slots, sequence, room)
                 if sequence.describes_prompt() and len(slots.wanted) > first:
                     described.append((sequence, slice(first, len(slots.wanted))))
                 if whole:
@@ -118,8 +117,9 @@ class PagedRunner:
         table, length = sequence.table, len(sequence.ids) - sequence.start
         return table is not None and table.computed == length - 1 < self.context_length and sequence.count > 0
 
-    def add(self, slots: Slots, sequence: Sequence) -> bool:
-        """As many of the sequence's new tokens as there are slots; True where its last one is among them."""
+    def add(self, slots: Slots, sequence: Sequence, room: int) -> bool:
+        """As many of the sequence's new tokens as there are slots, `room` in all; True where its last one is
+        among them."""
         is_full = len(sequence.ids) - sequence.start > self.context_length
         if sequence.table is None or is_full or sequence.table.computed == 0:
             self.allocate(sequence)  # where nothing is computed yet, another sequence may have the same prefix now
@@ -127,7 +127,7 @@ class PagedRunner:
             self.is_short = True
             return False  # others use what it freed, too: it goes on when there is room again
         window, computed = sequence.window(), sequence.table.computed
-        new = window[computed : computed + max(self.room - len(slots.ids), 1)]
+        new = window[computed : computed + max(room - len(slots.ids), 1)]
         whole = computed + len(new) == len(window)
         slots.add(
             new,

@@ -98,7 +98,7 @@ class Sequence:
             self.prompt_tokens.append(Token(self.ids[0]))
         at = len(self.prompt_tokens)
         ids = self.ids[at : min(at + logits.size(0), self.prompt_length)]
-        self.prompt_tokens += described_all(ids, logits[: len(ids)], alternatives, self.below)
+        self.prompt_tokens += described(ids, logits[: len(ids)], alternatives, self.below)
         if not self.request.max_tokens and not self.describes_prompt():
             self.end = "length"
 
@@ -134,7 +134,7 @@ class Sequence:
             self.end = "stop"
             return
         self.ids.append(id)
-        self.tokens.append(described(id, logits, self.request.alternatives, self.below))
+        self.tokens += described([id], logits[None], self.request.alternatives, self.below)
         self.count += 1
         if self.seen is not None:
             self.seen[id] = True
@@ -204,16 +204,11 @@ def error_of(logits: Tensor) -> HomespunError:
     raise AssertionError("a token could have been chosen")
 
 
-def described(id: int, logits: Tensor, alternatives: int | None, below: int) -> Token:
-    """The token, with the log-probabilities that the request asks for. logits (V), the model's own.
+def described(ids: list[int], logits: Tensor, alternatives: int | None, below: int) -> list[Token]:
+    """N tokens, with the log-probabilities that the request asks for. logits (N, V), the model's own.
 
     Alternatives are among the ids below `below`: what a model has beyond its vocabulary nobody can read.
     """
-    return described_all([id], logits[None], alternatives, below)[0]
-
-
-def described_all(ids: list[int], logits: Tensor, alternatives: int | None, below: int) -> list[Token]:
-    """N tokens, each with its own logits: (N, V)."""
     if alternatives is None or not ids:
         return [Token(id) for id in ids]
     logprobs = F.log_softmax(logits.float(), dim=-1)  # (N, V)
