@@ -85,9 +85,12 @@ ABOUT = {
 
 
 def quantiles(seconds: list[float]) -> str:
-    ordered = sorted(seconds)
-    median, late = (1000 * ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
+    median, late = (1000 * quantile(seconds, share) for share in (0.5, 0.99))
     return f"median {median:.1f} ms, 99th percentile {late:.1f} ms"
+
+
+def quantile(seconds: list[float], share: float) -> float:
+    return sorted(seconds)[int(share * (len(seconds) - 1))]
 
 
 @contextmanager
@@ -148,7 +151,7 @@ async def beside_a_prompt(port: int, context: int, waits: dict[str, list[float]]
     if not (alone and beside):
         raise RuntimeError("the readers were done before the prompt came")
     waits["beside"] += beside
-    return sorted(beside)[int(0.99 * (len(beside) - 1))] / statistics.median(alone)
+    return quantile(beside, 0.99) / statistics.median(alone)
 
 
 async def read(port: int, seed: int, length: int, prompt_tokens: int = 8) -> list[float]:
