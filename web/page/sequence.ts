@@ -2,17 +2,12 @@
 import { Context } from "./context.ts";
 import { GPT, type Model } from "./gpt.ts";
 import type { Sampling } from "../views/types.ts";
-import { choose, largest, logProbabilities, withRepetitionPenalty } from "./sampling.ts";
-
-export const ALTERNATIVES = 10;
+import { choose, logProbabilities, withRepetitionPenalty } from "./sampling.ts";
 
 /** What the model predicted at a place, before it saw what stands there. Logarithms in nats. */
 export interface Prediction {
   logprob: number; // of the token that stands there; NaN where nothing does, and for the first
   rank: number; // how many tokens were likelier; -1 where there is none
-  entropy: number;
-  ids: number[]; // the likeliest, the likeliest first
-  logprobs: number[];
   start: number; // of the window that it was made from
 }
 
@@ -25,13 +20,14 @@ export function windowStart(tokens: number, contextLength: number): number {
   return Math.ceil(over / half) * half;
 }
 
-const FIRST: Prediction = { logprob: NaN, rank: -1, entropy: NaN, ids: [], logprobs: [], start: 0 };
+const FIRST: Prediction = { logprob: NaN, rank: -1, start: 0 };
 
 export class Sequence {
   ids: number[] = [];
   /** At each place of the text, and behind its end for the token that comes next. Nothing predicts the first one. */
   predictions: Prediction[] = [FIRST];
   private logits = new Float32Array(0); // of the token that comes next
+  private logprobs: Float32Array = new Float32Array(0); // of the same
   private readonly context: Context | null;
   private start = 0; // of the window that the context holds
   private computed = 0; // ids from the start on whose keys and values are there
@@ -87,18 +83,15 @@ export class Sequence {
   }
 
   append(id: number): void {
-    compare(this.predictions[this.ids.length]!, logProbabilities(this.logits), id);
+    compare(this.predictions[this.ids.length]!, this.logprobs, id);
     this.ids.push(id);
   }
 
   private predict(place: number, logits: Float32Array): void {
     const logprobs = logProbabilities(logits);
-    let entropy = 0;
-    for (const logprob of logprobs) if (logprob > -1e9) entropy -= Math.exp(logprob) * logprob;
-    const ids = largest(logprobs.subarray(0, this.vocab), ALTERNATIVES);
-    const prediction = { ...FIRST, entropy, ids, logprobs: ids.map((id) => logprobs[id]!), start: this.start };
+    const prediction = { ...FIRST, start: this.start };
     if (place < this.ids.length) compare(prediction, logprobs, this.ids[place]!);
-    else this.logits = logits.slice();
+    else [this.logits, this.logprobs] = [logits.slice(), logprobs];
     this.predictions.push(prediction);
   }
 }
