@@ -9,14 +9,12 @@ export class Client {
   private readonly waiting = new Map<number, Waiting>();
   private send: (request: Request) => void = () => {};
   private next = 0;
-  /** Whether the model runs beside the page or in its own thread. */
-  inWorker = true;
 
   constructor(private readonly onupdate: (update: Update) => void) {}
 
   /** sources: the worker's, and the parts that it needs. Blobs of classic workers start from a file; where one does
    *  not, the same sources run in the page, in slices. */
-  async start(sources: string[], data: PageData, weights: Uint8Array): Promise<{ simd: boolean }> {
+  async start(sources: string[], data: PageData, weights: Uint8Array): Promise<void> {
     try {
       const url = URL.createObjectURL(new Blob(sources, { type: "text/javascript" }));
       const worker = new Worker(url);
@@ -30,7 +28,6 @@ export class Client {
       this.send = (request) =>
         worker.postMessage(request, request.method === "start" ? [request.weights.buffer] : []);
     } catch {
-      this.inWorker = false;
       for (const source of sources) {
         const script = document.createElement("script");
         script.textContent = source; // its hash stands in the page's security policy
@@ -40,7 +37,7 @@ export class Client {
       const answer = serve((reply) => this.receive(reply));
       this.send = (request) => void answer(request);
     }
-    return this.request<{ simd: boolean }>((id) => ({ id, method: "start", data, weights }));
+    return this.request<void>((id) => ({ id, method: "start", data, weights }));
   }
 
   ask<T>(method: Exclude<Request["method"], "start">, ...values: unknown[]): Promise<T> {

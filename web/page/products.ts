@@ -18,7 +18,6 @@ export const filledUp = (n: number, multiple: number): number => Math.ceil(n / m
 export class Memory {
   readonly buffer: ArrayBufferLike;
   readonly kernel: Kernel;
-  readonly simd: boolean;
   private used = ALIGNED;
 
   /** bytes: all that will ever be allocated; the system provides what is touched. wasm: the compiled kernel. */
@@ -31,7 +30,6 @@ export class Memory {
       this.buffer = new ArrayBuffer(filledUp(bytes + ALIGNED, ALIGNED));
       this.kernel = plain(this.buffer);
     }
-    this.simd = wasm !== null;
   }
 
   private allocate(bytes: number): number {

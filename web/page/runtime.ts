@@ -132,7 +132,7 @@ export class Runtime {
   }
 
   /** The model's answer to a conversation; the oldest turns are left out where it is too long. */
-  async answer(messages: Message[], sampling: Sampling, seed: number | null): Promise<Written & { first: number }> {
+  async answer(messages: Message[], sampling: Sampling, seed: number | null): Promise<Written> {
     const turn = ++this.turn;
     const length = this.data.config.context_length;
     const room = roomForAnAnswer(length);
@@ -149,12 +149,11 @@ export class Runtime {
     const stream = this.tokenizer.stream();
     for (const id of ids) stream.push(id);
     let done = ids.length;
-    const written = await this.generate(turn, sampling, seed, length - ids.length + 1, this.data.chat!.ends, (_, end) => {
+    return this.generate(turn, sampling, seed, length - ids.length + 1, this.data.chat!.ends, (_, end) => {
       let text = "";
       for (; done < this.sequence.ids.length; done++) text += stream.push(this.sequence.ids[done]!);
       this.update({ type: "answer", text: end ? text + stream.flush() : text });
     });
-    return { ...written, first };
   }
 
   /** The ids of a conversation, up to where the model answers. */

@@ -35,7 +35,6 @@ const serve: Serve = (post) => {
         runtime = new Runtime(
           request.data, request.weights, wasm, scope.homespunLibrary, scope.homespunRender, update,
         );
-        value = { simd: wasm !== null };
       } else {
         if (request.method !== "stop") await proof;
         const method = runtime![request.method] as (...values: unknown[]) => unknown;
