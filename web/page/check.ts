@@ -5,6 +5,7 @@ import { runInThisContext } from "node:vm";
 import { inflateRawSync } from "node:zlib";
 import type { Cell } from "../views/types.ts";
 import { bytesOf } from "./base64.ts";
+import { updated } from "./cells.ts";
 import type { Reply, Request, Serve } from "./worker.ts";
 
 const html = readFileSync(process.argv[2]!, "utf8");
@@ -28,10 +29,7 @@ let waiting: (reply: Reply) => void = () => {};
 let cells: Cell[] = []; // as a page has them
 const send = scope.homespunServe!((reply) => {
   if (reply.id !== null) return waiting(reply);
-  const { update } = reply;
-  if (update.type !== "cells") return;
-  const rest = update.rest ? cells.slice(update.from + update.cells.length) : [];
-  cells = [...cells.slice(0, update.from), ...update.cells, ...rest];
+  if (reply.update.type === "cells") cells = updated(cells, reply.update);
 });
 const ask = (request: Request): Promise<unknown> =>
   new Promise((resolve, reject) => {
