@@ -2,7 +2,7 @@
 import type { Attention, AttentionMaps, Embedding, Lens } from "../views/types.ts";
 import { Context } from "./context.ts";
 import { GPT } from "./gpt.ts";
-import { largest, logProbabilities } from "./sampling.ts";
+import { argmax, largest, logProbabilities } from "./sampling.ts";
 
 /** A view's value, with ids where that has tokens as text. */
 type LensOfIds = Omit<Lens, "tokens" | "came">;
@@ -65,10 +65,9 @@ export class Insight {
     };
     for (let layer = 0; layer < layers; layer++) {
       for (let column = 0; column < count; column++) {
-        const position = seen - count + column;
-        const x = this.residual(layer, position);
+        const x = this.context.residual(layer, seen - count + column);
         const logprobs = logProbabilities(this.model.logits(x)).subarray(0, vocab);
-        const [id] = largest(logprobs, 1) as [number];
+        const id = argmax(logprobs);
         lens.ids[layer * count + column] = id;
         lens.logprobs[layer * count + column] = logprobs[id]!;
       }
@@ -79,11 +78,7 @@ export class Insight {
   /** The logits (V) with which the token at a place was predicted. */
   logits(ids: number[], start: number, place: number): Float32Array {
     const seen = this.look(ids, start, place);
-    return this.model.logits(this.residual(this.model.config.n_layer, seen - 1)).slice();
-  }
-
-  private residual(layer: number, position: number): Float32Array {
-    return this.context.residual(layer, position);
+    return this.model.logits(this.context.residual(this.model.config.n_layer, seen - 1)).slice();
   }
 }
 
