@@ -45,6 +45,6 @@ export interface Form {
 export interface Probes {
   texts: { text: string; ids: number[]; decoded: string | null }[];
   places: { ids: number[]; original: number[]; rounded: number[] }[]; // log-probabilities of ids[1:], in nats
-  written: { seed: number; prompt: number[]; ids: number[]; sampling: Sampling } | null;
+  written: { seed: number; prompt: number[]; ids: number[]; sampling: Sampling };
   apart: number; // nats: the most that is allowed between page and original, on average
 }

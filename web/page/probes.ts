@@ -14,13 +14,13 @@ export interface Proof {
   apart: number; // nats from the original, on average
   rounding: number; // the largest difference from the same rounded weights in Python
   texts: number; // whose ids are equal
-  written: number | null; // tokens that a seed gives here as there, of those that were tried
+  written: number; // tokens that a seed gives here as there, of those that were tried
   problem: string;
 }
 
 /** Runs one step at a time, so that the page stays responsive: the last value is the result. */
 export function* prove(tokenizer: Tokenizer, probes: Probes, sequence: Sequence): Generator<void, Proof> {
-  const proof: Proof = { holds: true, places: 0, apart: 0, rounding: 0, texts: 0, written: null, problem: "" };
+  const proof: Proof = { holds: true, places: 0, apart: 0, rounding: 0, texts: 0, written: 0, problem: "" };
   const fails = (problem: string) => {
     if (proof.holds) [proof.holds, proof.problem] = [false, problem];
   };
@@ -50,18 +50,14 @@ export function* prove(tokenizer: Tokenizer, probes: Probes, sequence: Sequence)
   proof.apart /= Math.max(1, proof.places);
   if (!(proof.apart <= probes.apart)) fails(`its predictions are ${proof.apart.toPrecision(2)} nats from the original's`);
   if (!(proof.rounding <= SAME)) fails(`a prediction is ${proof.rounding.toPrecision(2)} nats from what it should be`);
-  if (probes.written) {
-    const { seed, prompt, ids, sampling } = probes.written;
-    const random = new Random(BigInt(seed));
-    sequence.replace(prompt);
-    let same = 0;
-    for (const id of ids) {
-      while (sequence.step()) yield;
-      if (sequence.choice(sampling, random.draw()) !== id) break;
-      sequence.append(id);
-      same++;
-    }
-    proof.written = same;
+  const { seed, prompt, ids, sampling } = probes.written;
+  const random = new Random(BigInt(seed));
+  sequence.replace(prompt);
+  for (const id of ids) {
+    while (sequence.step()) yield;
+    if (sequence.choice(sampling, random.draw()) !== id) break;
+    sequence.append(id);
+    proof.written++;
   }
   return proof;
 }

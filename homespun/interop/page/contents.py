@@ -45,7 +45,7 @@ def contents(
     origin: Origin,
     texts: Sequence[str],
     facts: Sequence[tuple[str, str]],
-    sample: Sample | None,
+    sample: Sample,
     first: int,
     precision: str,
     apart: float,
@@ -75,7 +75,7 @@ def contents(
         "probes": {
             "texts": tokenizer_probes(tokenizer, texts),
             "places": [place_probe(model, rounded, ids) for ids in some],
-            "written": None if sample is None else asdict(sample),
+            "written": asdict(sample),
             "apart": apart,
         },
     }

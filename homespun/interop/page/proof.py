@@ -56,7 +56,7 @@ def proved(page: Path, tried: int) -> Proof | None:
             f"The page does not compute the model, so nothing was written: {found['problem']}.",
             "That is a bug of homespun: please report it.",
         )
-    return Proof(by, found["places"], found["apart"], found["texts"], found["written"] or 0, tried)
+    return Proof(by, found["places"], found["apart"], found["texts"], found["written"], tried)
 
 
 def run(node: str, page: Path, *arguments: str) -> list[Any]:
