@@ -124,4 +124,4 @@ def for_library(content: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]
     steps = decoder_steps(tokenizer._backend.decoder)
     pieces = steps and {"byteFallback": steps["byte_fallback"], "strip": steps["strip"]}
     names = [tokenizer._backend.id_to_token(id) or "" for id in range(tokenizer.vocab_size)]
-    return {"kind": "library", "json": json_file, "config": {}, "tokens": names, "pieces": pieces}
+    return {"kind": "library", "json": json_file, "tokens": names, "pieces": pieces}

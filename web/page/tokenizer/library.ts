@@ -12,7 +12,7 @@ class Library implements Tokenizer {
     private readonly data: LibraryData,
     special: Record<string, number>,
   ) {
-    this.backend = new Backend(data.json, data.config);
+    this.backend = new Backend(data.json, {});
     this.names = withSpecial(data.tokens, special);
     this.size = this.names.length;
   }

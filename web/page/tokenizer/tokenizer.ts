@@ -26,7 +26,6 @@ export type TokenizerData = Common &
 /** A tokenizer.json that @huggingface/tokenizers reads; library.ts stands in pages that need it only. */
 export interface LibraryData {
   json: object;
-  config: object;
   tokens: string[];
   pieces: { byteFallback: boolean; strip: boolean } | null;
 }
