@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from homespun.tokenizer.byte_level import byte_characters, has_affixes
+from homespun.tokenizer.steps import pairs_of
 from homespun.tokenizer.stream import decoder_steps
 from homespun.tokenizer.tokenizer import Tokenizer
 
@@ -54,10 +55,10 @@ def byte_pairs(content: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any] 
     names = [""] * tokenizer.vocab_size
     for token, id in vocabulary.items():
         names[id] = token
-    merges = []
-    for merge in model["merges"]:
-        left, right = merge.split(" ") if isinstance(merge, str) else merge
-        merges.append([vocabulary[left], vocabulary[right], vocabulary[left + right]])
+    merges = [
+        [vocabulary[left], vocabulary[right], vocabulary[left + right]]
+        for left, right in pairs_of(model["merges"])
+    ]
     return {"kind": "bpe", "vocab": names, "merges": merges, "splits": splits, "nfc": bool(normalizers)}
 
 
@@ -96,14 +97,10 @@ def is_the_same_elsewhere(expression: str) -> bool:
     (True, False, False)
     """
     plain = IGNORED_CASE.sub("", expression)
-    known_groups = all(plain.startswith(("(?:", "(?!", "(?="), at) for at in find_all(plain, "(?"))
+    unknown_group = re.search(r"\(\?(?![:!=])", plain)
     possessive = re.search(r"[*+?}]\+", CLASS.sub("x", plain))
     escapes = set(re.findall(r"\\(.)", plain)) <= set("pPsSrntd.?*+|()[]{}\\")
-    return known_groups and not possessive and escapes and "&&" not in plain
-
-
-def find_all(text: str, part: str) -> list[int]:
-    return [match.start() for match in re.finditer(re.escape(part), text)]
+    return not unknown_group and not possessive and escapes and "&&" not in plain
 
 
 def either_case(alternatives: str) -> str:
