@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
 from homespun import __version__
 from homespun.errors import HomespunError
+from homespun.interop.compare import log_probabilities
 from homespun.interop.modelfile import form_of
 from homespun.interop.origin import Origin
 from homespun.interop.page.tokenizer import tokenizer_data
@@ -83,15 +84,10 @@ def contents(
 
 def config_data(config: ModelConfig) -> dict[str, Any]:
     """The config in its own words, and what follows from them."""
-    if not isinstance(config, GPTConfig):
-        return {"kind": "table", **config_fields(config)}
-    return {"kind": "gpt", **asdict(config), "scale": config.scale}
-
-
-def config_fields(config: ModelConfig) -> dict[str, Any]:
-    """What every config has."""
+    if isinstance(config, GPTConfig):
+        return {"kind": "gpt", **asdict(config), "scale": config.scale}
     names = ("family", "vocab_size", "context_length")
-    return {name: getattr(config, name) for name in names}
+    return {"kind": "table", **{name: getattr(config, name) for name in names}}
 
 
 def fitting_context(config: ModelConfig) -> int:
@@ -105,15 +101,6 @@ def fitting_context(config: ModelConfig) -> int:
     while length > SHORTEST_CONTEXT and 2 * 4 * length * (config.n_layer + 1) * kept > MOST_MEMORY:
         length = 2 ** ((length - 1).bit_length() - 1)
     return length
-
-
-def with_context(model: CausalLM, length: int) -> ModelConfig:
-    """The config for a page, whose windows have at most `length` tokens."""
-    config = model.config
-    if length == config.context_length:
-        return config
-    assert isinstance(config, GPTConfig)
-    return replace(config, context_length=length)
 
 
 def sampling_data(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,9 +160,7 @@ def place_probe(model: CausalLM, rounded: CausalLM, ids: Sequence[int]) -> dict[
     """The log-probability of each id but the first, in nats, by the original and by the page's weights."""
 
     def logprobs(one: CausalLM) -> list[float]:
-        with torch.inference_mode():
-            logits = one(torch.tensor([list(ids[:-1])]))[0][0].float()
-        own = logits.log_softmax(-1).gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
+        own = log_probabilities(one, ids[:-1]).gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
         return [round(value, 5) for value in own.tolist()]
 
     return {"ids": list(ids), "original": logprobs(model), "rounded": logprobs(rounded)}

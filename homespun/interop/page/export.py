@@ -9,7 +9,7 @@ from pathlib import Path
 from homespun.errors import CheckpointError, UsageError
 from homespun.interop.compare import Difference, compared
 from homespun.interop.export import Check, Exported, Leaving, Proof
-from homespun.interop.page.contents import Sample, contents, fitting_context, with_context
+from homespun.interop.page.contents import Sample, contents, fitting_context
 from homespun.interop.page.proof import proved
 from homespun.interop.page.weights import packed, unpacked
 from homespun.interop.page.write import MOST_BYTES, page_of, read_page
@@ -50,7 +50,7 @@ def export_page(leaving: Leaving, about: About, out: Path, *, precision: str, pr
     """
     model, tokenizer = leaving.model, leaving.tokenizer
     check_size(model.config, precision)
-    config = with_context(model, fitting_context(model.config))
+    config = model.config.with_(context_length=fitting_context(model.config))
     weights = packed(model, precision, config.context_length)
     rounded = unpacked(weights, config)
     sample = about.sample(rounded)
@@ -107,10 +107,9 @@ def notes_of(config: ModelConfig, original: ModelConfig, proof: Proof | None, *,
             "a browser has no memory for more"
         )
     if proof is None:
+        why = ": there is neither Node nor Chromium" if asked else ""
         notes.append(
-            "the page's own code was not run here: there is neither Node nor Chromium"
-            if asked
-            else "the page's own code was not run here"
+            f"the page's own code was not run here{why}. "
+            "It checks itself when it is opened, and says so at the top"
         )
-        notes[-1] += ". It checks itself when it is opened, and says so at the top"
     return notes
