@@ -98,15 +98,12 @@ def precision_of(to: str, quantize: str | None, dtype: str | None) -> tuple[str,
             "A folder's weights are whole: --dtype float32, bfloat16 or float16.",
         )
     known: Iterable[str] = PRECISIONS if to == "page" else QUANTIZATIONS
-    what = "A page" if to == "page" else "A GGUF file"
+    what = "page" if to == "page" else "GGUF file"
     if to != "merged" and dtype is not None:
-        raise UsageError("--dtype is for folders.", f"{what} has --quantize: {', '.join(known)}.")
+        raise UsageError("--dtype is for folders.", f"A {what} has --quantize: {', '.join(known)}.")
     quantize = PRECISION.get(to, "f16") if quantize is None else quantize.lower()
     if quantize not in known:
-        raise UsageError(
-            f"There is no quantization {quantize!r} for {what.lower() if to == 'page' else 'a GGUF file'}.",
-            f"There are: {', '.join(known)}.",
-        )
+        raise UsageError(f"There is no quantization {quantize!r} for a {what}.", f"There are: {', '.join(known)}.")
     if dtype is not None and dtype not in DTYPES:
         raise UsageError(f"Weights cannot be kept as {dtype!r}.", f"They can as: {', '.join(DTYPES)}.")
     return quantize, dtype

@@ -70,8 +70,9 @@ def sample_of(model: CausalLM, leaving: Leaving, first: int) -> Sample:
 def facts_of(place: Path) -> list[tuple[str, str]]:
     """What a run says of its training: the text's name without its folder, the loss, the date."""
     from homespun.api.past_run import training_of
+    from homespun.checkpoint.place import WEIGHTS
 
-    training = training_of(place) if place.is_dir() else None
+    training = training_of(place)
     if training is None:
         return []
     facts = []
@@ -80,7 +81,7 @@ def facts_of(place: Path) -> list[tuple[str, str]]:
     if training.loss is not None:
         bits = "" if training.bits_per_char is None else f" ({training.bits_per_char:.2f} bits per character)"
         facts.append(("loss", f"{training.loss:.3f} nats per token{bits}"))
-    weights = place / "model.safetensors"
+    weights = place / WEIGHTS
     if weights.is_file():
         made = datetime.fromtimestamp(weights.stat().st_mtime, tz=timezone.utc)
         facts.append(("trained", made.date().isoformat()))
@@ -100,7 +101,8 @@ def name_of(text: str) -> str:
 def memorisation_notes(leaving: Leaving, place: Path) -> list[str]:
     """What the model knows by memorisation of the text that it was trained on: who has the page has it too."""
     from homespun.api.language_model import LanguageModel
-    from homespun.api.report import memorised
+    from homespun.api.report import written
+    from homespun.evaluation.memorisation import memorisation
     from homespun.training.log_lines import Noted
 
     if not (place / "plan.toml").is_file():
@@ -109,7 +111,8 @@ def memorisation_notes(leaving: Leaving, place: Path) -> list[str]:
         ]
     opened = LanguageModel(leaving.model, leaving.tokenizer, place, watcher=Noted())
     try:
-        found = memorised(opened, opened.dataset().val)
+        dataset = opened.dataset()
+        found = memorisation(dataset, leaving.tokenizer, written(opened, dataset.val.ids))
     except HomespunError as error:
         return [f"whether the model memorised its text was not measured: {error.what}"]
     return [in_words(found)]
