@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from homespun.errors import ModelError, UsageError
-from homespun.insight.probabilities import names_of
+from homespun.insight.probabilities import OTHER_FAMILY, names_of
 from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
 
@@ -49,10 +49,7 @@ def embedding_map(
     Raises ModelError for a bigram, UsageError for fewer than three ids.
     """
     if not isinstance(model, GPT):
-        raise ModelError(
-            "A bigram has no embedding: its table holds logits.",
-            "Take a model of another family: modern, gpt2, llama or lecture.",
-        )
+        raise ModelError("A bigram has no embedding: its table holds logits.", OTHER_FAMILY)
     chosen = list(range(tokenizer.vocab_size)) if ids is None else list(ids)
     if len(chosen) < FEWEST:
         raise UsageError(f"{len(chosen)} tokens make no picture.", f"Name at least {FEWEST} ids.")

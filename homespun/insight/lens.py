@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from homespun.errors import ModelError, UsageError
 from homespun.generation.sequence import check_ids
 from homespun.generation.window import window_start
-from homespun.insight.probabilities import names_of
+from homespun.insight.probabilities import OTHER_FAMILY, names_of
 from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
 from homespun.model.mode import evaluation_mode
@@ -52,8 +52,7 @@ def logit_lens(
     """
     if not isinstance(model, GPT):
         raise ModelError(
-            "A bigram has no layers: there is nothing between its input and its output.",
-            "Take a model of another family: modern, gpt2, llama or lecture.",
+            "A bigram has no layers: there is nothing between its input and its output.", OTHER_FAMILY
         )
     check_ids(list(ids), model.config.vocab_size)
     if not 1 <= place <= len(ids):

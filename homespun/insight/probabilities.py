@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from homespun.tokenizer.tokenizer import Tokenizer
 
 ROWS_AT_ONCE = 256  # logits of so many places are held at a time
+OTHER_FAMILY = "Take a model of another family: modern, gpt2, llama or lecture."  # who asks a bigram is told
 
 
 @dataclass(frozen=True)
@@ -217,8 +218,7 @@ def attention(model: CausalLM, ids: Sequence[int], queries: int) -> Tensor:
     """(L, H, queries, T): that of the last so many tokens."""
     if not isinstance(model, GPT):
         raise ModelError(
-            "A bigram has no attention: it looks at the last token, and at nothing else.",
-            "Take a model of another family: modern, gpt2, llama or lecture.",
+            "A bigram has no attention: it looks at the last token, and at nothing else.", OTHER_FAMILY
         )
     check_ids(list(ids), model.config.vocab_size)
     context = Recording(Causal(), queries)
