@@ -100,8 +100,8 @@ def exports(folder: Path, width: int) -> tuple[Path, Path]:
     """A page and a GGUF file of one model, which nobody has trained; both in 8 bits."""
     torch.manual_seed(1)
     tokenizer = char_tokenizer([*map(chr, range(33, 96)), "\n", " "], documents=1)
-    inner = 32 * round(8 * width / 3 / 32)  # Q8_0 has blocks of 32
-    shape = {"n_layer": 6, "n_head": 6, "n_embd": width, "n_inner": inner, "context_length": 256}
+    # The usual n_inner is a multiple of 32, as the blocks of Q8_0 are.
+    shape = {"n_layer": 6, "n_head": 6, "n_embd": width, "context_length": 256}
     model = GPT(GPTConfig.of("llama", vocab_size=tokenizer.vocab_size, **shape)).eval()
     save_model(folder / f"{width}", model, tokenizer)
     page = homespun.export(folder / f"{width}", to="page", out=folder / f"{width}.html", prove=False)
