@@ -220,6 +220,7 @@ export class Runtime {
   private logitsAt(place: number): Float32Array | null {
     if (!this.predicted(place)) return null;
     const [{ ids }, start] = [this.sequence, this.startOf(place)];
+    if (place === ids.length) return this.sequence.logits;
     const window = ids.slice(start, place);
     const known = this.looked;
     if (known?.window.length === window.length && window.every((id, n) => id === known.window[n])) return known.logits;

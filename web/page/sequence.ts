@@ -26,7 +26,7 @@ export class Sequence {
   ids: number[] = [];
   /** At each place of the text, and behind its end for the token that comes next. Nothing predicts the first one. */
   predictions: Prediction[] = [FIRST];
-  private logits = new Float32Array(0); // of the token that comes next
+  logits = new Float32Array(0); // (V) of the token that comes next
   private logprobs: Float32Array = new Float32Array(0); // of the same
   private readonly context: Context | null;
   private start = 0; // of the window that the context holds
