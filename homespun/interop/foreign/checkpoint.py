@@ -18,7 +18,7 @@ from homespun.checkpoint.tensors import check_memory
 from homespun.checkpoint.weights import shapes_of
 from homespun.errors import CheckpointError
 from homespun.interop.foreign import llama2c_file
-from homespun.interop.foreign.names import NOT_WEIGHTS, Described, Part, State, Wishes, described
+from homespun.interop.foreign.names import AGAIN, NOT_WEIGHTS, Described, Part, State, Wishes, described
 from homespun.interop.foreign.pickles import Record
 from homespun.interop.foreign.torch_file import TorchFile, check_apart, tensors_in
 from homespun.model.causal_lm import CausalLM
@@ -29,7 +29,6 @@ SETTINGS = ("model_args", "config", "gpt_config", "model_config", "args")
 BESIDE = "config.json"  # minGPT writes its settings there
 PARAMETERS = "params.json"
 LARGEST_CONFIG = 2**20
-AGAIN = "Take the file from where it comes from again."
 
 Read = Callable[[Any], torch.Tensor]
 

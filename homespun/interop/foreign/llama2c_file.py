@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from homespun.errors import CheckpointError, ModelError
-from homespun.interop.foreign.names import LLAMA2C, Described, Part
+from homespun.interop.foreign.modules import PERMUTED
+from homespun.interop.foreign.names import Described, Part
 from homespun.model.config import GPTConfig
 
 MAGIC = 0x616B3432
@@ -115,15 +116,7 @@ def described(path: Path) -> tuple[Found, Callable[[Stored], torch.Tensor]]:
             f"and there are {size:,}.",
             AGAIN,
         )
-    parts = {
-        "token_embedding.weight": (Part("token_embedding"),),
-        "final_norm.weight": (Part("final_norm"),),
-        **({} if head.tied else {"head.weight": (Part("output.weight"),)}),
-    }
-    for layer in range(config.n_layer):
-        for name in LLAMA2C:
-            permute = name in ("attention.query", "attention.key")
-            parts[f"blocks.{layer}.{name}.weight"] = (Part(f"{layer}.{name}", permute=permute),)
+    parts = {name: (Part(name, permute=name.removesuffix(".weight").endswith(PERMUTED)),) for name in tensors}
     kind = f"a file of llama2.c, version {head.version}"
     return Found(Described(kind, config, parts), tensors), lambda stored: numbers(path, stored)
 
@@ -151,7 +144,7 @@ def head_of(path: Path) -> Head:
 
 
 def places(head: Head, config: GPTConfig) -> Iterator[tuple[str, Stored]]:
-    """Where each tensor lies."""
+    """Where each tensor lies, by our names."""
     c, inner, keys, queries = config.n_embd, config.n_inner, config.key_width, config.query_width
     shapes: dict[str, tuple[int, ...]] = {
         "attention_norm": (c,),
@@ -176,22 +169,22 @@ def places(head: Head, config: GPTConfig) -> Iterator[tuple[str, Stored]]:
     def all_layers(kinds: tuple[str, ...], group: int = 0) -> Iterator[tuple[str, Stored]]:
         for kind in kinds:
             for layer in range(config.n_layer):
-                yield put(f"{layer}.{kind}", shapes[kind], group)
+                yield put(f"blocks.{layer}.{kind}.weight", shapes[kind], group)
 
     if head.version == 0:
-        yield put("token_embedding", table)
+        yield put("token_embedding.weight", table)
         yield from all_layers(VERSION_0)
-        yield put("final_norm", (c,))
+        yield put("final_norm.weight", (c,))
         at += 4 * config.context_length * config.head_width  # the cosines and sines, which follow from the rest
         if not head.tied:
-            yield put("output.weight", table)
+            yield put("head.weight", table)
         return
     yield from all_layers(NORMS)
-    yield put("final_norm", (c,))
-    yield put("token_embedding", table, head.group)
+    yield put("final_norm.weight", (c,))
+    yield put("token_embedding.weight", table, head.group)
     yield from all_layers(MATRICES, head.group)
     if not head.tied:
-        yield put("output.weight", table, head.group)
+        yield put("head.weight", table, head.group)
 
 
 def numbers(path: Path, stored: Stored) -> torch.Tensor:

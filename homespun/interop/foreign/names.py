@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from homespun.errors import CheckpointError, ModelError, UsageError
+from homespun.interop.foreign.modules import FIRST_MINGPT, LECTURE, LLAMA2C, NANOGPT, PERMUTED, Names
 from homespun.interop.foreign.torch_file import Tensor
 from homespun.model.config import BigramConfig, GPTConfig, ModelConfig
 
@@ -28,6 +29,7 @@ _SIZES = (
     "gpt-mini 6, gpt-micro 4, gpt-nano 3"
 )
 MINGPT_HEADS = {name: int(heads) for name, heads in (size.split() for size in _SIZES.split(","))}
+AGAIN = "Take the file from where it comes from again."
 HEADS = "Say how many heads of attention it has:  --heads N"
 
 
@@ -82,18 +84,13 @@ class State:
         tensor = self.tensors.get(name)
         if tensor is None or len(tensor.shape) != dimensions:
             what = "is missing" if tensor is None else f"has the shape {list(tensor.shape)}"
-            raise CheckpointError(
-                f"{self.source}: {name} {what}.", "Take the file from where it comes from again."
-            )
+            raise CheckpointError(f"{self.source}: {name} {what}.", AGAIN)
         return tensor.shape
 
     def layers(self) -> int:
         found = {int(match[1]) for name in self.tensors if (match := BLOCK.search(name)) and len(match[1]) < 9}
         if not found or max(found) >= MOST_LAYERS or len(found) != max(found) + 1:
-            raise CheckpointError(
-                f"{self.source}: its {len(found):,} blocks are not numbered from 0 on.",
-                "Take the file from where it comes from again.",
-            )
+            raise CheckpointError(f"{self.source}: its {len(found):,} blocks are not numbered from 0 on.", AGAIN)
         return len(found)
 
     def heads(self, wishes: Wishes, *names: str) -> int:
@@ -124,6 +121,52 @@ def described(state: State, wishes: Wishes) -> Described:
     )
 
 
+# ---- what the readers share ----
+
+
+def parts_of(
+    state: State, config: GPTConfig, names: Names, biases: bool = True, transposed: bool = False
+) -> dict[str, tuple[Part, ...]]:
+    """What these modules of ours are made of. biases, transposed: of the linear layers in the file."""
+    parts: dict[str, tuple[Part, ...]] = {}
+    for ours, theirs in names.pairs(config):
+        if ours in ("token_embedding", "position_embedding", "head"):
+            parts[f"{ours}.weight"] = (Part(f"{theirs}.weight"),)
+        elif ours.endswith("norm"):
+            parts |= norm(state, ours, theirs)
+        else:
+            parts |= linear(ours, theirs, biases, transposed=transposed)
+    return parts
+
+
+def norm(state: State, ours: str, theirs: str) -> dict[str, tuple[Part, ...]]:
+    bias = f"{theirs}.bias"
+    return {
+        f"{ours}.weight": (Part(f"{theirs}.weight"),),
+        f"{ours}.bias": (Part(bias if bias in state.tensors else ""),),
+    }
+
+
+def linear(
+    ours: str, theirs: str, has_bias: bool, rows: tuple[int, int] = (0, 1), transposed: bool = False
+) -> dict[str, tuple[Part, ...]]:
+    """A linear layer of ours; without a bias in the file it gets one of zeros, which changes nothing."""
+    return {
+        f"{ours}.weight": (Part(f"{theirs}.weight", rows, transposed),),
+        f"{ours}.bias": (Part(f"{theirs}.bias" if has_bias else "", rows),),
+    }
+
+
+def is_tied(state: State, embedding: str, head: str) -> bool:
+    """Whether the head is the embedding: it is not there, or has the very numbers."""
+    one, other = state.tensors[embedding], state.tensors.get(head)
+    return other is None or (one.storage.key, one.offset, one.shape) == (
+        other.storage.key,
+        other.offset,
+        other.shape,
+    )
+
+
 # ---- GPT-2's names: nanoGPT, build-nanogpt, minGPT since 2021 ----
 
 
@@ -149,22 +192,11 @@ def gpt2_names(state: State, wishes: Wishes) -> Described:
         feed_forward="gelu_exact" if gelu == "exact" else "gelu",
     )
     biases = "transformer.h.0.attn.c_attn.bias" in state.tensors
-    parts = {
-        "token_embedding.weight": (Part("transformer.wte.weight"),),
-        "position_embedding.weight": (Part("transformer.wpe.weight"),),
-        **norm(state, "final_norm", "transformer.ln_f"),
-    }
-    if not config.tied_head:
-        parts["head.weight"] = (Part("lm_head.weight"),)
+    parts = parts_of(state, config, NANOGPT, biases, transposed)
     for layer in range(config.n_layer):
-        ours, theirs = f"blocks.{layer}.", f"transformer.h.{layer}."
-        parts |= norm(state, ours + "attention_norm", theirs + "ln_1")
-        parts |= norm(state, ours + "feed_forward_norm", theirs + "ln_2")
+        theirs = f"transformer.h.{layer}.attn.c_attn"
         for at, name in enumerate(("query", "key", "value")):
-            parts |= linear(ours + f"attention.{name}", theirs + "attn.c_attn", biases, (at, 3), transposed)
-        parts |= linear(ours + "attention.output", theirs + "attn.c_proj", biases, transposed=transposed)
-        parts |= linear(ours + "feed_forward.up", theirs + "mlp.c_fc", biases, transposed=transposed)
-        parts |= linear(ours + "feed_forward.down", theirs + "mlp.c_proj", biases, transposed=transposed)
+            parts |= linear(f"blocks.{layer}.attention.{name}", theirs, biases, (at, 3), transposed)
     kind = "a checkpoint of nanoGPT" if state.has_arguments else "a checkpoint with the names of minGPT"
     return Described(kind, config, parts, () if wishes.gelu else (GELU[gelu],))
 
@@ -175,34 +207,6 @@ GELU = {
     "tanh": "the file does not say which GELU it was trained with: the tanh approximation is taken, as minGPT and "
     "GPT-2 have it; for the other: --gelu exact",
 }
-
-
-def is_tied(state: State, embedding: str, head: str) -> bool:
-    """Whether the head is the embedding: it is not there, or has the very numbers."""
-    one, other = state.tensors[embedding], state.tensors.get(head)
-    return other is None or (one.storage.key, one.offset, one.shape) == (
-        other.storage.key,
-        other.offset,
-        other.shape,
-    )
-
-
-def norm(state: State, ours: str, theirs: str) -> dict[str, tuple[Part, ...]]:
-    bias = f"{theirs}.bias"
-    return {
-        f"{ours}.weight": (Part(f"{theirs}.weight"),),
-        f"{ours}.bias": (Part(bias if bias in state.tensors else ""),),
-    }
-
-
-def linear(
-    ours: str, theirs: str, has_bias: bool, rows: tuple[int, int] = (0, 1), transposed: bool = False
-) -> dict[str, tuple[Part, ...]]:
-    """A linear layer of ours; without a bias in the file it gets one of zeros, which changes nothing."""
-    return {
-        f"{ours}.weight": (Part(f"{theirs}.weight", rows, transposed),),
-        f"{ours}.bias": (Part(f"{theirs}.bias" if has_bias else "", rows),),
-    }
 
 
 # ---- minGPT of 2020 ----
@@ -222,22 +226,7 @@ def first_mingpt(state: State, wishes: Wishes) -> Described:
         tied_head=is_tied(state, "tok_emb.weight", "head.weight"),
         feed_forward="gelu" if wishes.gelu == "tanh" else "gelu_exact",
     )
-    parts = {
-        "token_embedding.weight": (Part("tok_emb.weight"),),
-        "position_embedding.weight": (Part("pos_emb"),),
-        **norm(state, "final_norm", "ln_f"),
-    }
-    if not config.tied_head:
-        parts["head.weight"] = (Part("head.weight"),)
-    for layer in range(config.n_layer):
-        at = f"blocks.{layer}."
-        parts |= norm(state, at + "attention_norm", at + "ln1")
-        parts |= norm(state, at + "feed_forward_norm", at + "ln2")
-        for name in ("query", "key", "value"):
-            parts |= linear(at + f"attention.{name}", at + f"attn.{name}", True)
-        parts |= linear(at + "attention.output", at + "attn.proj", True)
-        parts |= linear(at + "feed_forward.up", at + "mlp.0", True)
-        parts |= linear(at + "feed_forward.down", at + "mlp.2", True)
+    parts = {"position_embedding.weight": (Part("pos_emb"),), **parts_of(state, config, FIRST_MINGPT)}
     return Described("a checkpoint of minGPT as of 2020", config, parts)
 
 
@@ -250,18 +239,14 @@ def lecture(state: State, wishes: Wishes) -> Described:
         table = {"table.weight": (Part("token_embedding_table.weight"),)}
         if vocab_size != n_embd:
             raise CheckpointError(
-                f"{state.source}: its table has the shape {[vocab_size, n_embd]}, and a bigram's is square.",
-                "Take the file from where it comes from again.",
+                f"{state.source}: its table has the shape {[vocab_size, n_embd]}, and a bigram's is square.", AGAIN
             )
         return Described("the lecture's bigram", BigramConfig(vocab_size), table)
     context_length, _ = state.shape("position_embedding_table.weight")
     first = [re.match(r"blocks\.0\.sa\.heads\.(\d{1,4})\.query\.weight$", name) for name in state.tensors]
     heads = sorted(int(match[1]) for match in first if match)
     if heads != list(range(len(heads))) or not heads:
-        raise CheckpointError(
-            f"{state.source}: the heads of its first block are not numbered from 0 on.",
-            "Take the file from where it comes from again.",
-        )
+        raise CheckpointError(f"{state.source}: the heads of its first block are not numbered from 0 on.", AGAIN)
     shape: dict[str, Any] = {
         "vocab_size": vocab_size,
         "context_length": context_length,
@@ -272,24 +257,14 @@ def lecture(state: State, wishes: Wishes) -> Described:
         "head_width": state.shape("blocks.0.sa.heads.0.query.weight")[0],
         "tied_head": False,
     }
-    parts = {
-        "token_embedding.weight": (Part("token_embedding_table.weight"),),
-        "position_embedding.weight": (Part("position_embedding_table.weight"),),
-        **norm(state, "final_norm", "ln_f"),
-        **linear("head", "lm_head", True),
-    }
-    for layer in range(state.layers()):
+    # The video divides the scores by the root of n_embd, the repository by that of a head's width since.
+    by_head, by_width = (GPTConfig.of("lecture", **shape, scale_by=by) for by in ("head_width", "n_embd"))
+    parts = {**parts_of(state, by_head, LECTURE), **linear("head", "lm_head", True)}
+    for layer in range(by_head.n_layer):
         at = f"blocks.{layer}."
-        parts |= norm(state, at + "attention_norm", at + "ln1")
-        parts |= norm(state, at + "feed_forward_norm", at + "ln2")
         for name in ("query", "key", "value"):
             side_by_side = tuple(Part(f"{at}sa.heads.{head}.{name}.weight") for head in heads)
             parts[f"{at}attention.{name}.weight"] = side_by_side
-        parts |= linear(at + "attention.output", at + "sa.proj", True)
-        parts |= linear(at + "feed_forward.up", at + "ffwd.net.0", True)
-        parts |= linear(at + "feed_forward.down", at + "ffwd.net.2", True)
-    # The video divides the scores by the root of n_embd, the repository by that of a head's width since.
-    by_head, by_width = (GPTConfig.of("lecture", **shape, scale_by=by) for by in ("head_width", "n_embd"))
     return Described("a model of the lecture's gpt.py", by_head, parts, rivals=(by_width,))
 
 
@@ -307,11 +282,11 @@ def llama2c(state: State, wishes: Wishes) -> Described:
             "Take a model without them.",
         )
     context = state.settings.get("max_seq_len")
-    known = type(context) is int
+    context = context if type(context) is int else None
     config = GPTConfig.of(
         "llama",
         vocab_size=vocab_size,
-        context_length=context if isinstance(context, int) and known else 2048,
+        context_length=2048 if context is None else context,
         n_layer=state.layers(),
         n_head=heads,
         n_kv_head=max(1, keys // width),
@@ -325,31 +300,12 @@ def llama2c(state: State, wishes: Wishes) -> Described:
         else 10_000.0,
     )
     parts = {
-        "token_embedding.weight": (Part("tok_embeddings.weight"),),
-        "final_norm.weight": (Part("norm.weight"),),
+        f"{ours}.weight": (Part(f"{theirs}.weight", permute=ours.endswith(PERMUTED)),)
+        for ours, theirs in LLAMA2C.pairs(config)
     }
-    if not config.tied_head:
-        parts["head.weight"] = (Part("output.weight"),)
-    for layer in range(config.n_layer):
-        ours, theirs = f"blocks.{layer}.", f"layers.{layer}."
-        for name, part in LLAMA2C.items():
-            permute = name in ("attention.query", "attention.key")
-            parts[f"{ours}{name}.weight"] = (Part(f"{theirs}{part}.weight", permute=permute),)
-    notes = () if known else ("the file does not say how long its context is: 2,048 tokens are taken",)
+    notes = ("the file does not say how long its context is: 2,048 tokens are taken",) if context is None else ()
     return Described("a checkpoint of llama2.c", config, parts, notes)
 
-
-LLAMA2C = {
-    "attention_norm": "attention_norm",
-    "attention.query": "attention.wq",
-    "attention.key": "attention.wk",
-    "attention.value": "attention.wv",
-    "attention.output": "attention.wo",
-    "feed_forward_norm": "ffn_norm",
-    "feed_forward.gate": "feed_forward.w1",
-    "feed_forward.down": "feed_forward.w2",
-    "feed_forward.up": "feed_forward.w3",
-}
 
 # By a parameter that each of them has and no other.
 READERS: dict[str, Callable[[State, Wishes], Described]] = {
