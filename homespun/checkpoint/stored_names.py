@@ -12,10 +12,18 @@ from homespun.model.family import HuggingFace
 # What older files carry beside the weights: the triangle of causal attention, the rotary frequencies.
 NOT_WEIGHTS = re.compile(r"(^|\.)h\.\d+\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
 
-
 # Modules that a trainer puts around a model or a part of it, and that stand in the names of what it saves:
 # torch.compile, DataParallel, FSDP, checkpointed activations, DeepSpeed.
 WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+
+
+def bare(name: str) -> str:
+    """A tensor's name without wrappers.
+
+    >>> bare("_orig_mod.transformer.wte.weight")
+    'transformer.wte.weight'
+    """
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
 def usual_names(names: Iterable[str], config: ModelConfig) -> dict[str, str]:
@@ -24,14 +32,14 @@ def usual_names(names: Iterable[str], config: ModelConfig) -> dict[str, str]:
     Names of wrappers are taken out, and so is what stands before all names. That is no guess: the names and the
     shapes have to be those of the model afterwards.
     """
-    bare = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in names}
+    plain = {name: bare(name) for name in names}
     theirs = counterpart(config)
     if theirs is None:
-        return bare
-    before = common_prefix(bare.values(), theirs)
+        return plain
+    before = common_prefix(plain.values(), theirs)
     head = theirs.names["head"] + "."
     usual: dict[str, str] = {}
-    for stored, name in bare.items():
+    for stored, name in plain.items():
         name = name.removeprefix(before)
         if NOT_WEIGHTS.search(name):
             usual[stored] = ""

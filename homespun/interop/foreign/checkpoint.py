@@ -13,9 +13,9 @@ import torch
 from homespun.checkpoint.fields import read_json
 from homespun.checkpoint.folder import assemble
 from homespun.checkpoint.hf_names import from_hf, layout, model_type_of
-from homespun.checkpoint.stored_names import WRAPPERS, usual_names
+from homespun.checkpoint.stored_names import bare, usual_names
 from homespun.checkpoint.tensors import check_memory
-from homespun.checkpoint.weights import shapes_of
+from homespun.checkpoint.weights import HEAD, shapes_of
 from homespun.errors import CheckpointError
 from homespun.interop.foreign import llama2c_file
 from homespun.interop.foreign.names import AGAIN, NOT_WEIGHTS, Described, Part, State, Wishes, described
@@ -91,10 +91,9 @@ def opened_with(values: dict[str, Any], path: Path, state: State, file: TorchFil
     config = from_hf(values, str(path.with_name(BESIDE)))
     usual = {usual: stored for stored, usual in usual_names(state.tensors, config).items() if usual}
     shapes = shapes_of(config)
-    head = "lm_head.weight"
-    if isinstance(config, GPTConfig) and not config.tied_head and head not in usual:
+    if isinstance(config, GPTConfig) and not config.tied_head and HEAD not in usual:
         if values.get("tie_word_embeddings") is not None:
-            raise CheckpointError(f"{path} has no head ({head}).", "Get the file of the whole model.")
+            raise CheckpointError(f"{path} has no head ({HEAD}).", "Get the file of the whole model.")
         config = config.with_(tied_head=True)
     parts: dict[str, tuple[Part, ...]] = {}
     for tensor in layout(config, shapes):
@@ -128,11 +127,6 @@ def state_in(file: TorchFile) -> State:
     if not settings:
         settings = settings_beside(file.path)
     return State(tensors, settings, str(file.path), has_arguments=isinstance(value.get("model_args"), dict))
-
-
-def bare(name: str) -> str:
-    """Without what torch.compile and others put into a name."""
-    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
 def fields_of(value: Any) -> dict[str, Any]:
