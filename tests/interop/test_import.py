@@ -15,8 +15,11 @@ import pytest
 import torch
 
 import homespun
-from homespun.checkpoint.folder import load_model
+from homespun.checkpoint.folder import load_model, save_model
 from homespun.errors import CheckpointError, TokenizerError, UsageError
+from homespun.model.config import GPTConfig as Shape
+from homespun.model.gpt import build
+from homespun.tokenizer.char import CharTokenizer
 from tests.checkpoint import test_other_peoples_folders as folders
 from tests.interop.lecture_models import (
     CHARACTERS,
@@ -268,6 +271,15 @@ def test_a_folder_with_pickled_weights_becomes_one_without(make: Any, tmp_path: 
     assert largest_difference(tmp_path / "run", model, folders.IDS) < 1e-4
     _, tokenizer = load_model(tmp_path / "run")
     assert tokenizer.encode("To be") == folders.load_tokenizer(old).encode("To be")
+
+
+def test_a_head_that_transformers_has_no_name_for_is_kept(tmp_path: Path) -> None:
+    shape = {"vocab_size": V, "context_length": T, "n_layer": 1, "n_head": HEADS, "n_embd": C, "tied_head": False}
+    model = build(Shape.of("lecture", **shape)).eval()
+    save_model(tmp_path / "run", model, CharTokenizer(sorted(CHARACTERS)))
+    file = save(tmp_path / "run" / "model.pt", model.state_dict())
+    homespun.import_model(file, tmp_path / "again")
+    assert largest_difference(tmp_path / "again", lambda ids: model(ids)[0]) < 1e-4
 
 
 # ---- what is missing ----

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from homespun.checkpoint.fields import read_json
-from homespun.checkpoint.folder import assemble
-from homespun.checkpoint.hf_names import from_hf, layout, model_type_of
+from homespun.checkpoint.folder import assemble, leaves_head_open
+from homespun.checkpoint.hf_names import counterpart, from_hf, layout, model_type_of
 from homespun.checkpoint.stored_names import bare, usual_names
 from homespun.checkpoint.tensors import check_memory
 from homespun.checkpoint.weights import HEAD, shapes_of
@@ -91,8 +91,8 @@ def opened_with(values: dict[str, Any], path: Path, state: State, file: TorchFil
     config = from_hf(values, str(path.with_name(BESIDE)))
     usual = {usual: stored for stored, usual in usual_names(state.tensors, config).items() if usual}
     shapes = shapes_of(config)
-    if isinstance(config, GPTConfig) and not config.tied_head and HEAD not in usual:
-        if values.get("tie_word_embeddings") is not None:
+    if isinstance(config, GPTConfig) and counterpart(config) and not config.tied_head and HEAD not in usual:
+        if not leaves_head_open(values, config):
             raise CheckpointError(f"{path} has no head ({HEAD}).", "Get the file of the whole model.")
         config = config.with_(tied_head=True)
     parts: dict[str, tuple[Part, ...]] = {}
