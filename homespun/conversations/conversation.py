@@ -62,6 +62,18 @@ class LeftOut:
     about: str = ""
 
 
+def count(counts: dict[str, tuple[int, str]], reason: str, first: str, number: int = 1) -> None:
+    """Counts what was left out or changed: by the reason how many, and the first one.
+
+    >>> counts = {}
+    >>> count(counts, NO_ANSWER, "chat.jsonl:7"); count(counts, NO_ANSWER, "chat.jsonl:9")
+    >>> counts
+    {'no answer': (2, 'chat.jsonl:7')}
+    """
+    before, known = counts.get(reason, (0, first))
+    counts[reason] = before + number, known
+
+
 @dataclass(frozen=True)
 class Fragment:
     """A record that is a single message of a conversation. group: of which one; "" where it does not say."""

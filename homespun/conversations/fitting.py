@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from homespun.conversations.conversation import Conversation
+from homespun.conversations.conversation import Conversation, count
 from homespun.conversations.parts import (
     CHANGES,
     FOLDED,
@@ -165,7 +165,7 @@ def with_look_alikes(talk: Conversation, tokenizer: CharTokenizer) -> Conversati
     if not any(taken for _, taken in found):
         return None
     messages = tuple({**one, "content": text} for one, (text, _) in zip(talk.messages, found, strict=True))
-    return Conversation(messages, talk.targets, talk.shape, talk.names)
+    return replace(talk, messages=messages)
 
 
 def versions(talk: Conversation) -> list[tuple[Conversation, list[str]]]:
@@ -177,11 +177,6 @@ def versions(talk: Conversation) -> list[tuple[Conversation, list[str]]]:
         if folded is not None:
             found.append((folded, [*before, FOLDED]))
     return found
-
-
-def count(counts: dict[str, tuple[int, str]], reason: str, first: str) -> None:
-    number, known = counts.get(reason, (0, first))
-    counts[reason] = number + 1, known
 
 
 def in_short(error: TokenizerError) -> str:

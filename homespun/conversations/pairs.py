@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from homespun.conversations.conversation import (
@@ -104,7 +105,7 @@ def from_preferences(record: Fields, where: str) -> Conversation | LeftOut:
     chosen = unpacked(record[CHOSEN])
     asked = record.first(QUESTIONS)
     if asked is None and isinstance(chosen, list) and looks_like_messages(chosen):
-        return reshaped(from_list(chosen, record, where))
+        return replace(from_list(chosen, record, where), shape=PREFERENCES)
     if asked is None:  # a whole conversation as a text, as in hh-rlhf
         messages = messages_in(chosen) if isinstance(chosen, str) else None
         if messages is None:
@@ -112,14 +113,8 @@ def from_preferences(record: Fields, where: str) -> Conversation | LeftOut:
                 f"{where} has a chosen and a rejected answer, and no question.",
                 'Preferences look like {"prompt": "…", "chosen": "…", "rejected": "…"}, or are lists of messages.',
             )
-        return reshaped(from_list(messages, record, where))
-    return reshaped(of_pair(record, asked, chosen, CHOSEN, PREFERENCES, where))
-
-
-def reshaped(found: Conversation | LeftOut) -> Conversation | LeftOut:
-    if isinstance(found, LeftOut):
-        return LeftOut(found.reason, PREFERENCES)
-    return Conversation(found.messages, found.targets, PREFERENCES, found.names)
+        return replace(from_list(messages, record, where), shape=PREFERENCES)
+    return replace(of_pair(record, asked, chosen, CHOSEN, PREFERENCES, where), shape=PREFERENCES)
 
 
 def text_of(value: object, name: str, where: str) -> str:

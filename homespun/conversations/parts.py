@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from homespun.conversations.conversation import Conversation
@@ -102,10 +103,10 @@ def with_less_asked(conversation: Conversation) -> Conversation | None:
 
     None where there is no question, or little of it left.
 
-    >>> talk = Conversation(({"role": "user", "content": "one two three four"}, {"role": "assistant", "content":
-    "x"}), ...                     (False, True), "")
+    >>> talk = Conversation(({"role": "user", "content": "one two three four"},
+    ...                      {"role": "assistant", "content": "x"}), (False, True), "")
     >>> with_less_asked(talk).messages[0]["content"]
-    'three four'
+    'four'
     """
     asked = [at for at, message in enumerate(conversation.messages) if message["role"] == "user"]
     if not asked:
@@ -117,7 +118,7 @@ def with_less_asked(conversation: Conversation) -> Conversation | None:
     place = next((at for mark in "\n " if 0 <= (at := text.find(mark, half - 1)) < len(text) - 1), half - 1)
     question = {**conversation.messages[asked[-1]], "content": text[place + 1 :]}
     before, behind = conversation.messages[: asked[-1]], conversation.messages[asked[-1] + 1 :]
-    return Conversation((*before, question, *behind), conversation.targets, conversation.shape, conversation.names)
+    return replace(conversation, messages=(*before, question, *behind))
 
 
 def part_of(conversation: Conversation, start: int, end: int, *, targets_from: int = 0) -> Conversation:
@@ -125,9 +126,7 @@ def part_of(conversation: Conversation, start: int, end: int, *, targets_from: i
     first = after_system(conversation)
     messages = conversation.messages[:first] + conversation.messages[start:end]
     targets = [target and at >= targets_from for at, target in enumerate(conversation.targets[:end])]
-    return Conversation(
-        messages, (False,) * first + tuple(targets[start:end]), conversation.shape, conversation.names
-    )
+    return replace(conversation, messages=messages, targets=(False,) * first + tuple(targets[start:end]))
 
 
 def after_system(conversation: Conversation) -> int:
@@ -166,7 +165,7 @@ def in_turns(conversation: Conversation) -> tuple[Conversation, list[str]]:
         else:
             messages.append(dict(message))
             targets.append(target)
-    found = Conversation(tuple(messages), tuple(targets), conversation.shape, conversation.names)
+    found = replace(conversation, messages=tuple(messages), targets=tuple(targets))
     return found, list(dict.fromkeys(changes))
 
 
@@ -186,9 +185,7 @@ def without_system(conversation: Conversation) -> Conversation | None:
         return None
     system = [message["content"] for message in conversation.messages[:first]]
     question = {**rest[0], "content": "\n\n".join([*system, rest[0]["content"]])}
-    return Conversation(
-        (question, *rest[1:]), conversation.targets[first:], conversation.shape, conversation.names
-    )
+    return replace(conversation, messages=(question, *rest[1:]), targets=conversation.targets[first:])
 
 
 def calls_as_text(conversation: Conversation) -> Conversation:
@@ -208,4 +205,4 @@ def calls_as_text(conversation: Conversation) -> Conversation:
             rest = {name: value for name, value in message.items() if name != "tool_calls"}
             message = {**rest, "content": "\n".join(filter(None, [message["content"], *lines]))}
         messages.append(message)
-    return Conversation(tuple(messages), conversation.targets, conversation.shape, conversation.names)
+    return replace(conversation, messages=tuple(messages))

@@ -19,6 +19,7 @@ from homespun.conversations.conversation import (
     ConversationRecords,
     Fragment,
     LeftOut,
+    count,
 )
 from homespun.conversations.messages import from_list
 from homespun.conversations.names import Fields, role_of
@@ -72,11 +73,12 @@ class ConversationReader:
         if self.answers:
             yield from self.talks(document)
             return
-        record = document.record
-        if isinstance(record, Conversation):
-            yield from parts(document, divided(record), record)
-        else:
+        several = divided(document.record) if isinstance(document.record, Conversation) else []
+        if len(several) < 2:
             yield document
+            return
+        for number, part in enumerate(several, start=1):
+            yield record_document(f"{document.origin}, part {number:,}", part, document.encoding)
 
     def talks(self, document: Document) -> Iterator[Document]:
         """Yield the conversations in an export of a chat, or in a log of lines "Name: text"."""
@@ -89,8 +91,8 @@ class ConversationReader:
         found, left_out = conversations_of(chat, self.answers, pause=self.pause)
         for number, talk in enumerate(found, start=1):
             yield record_document(f"{document.origin}, conversation {number:,}", talk, document.encoding)
-        for reason, count in left_out.items():
-            yield record_document(document.origin, LeftOut(reason, "", count), document.encoding)
+        for reason, number in left_out.items():
+            yield record_document(document.origin, LeftOut(reason, "", number), document.encoding)
 
 
 def assembled(documents: Iterable[Document]) -> Iterator[Document]:
@@ -132,15 +134,6 @@ def begins(fragment: Fragment) -> bool:
 
 
 NO_CHAT = "file without a chat in it"
-
-
-def parts(document: Document, found: list[Conversation], whole: Conversation) -> Iterator[Document]:
-    if found == [whole] and document.record is whole:
-        yield document
-        return
-    for number, part in enumerate(found, start=1):
-        origin = document.origin if len(found) == 1 else f"{document.origin}, part {number:,}"
-        yield record_document(origin, part, document.encoding)
 
 
 @dataclass
@@ -303,8 +296,7 @@ def measured(document: Document) -> tuple[str, int]:
 def _count(found: Found, document: Document) -> None:
     record = document.record
     if isinstance(record, LeftOut):
-        count, first = found.left_out.get(record.reason, (0, record.about or document.origin))
-        found.left_out[record.reason] = count + record.count, first
+        count(found.left_out, record.reason, record.about or document.origin, record.count)
         return
     key, characters = measured(document)
     found.keys.append(key)

@@ -1,8 +1,8 @@
 """An export of a chat as conversations in which one of its people answers: `finetune MODEL export --as NAME`.
 
 >>> from homespun.text.chats.message import Chat, Message
->>> chat = Chat("WhatsApp", messages=[Message("Anna", "Hi."), Message("Anna", "Are you there?"), Message("Ben",
-"Yes.")])
+>>> messages = [Message("Anna", "Hi."), Message("Anna", "Are you there?"), Message("Ben", "Yes.")]
+>>> chat = Chat("WhatsApp", messages=messages)
 >>> talks, left_out = conversations_of(chat, "ben")
 >>> [(message["role"], message["content"]) for message in talks[0].messages]
 [('user', 'Hi.\\nAre you there?'), ('assistant', 'Yes.')]
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import takewhile
 from typing import Any
 
 from homespun.conversations.conversation import Conversation, LeftOut, ended
@@ -42,19 +43,16 @@ def conversations_of(chat: Chat, name: str, *, pause: float = PAUSE) -> tuple[li
     left_out: Counter[str] = Counter()
     for messages in between_pauses(chat.messages, pause):
         turns = list(turns_of(messages, who, names))
-        opening = [turn for turn in turns[:1] if turn["role"] == "assistant"]
         targets = [turn["role"] == "assistant" for turn in turns]
-        if opening:
-            targets[0] = False  # with nothing to answer it is what the next question follows on
+        targets[0] = False  # with nothing to answer it is what the next question follows on
         talk = ended(turns, targets, shape, {})
         if isinstance(talk, LeftOut):
             own = sum(message.who == who for message in messages)
             left_out[UNASKED] += own
             left_out[UNANSWERED] += len(messages) - own
             continue
-        said = sum(message.who == who for message in leading(messages, who))
-        left_out[UNASKED] += said
-        left_out[UNANSWERED] += len(trailing(messages, who))
+        left_out[UNASKED] += sum(1 for _ in takewhile(lambda message: message.who == who, messages))
+        left_out[UNANSWERED] += sum(1 for _ in takewhile(lambda message: message.who != who, messages[::-1]))
         found += divided(talk)
     return found, +left_out
 
@@ -109,15 +107,3 @@ def turns_of(messages: Sequence[Message], who: str, names: bool) -> Iterator[dic
         role, speaker = its_role, message.who
     if lines:
         yield {"role": role, "content": "\n".join(lines)}
-
-
-def leading(messages: Sequence[Message], who: str) -> list[Message]:
-    """The messages of `who` before anybody else's."""
-    first = next((at for at, message in enumerate(messages) if message.who != who), len(messages))
-    return list(messages[:first])
-
-
-def trailing(messages: Sequence[Message], who: str) -> list[Message]:
-    """The messages of others after the last of `who`."""
-    last = next((at for at in range(len(messages), 0, -1) if messages[at - 1].who == who), 0)
-    return list(messages[last:])

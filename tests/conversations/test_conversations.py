@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from homespun.conversations import conversation as conversations
-from homespun.conversations import encoding, packing, rendering
+from homespun.conversations import encoding, fitting, names, packing, pairs, parts, rendering, talk
+from homespun.conversations import messages as lists
 from homespun.conversations import recognise as found
 from homespun.conversations import splits as preparing
 from homespun.conversations.conversation import Conversation, ConversationRecords, LeftOut
@@ -303,7 +304,12 @@ def test_small_talk_needs_no_letter_that_tiny_shakespeare_lacks(shakespeare_text
         assert all(set(message["content"]) <= set(shakespeare_text) for message in document.record.messages)
 
 
-@pytest.mark.parametrize("module", [conversations, encoding, found, packing, preparing, rendering])
+EXAMPLES = [
+    *(conversations, encoding, fitting, found, lists, names, packing, pairs, parts, preparing, rendering, talk),
+]
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
