@@ -67,8 +67,8 @@ def readable(corpus: Corpus, tokenizer: Tokenizer) -> tuple[Corpus, str]:
     alphabet = getattr(tokenizer, "alphabet", None)
     if alphabet is None:
         return corpus, ""
-    survey = corpus.survey()
-    unknown = {one: count for one, count in survey.alphabet.items() if one not in frozenset(alphabet)}
+    survey, known = corpus.survey(), frozenset(alphabet)
+    unknown = {one: count for one, count in survey.alphabet.items() if one not in known}
     if not unknown or any(map(lone_surrogate, unknown)):
         return corpus, ""
     alike = {one: taken for one in unknown if (taken := replacement(one, alphabet)) is not None}

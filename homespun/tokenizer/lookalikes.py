@@ -29,19 +29,14 @@ def adapted(text: str, alphabet: Collection[str]) -> tuple[str, dict[str, list[s
 
     Characters without one stay. An empty replacement is an invisible character that was left out.
     """
-    if text.isascii() and all(character in alphabet for character in set(text)):
-        return text, {}
-    unknown = set(text) - set(alphabet)
+    unknown = set(text).difference(alphabet)
     if not unknown:
         return text, {}
     taken: dict[str, list[str]] = {}
     text = composed(text, unknown, alphabet, taken)
     pieces: list[str] = []
     for place, character in enumerate(text):
-        if character in alphabet or character not in unknown:
-            pieces.append(character)
-            continue
-        found = look_alike(character, text[:place][-1:], alphabet)
+        found = look_alike(character, text[place - 1 : place], alphabet) if character in unknown else None
         if found is None:
             pieces.append(character)
             continue
