@@ -81,7 +81,7 @@ def load_model(
     with consistent_read(folder):
         config = load_config(folder)
         tokenizer = load_tokenizer(folder, config)
-        model = load_weights(folder, device=device, dtype=dtype)
+        model = read_model(folder, config, device, dtype)
     return model, tokenizer
 
 
