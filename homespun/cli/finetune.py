@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from homespun.cli.errors import INTERRUPTED
 from homespun.cli.run_options import length_options, process_start, run_options
 from homespun.cli.screens.plain import json_option, print_json
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
