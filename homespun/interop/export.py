@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ class Leaving:
     def opening(self) -> list[int]:
         return self.tokenizer.opening
 
-    @property
+    @cached_property
     def spares_spaces(self) -> bool:
         """Whether the tokenizer puts a space before a text only where it does not begin with one."""
         return spares_spaces(json.loads(self.tokenizer.files()["tokenizer.json"]))
