@@ -162,9 +162,6 @@ class Machine:
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
-    def drop(self, value: Any) -> None:
-        """What was taken off the stack for nothing."""
-
     def items(self) -> list[Any]:
         """What stands above the last mark; both are taken off."""
         at = len(self.stack) - 1
@@ -227,9 +224,8 @@ class Machine:
     def build(self) -> None:
         """Sets the fields of an object. Only those of records are kept."""
         state = self.pop()
-        for part in (
-            state if isinstance(state, tuple) and len(state) == 2 else (state,)
-        ):  # two of a class with slots
+        parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)  # two of a class with slots
+        for part in parts:
             if isinstance(self.stack[-1], Record) and isinstance(part, dict):
                 self.count(len(part))
                 self.stack[-1].fields.update(part)
@@ -258,7 +254,7 @@ def text_or_bytes(value: Any) -> Any:
     return value if isinstance(value, str) else bytes(value).decode("latin-1")
 
 
-Step = Callable[[Machine, Any], None]
+Step = Callable[[Machine, Any], object]  # what it returns is not used
 
 
 def constant(value: Any) -> Step:
@@ -356,8 +352,8 @@ STEPS: dict[str, Step] = {
     **dict.fromkeys(
         ("GET", "BINGET", "LONG_BINGET"), lambda machine, argument: machine.push(machine.memo[argument])
     ),
-    "POP": lambda machine, argument: machine.drop(machine.stack.pop()),
-    "POP_MARK": lambda machine, argument: machine.drop(machine.items()),
+    "POP": lambda machine, argument: machine.stack.pop(),
+    "POP_MARK": lambda machine, argument: machine.items(),
     "DUP": lambda machine, argument: machine.push(machine.stack[-1]),
     "GLOBAL": global_name,
     "STACK_GLOBAL": global_of_stack,
