@@ -137,7 +137,7 @@ def model_type_of(values: dict[str, Any]) -> Any:
         theirs = one.hugging_face
         if theirs is None:
             continue
-        if named in ([theirs.architecture], [theirs.without_head], *([name] for name in theirs.old_names)):
+        if named in [[name] for name in (theirs.architecture, headless(theirs.architecture), *theirs.old_names)]:
             return theirs.model_type
         shape = ("n_embd", "n_head", "n_layer", "context_length", "vocab_size")
         fields = [theirs.fields[name] for name in shape]

@@ -82,18 +82,14 @@ class HuggingFace:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     old_names: tuple[str, ...] = ()
 
-    @property
-    def without_head(self) -> str:
-        """The class that AutoModel makes and saves: the blocks alone.
-
-        >>> from homespun.model.families import FAMILIES
-        >>> [one.hugging_face.without_head for one in FAMILIES.values() if one.hugging_face]
-        ['Qwen3Model', 'LlamaModel', 'Qwen2Model', 'GPT2Model']
-        """
-        return headless(self.architecture)
-
 
 def headless(architecture: str) -> str:
+    """The class that AutoModel makes and saves for an architecture: the blocks alone.
+
+    >>> from homespun.model.families import FAMILIES
+    >>> [headless(one.hugging_face.architecture) for one in FAMILIES.values() if one.hugging_face]
+    ['Qwen3Model', 'LlamaModel', 'Qwen2Model', 'GPT2Model']
+    """
     return architecture.replace("ForCausalLM", "Model").replace("LMHeadModel", "Model")
 
 
