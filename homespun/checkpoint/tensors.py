@@ -36,6 +36,7 @@ CODES = {
     torch.bool: "BOOL",
 }
 DTYPES = {code: dtype for dtype, code in CODES.items()}
+LFS_POINTER = b"version https://git-lfs"  # how the file begins that stands for one that was not downloaded
 LONGEST_HEADER = 16 * 2**20  # bytes: room for more than a hundred thousand tensors
 
 
@@ -168,11 +169,8 @@ def check_beginning(path: Path) -> None:
         raise CheckpointError(
             f"{path} cannot be read: {error.strerror}.", "Give the folder of a model that you may read."
         ) from error
-    if beginning.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            f"{path} is a Git LFS pointer: the weights themselves were not downloaded.",
-            "Fetch them in that folder:  git lfs pull",
-        )
+    if beginning.startswith(LFS_POINTER):
+        raise not_downloaded(path)
     length = int.from_bytes(beginning[:8], "little") if len(beginning) >= 8 else size
     if length > min(size - 8, LONGEST_HEADER):
         raise CheckpointError(
@@ -180,6 +178,13 @@ def check_beginning(path: Path) -> None:
             + (f" and says that its header alone has {length:,}." if len(beginning) >= 8 else "."),
             "Get the file again.",
         )
+
+
+def not_downloaded(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is a Git LFS pointer: the weights themselves were not downloaded.",
+        "Fetch them in that folder:  git lfs pull",
+    )
 
 
 def damaged(path: Path, error: Exception) -> CheckpointError:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from homespun.checkpoint.tensors import LFS_POINTER, not_downloaded
 from homespun.errors import CheckpointError
 from homespun.interop.foreign.pickles import LARGEST, Maker, Name, read_pickle
 
@@ -171,11 +172,8 @@ def root_of(path: Path, names: Iterable[str]) -> str:
 def not_a_zip(path: Path, error: Exception) -> CheckpointError:
     with path.open("rb") as file:
         beginning = file.read(32)
-    if beginning.startswith(b"version https://git-lfs"):
-        return CheckpointError(
-            f"{path} is a Git LFS pointer: the weights themselves were not downloaded.",
-            "Fetch them in that folder:  git lfs pull",
-        )
+    if beginning.startswith(LFS_POINTER):
+        return not_downloaded(path)
     if beginning.startswith(b"\x80\x02\x8a\x0al\xfc\x9cF"):  # PROTO, and the magic number of the older format
         return CheckpointError(f"{path} was saved in the format of before PyTorch 1.6.", SAVE_AGAIN)
     if beginning[:1] == b"\x80":
