@@ -82,7 +82,7 @@ def import_checkpoint(
         parameters=model.number_of_parameters(),
         kind=opened.what.kind,
         file=path.name,
-        tokenizer=chosen.source if chosen.source == "GPT-2's tokenizer" else Path(chosen.source).name,
+        tokenizer=Path(chosen.source).name,
         transformers="" if alone else WITH_TRANSFORMERS,
     )
     with replacing_files(out, seal=CONFIG) as stage:

@@ -123,7 +123,7 @@ def state_in(file: TorchFile) -> State:
         raise CheckpointError(f"{file.path} has no weights in it.", AGAIN)
     settings: dict[str, Any] = {}
     for name in SETTINGS:
-        settings |= {key: one for key, one in fields_of(value.get(name)).items() if key not in settings}
+        settings = fields_of(value.get(name)) | settings
     if not settings:
         settings = settings_beside(file.path)
     return State(tensors, settings, str(file.path), has_arguments=isinstance(value.get("model_args"), dict))
