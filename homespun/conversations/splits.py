@@ -53,7 +53,7 @@ def prepare_conversations(found: Found, tokenizer: Tokenizer, *, length: int, se
     Raises NotEnoughText if there are not two different ones, and the errors of `encode_conversations`.
     """
     encoded = encode_conversations(found, tokenizer, longest=max(LONGEST, length + 1))
-    if encoded.whole.all() or encoded.lengths[~encoded.whole].max() > length + 1:
+    if (encoded.lengths[~encoded.whole] > length + 1).any():
         encoded = encode_conversations(found, tokenizer, longest=length + 1)
     kept = held_back(encoded)
     is_val = kept[encoded.entries]
