@@ -51,6 +51,11 @@ def split(expression: str) -> dict[str, Any]:
     return {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
 
 
+def words(expression: str) -> list[dict[str, Any]]:
+    """Return the pre-tokenizers that split a text into such words, and then write the bytes of each."""
+    return [split(expression), {**BYTES, "use_regex": False}]
+
+
 def replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
     return {"type": "Replace", "pattern": pattern, "content": content}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from homespun.errors import TokenizerError
 from homespun.tokenizer.json_file import LARGEST_FILE, read_json_object, wrong
-from homespun.tokenizer.steps import BYTES, NFC, QWEN_2, opening_template, split
+from homespun.tokenizer.steps import BYTES, NFC, QWEN_2, opening_template, words
 from homespun.tokenizer.tokenizer import END_OF_TEXT
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
@@ -73,8 +73,7 @@ def way_of(folder: Path, said: dict[str, Any]) -> tuple[dict[str, Any] | None, d
     """Return the normalizer and the pre-tokenizer of the class that the settings name. Raises TokenizerError."""
     name = str(said.get("tokenizer_class") or "GPT2Tokenizer").removesuffix("Fast")
     if name in QWEN2_CLASSES:
-        steps = [split(QWEN_2), {**BYTES, "use_regex": False}]
-        return NFC, {"type": "Sequence", "pretokenizers": steps}
+        return NFC, {"type": "Sequence", "pretokenizers": words(QWEN_2)}
     if name in GPT2_CLASSES:
         return None, {**BYTES, "add_prefix_space": said.get("add_prefix_space") is True}
     raise TokenizerError(

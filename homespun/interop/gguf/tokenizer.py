@@ -29,7 +29,7 @@ from homespun.tokenizer.json_file import (
     wrong,
 )
 from homespun.tokenizer.special_ids import SpecialIds, StatedIds
-from homespun.tokenizer.steps import BYTES, DIGITS, LLAMA_3, NFC, QWEN_2, opening_template, split
+from homespun.tokenizer.steps import BYTES, DIGITS, LLAMA_3, NFC, QWEN_2, opening_template, words
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.unknown import UNKNOWN
 
@@ -49,11 +49,6 @@ STAND_IN = "homespun.end_of_text_is_a_stand_in"
 BOS_STAND_IN = "homespun.bos_is_a_stand_in"
 # Of a SentencePiece model where a file does not say (llama-vocab.cpp).
 USUAL_PIECES = {"bos": 1, "eos": 2, "unknown": 0}
-
-
-def words(pattern: str) -> list[dict[str, Any]]:
-    """Cuts where the pattern says, and then writes the bytes of each word."""
-    return [split(pattern), {**BYTES, "use_regex": False}]
 
 
 # The name of a way to cut -> the steps in tokenizer.json, the normalizer, and whether a word that is a token
