@@ -16,7 +16,16 @@ from homespun.conversations.conversation import (
     is_nothing,
     kind_of,
 )
-from homespun.conversations.messages import from_list, history_in, looks_like_messages, system_in, unpacked
+from homespun.conversations.messages import (
+    from_list,
+    history_in,
+    keys_of,
+    looks_like_messages,
+    opened,
+    speaker_of,
+    system_in,
+    unpacked,
+)
 from homespun.conversations.names import (
     ANSWERS,
     ANSWERS_TO_A_TEXT,
@@ -27,6 +36,7 @@ from homespun.conversations.names import (
     QUESTIONS_OF_A_TEXT,
     REJECTED,
     Fields,
+    role_of,
 )
 from homespun.errors import TextUnreadable
 from homespun.text.marks import messages_in
@@ -74,7 +84,7 @@ def of_pair(
 ) -> Conversation | LeftOut:
     question, answer = unpacked(record[asked]), unpacked(answer)
     if isinstance(answer, list) and looks_like_messages(answer):
-        before = question if isinstance(question, list) else [] if has_a_question(answer) else asked_as(question)
+        before = question if isinstance(question, list) else asked_before(answer, question)
         if not isinstance(before, list) or (before and not looks_like_messages(before)):
             before = []
         return from_list([*before, *answer], record, where)
@@ -92,12 +102,14 @@ def of_pair(
     return ended(messages, [*targets, True], shape, {})
 
 
-def has_a_question(messages: Sequence[Any]) -> bool:
-    return any(message.get("role", message.get("from")) in ("user", "human") for message in messages)
-
-
-def asked_as(question: Any) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": question}] if isinstance(question, str) and question.strip() else []
+def asked_before(messages: Sequence[Any], question: Any) -> list[dict[str, Any]]:
+    """The question as a message like these; none where one of them is a question already."""
+    opening = [opened(message) for message in messages]
+    said_by, said = keys_of(opening[0])
+    is_there = any(role_of(message.get(speaker_of(message) or "")) == "user" for message in opening)
+    if is_there or not isinstance(question, str) or not question.strip():
+        return []
+    return [{said_by: "user", said: question}]
 
 
 def from_preferences(record: Fields, where: str) -> Conversation | LeftOut:
