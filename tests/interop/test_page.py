@@ -20,6 +20,7 @@ from homespun.insight.lens import logit_lens
 from homespun.insight.probabilities import attention_of, looked_at, token_probabilities
 from homespun.interop.page.weights import unpacked
 from homespun.interop.page.write import in_script, read_page
+from homespun.model.block import ACTIVATIONS, GATED
 from homespun.model.causal_lm import CausalLM
 from homespun.tokenizer.byte_level import byte_characters
 from homespun.tokenizer.chat_marks import with_chat_template
@@ -57,6 +58,17 @@ def test_a_page_computes_the_model_and_draws_as_the_engine_does(
     assert done.proof.places > 40
     assert done.proof.apart < (0.02 if precision == "int8" else 0.001)
     assert (done.proof.written, done.proof.tried) == (30, 30)
+
+
+@needs_node
+@pytest.mark.parametrize("feed_forward", [*ACTIVATIONS, *GATED])
+def test_every_activation_that_a_model_may_have_is_computed(feed_forward: str, tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("char")
+    model = model_of("gpt2", tokenizer, feed_forward=feed_forward)
+    done = exported(model, tokenizer, tmp_path / "page.html", "f16")
+    assert done.proof is not None
+    assert done.proof.apart < 0.001
+    assert done.proof.written == 30
 
 
 @needs_node

@@ -15,7 +15,7 @@ export interface GPTConfig {
   norm: "rmsnorm" | "layernorm";
   norm_eps: number;
   position: "rotary" | "learned";
-  feed_forward: "swiglu" | "gelu" | "relu";
+  feed_forward: "swiglu" | "gelu" | "gelu_exact" | "relu";
   qk_norm: boolean;
   tied_head: boolean;
   rotary_base: number;

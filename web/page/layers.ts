@@ -105,6 +105,13 @@ export function applyRope(
 
 const ROOT = Math.sqrt(2 / Math.PI);
 
+/** The error function, for x from 0; 1.5e-7 off at most (Abramowitz and Stegun 1964, 7.1.26). */
+function erf(x: number): number {
+  const t = 1 / (1 + 0.3275911 * x);
+  const sum = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return 1 - sum * Math.exp(-x * x);
+}
+
 /** In place. gelu is GPT-2's, with a tanh. swiglu's is that of its gate, silu. */
 export const ACTIVATIONS: Record<GPTConfig["feed_forward"], (x: Float32Array) => void> = {
   gelu(x) {
@@ -112,6 +119,9 @@ export const ACTIVATIONS: Record<GPTConfig["feed_forward"], (x: Float32Array) =>
       const v = x[i]!;
       x[i] = 0.5 * v * (1 + Math.tanh(ROOT * (v + 0.044715 * v * v * v)));
     }
+  },
+  gelu_exact(x) {
+    for (let i = 0; i < x.length; i++) x[i]! *= 0.5 * (1 + Math.sign(x[i]!) * erf(Math.abs(x[i]!) * Math.SQRT1_2));
   },
   relu(x) {
     for (let i = 0; i < x.length; i++) x[i] = Math.max(x[i]!, 0);
