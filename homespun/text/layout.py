@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from homespun.text.chats import slack
@@ -38,7 +38,6 @@ class Layout:
     about: frozenset[str] = frozenset()
     cards: frozenset[str] = frozenset()
     slack: tuple[str, ...] = ()
-    _channels: dict[str, str] = field(default_factory=dict)
 
     def is_about(self, name: str) -> bool:
         return name in self.about

@@ -29,8 +29,7 @@ _LISTS = frozenset(
 
 @dataclass(frozen=True)
 class Shape:
-    """records: the records, or texts. said: what they are, for people. names: of the columns, where rows are
-    lists."""
+    """records: the records, or texts. said: what they are, for people."""
 
     records: list[Any]
     said: str

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from homespun.text.chats import find
+from homespun.text.chats import find, objects
 from homespun.text.chats.message import Chat
 from homespun.text.sources import read
 from tests.text.conftest import notes_of, only_text, texts, write_zip
@@ -209,15 +209,15 @@ def test_json_exports_are_read_as_what_was_said(tmp_path: Path, export: object, 
 
 
 def test_characters_that_are_whole_stay_where_others_are_repaired() -> None:
-    [chat] = find.chats_in_json({"messages": [{"sender_name": "A", "content": "\u00c3\u00a9 and é and 😀"}]}) or []
+    [chat] = objects.chats_in({"messages": [{"sender_name": "A", "content": "\u00c3\u00a9 and é and 😀"}]}) or []
     assert chat.messages[0].what == "é and é and 😀"
 
 
 def test_messages_with_roles_are_no_chat() -> None:
     talk = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]
-    assert find.chats_in_json({"messages": talk}) is None
-    assert find.chats_in_json(talk) is None
-    assert find.chats_in_json([{"author": "Poe", "title": "Raven", "text": "Once upon"}] * 3) is None
+    assert objects.chats_in({"messages": talk}) is None
+    assert objects.chats_in(talk) is None
+    assert objects.chats_in([{"author": "Poe", "title": "Raven", "text": "Once upon"}] * 3) is None
 
 
 SLACK = {

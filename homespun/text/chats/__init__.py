@@ -12,5 +12,5 @@ columns    tables: Discord's .csv, iMazing, KakaoTalk, and others with a sender,
 pages      HTML: Telegram, Messenger, Discord; XML of phones
 assistants JSON: what ChatGPT and Claude export
 plain      "Name: text" without any stamp
-find       which of them a file is
+find       which of them a text is
 """

@@ -21,12 +21,10 @@ def messages_of(value: object) -> list[dict[str, str]] | None:
     if not isinstance(value, Mapping):
         return None
     if isinstance(value.get("mapping"), Mapping):
-        found = _chatgpt(value)
-    elif isinstance(value.get("chat_messages"), list):
-        found = _claude(value["chat_messages"])
-    else:
-        return None
-    return found
+        return _chatgpt(value)
+    if isinstance(value.get("chat_messages"), list):
+        return _claude(value["chat_messages"])
+    return None
 
 
 def _chatgpt(value: Mapping[str, Any]) -> list[dict[str, str]]:

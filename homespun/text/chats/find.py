@@ -1,4 +1,4 @@
-"""Which kind of chat a file is, if it is one.
+"""Which kind of chat a text is, if it is one.
 
 >>> chat = chat_in_text("[1/2/24, 9:05:00 PM] Anna: Hello\\n[1/2/24, 9:06:00 PM] Ben: Hi\\n")
 >>> chat.kind, chat.text()
@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
-from homespun.text.chats import blocks, columns, objects, plain, slack, stamped
+from homespun.text.chats import blocks, plain, stamped
 from homespun.text.chats.message import Chat
 
 HEAD = 2**16  # characters by which a text is taken for a chat
@@ -47,18 +47,3 @@ def _lines(text: str) -> Iterator[str]:
         start = end + 1
     if start < len(text):
         yield text[start:]
-
-
-def chats_in_json(value: object) -> list[Chat] | None:
-    """The chats in the value of a .json file: one, or all those of an account; None if it is something else."""
-    return objects.chats_in(value)
-
-
-def chat_in_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Chat | None:
-    """The chat in a table; None for any other table."""
-    return columns.chat_in(header, rows)
-
-
-def chat_of_slack(days: Sequence[Sequence[Mapping]], users: object, name: str = "") -> Chat:
-    """The chat of one channel. days: the lists of messages in its files; users: what users.json holds."""
-    return slack.chat_of([message for day in days for message in day], slack.names_in(users), name)

@@ -38,7 +38,7 @@ _TAG = re.compile(r"<[^<>]{1,400}>")
 
 
 def chats_in(value: object) -> list[Chat] | None:
-    """The chats in a JSON value; None if it is something else."""
+    """The chats in a JSON value: one, or all those of an account; None if it is something else."""
     if isinstance(value, list):
         return _in_list(value)
     if not isinstance(value, Mapping):

@@ -32,7 +32,7 @@ def zipped(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         _check_sizes(blob, len(infos), sum(info.file_size for info in infos))
         names = {info.filename: info for info in infos}
         members = (_zip_member(blob, archive, names[name], tally) for name in _readable_names(names, tally))
-        yield from _read(blob, list(names), members, request, tally)
+        yield from _read(list(names), members, request, tally)
 
 
 def _document_kind(archive: zipfile.ZipFile) -> Callable[[Blob, Request, Tally], Iterator[Document]] | None:
@@ -75,7 +75,7 @@ def tarred(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
                 members = (
                     _tar_member(blob, archive, infos[name]) for name in infos if not _passed_over(name, tally)
                 )
-                yield from _read(blob, list(infos), members, request, tally)
+                yield from _read(list(infos), members, request, tally)
         except tarfile.TarError as error:
             raise TextUnreadable(f"{blob.origin} is no whole tar archive: {error}.", "Get it again.") from error
 
@@ -139,9 +139,7 @@ def _passed_over(name: str, tally: Tally) -> bool:
     return False
 
 
-def _read(
-    blob: Blob, names: list[str], members: Iterator[Blob | None], request: Request, tally: Tally
-) -> Iterator[Document]:
+def _read(names: list[str], members: Iterator[Blob | None], request: Request, tally: Tally) -> Iterator[Document]:
     readable = (member for member in members if member is not None)
     yield from read_members(readable, names, is_mostly_code(names), replace(request, inside=True), tally)
 

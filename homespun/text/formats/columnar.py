@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob, explained_errors
-from homespun.text.chats import find
+from homespun.text.chats import objects
 from homespun.text.document import Document, record_document
 from homespun.text.fields import choose, fields_said, flat_text, joined, listed, note, same_name
 from homespun.text.formats import Request
@@ -109,7 +109,7 @@ def _documents(origin: str, schema: Any, batches: Any, request: Request, tally: 
             f"{origin} has no column of text; its columns are {listed(schema.names)}.", _way_out(schema.names)
         )
     look = _first_rows(batches(names))
-    if request.field is None and look and (chats := _chats(look, batches)) is not None:
+    if request.field is None and look and (chats := _chats(batches)) is not None:
         yield from chat_documents(chats, origin, "utf-8", tally)
         return
     columns = {name: [row[name] for row in look] for name in names}
@@ -187,10 +187,10 @@ def _first_rows(batches: Iterable[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _chats(look: list[dict[str, Any]], batches: Any) -> list[Any] | None:
-    if find.chats_in_json(next(iter(batches(None))).to_pylist()) is None:
+def _chats(batches: Any) -> list[Any] | None:
+    if objects.chats_in(next(iter(batches(None))).to_pylist()) is None:
         return None
-    return find.chats_in_json([row for batch in batches(None) for row in batch.to_pylist()])
+    return objects.chats_in([row for batch in batches(None) for row in batch.to_pylist()])
 
 
 def _records(origin: str, batches: Any, request: Request) -> Iterator[Document]:

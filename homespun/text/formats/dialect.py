@@ -141,7 +141,6 @@ class TableLines:
 
     lines: Iterator[str]
     dialect: Dialect
-    first_number: int = 1
     width: int = 0  # as many as the header has; 0 where that is not known yet
     labels: dict[int, set[str] | None] = field(default_factory=dict)  # of regular columns; None: numbers
     stray: int = 0

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, explained_errors
-from homespun.text.chats import find
+from homespun.text.chats import objects
 from homespun.text.decode import Encoding, decoded, detect, remarks_on
 from homespun.text.document import Document, record_document
 from homespun.text.fields import choose
@@ -147,8 +147,8 @@ def _list(content: str, texts: Texts) -> Iterator[Document] | None:
         talk = list(items(content, origin))
         if (record := texts.request.record(talk, f"{origin},")) is not None:
             return iter([record_document(origin, record, texts.encoding)])
-    if texts.request.field is None and find.chats_in_json(first) is not None:
-        chats = find.chats_in_json(list(items(content, origin)))
+    if texts.request.field is None and objects.chats_in(first) is not None:
+        chats = objects.chats_in(list(items(content, origin)))
         if chats and any(chat.messages for chat in chats):
             return chat_documents(chats, origin, texts.encoding, texts.tally)
     if texts.request.field is None and not any(isinstance(item, (str, dict)) for item in first):
@@ -177,7 +177,7 @@ def _object(content: str, start: int, texts: Texts, *, strict: bool) -> Iterator
         return _one_after_the_other(content, texts, strict=strict)
     assert isinstance(value, dict)
     if request.field is None:
-        if (chats := find.chats_in_json(value)) and any(chat.messages for chat in chats):
+        if (chats := objects.chats_in(value)) and any(chat.messages for chat in chats):
             return chat_documents(chats, origin, texts.encoding, texts.tally)
         if (record := request.record(value, f"{origin},")) is not None:
             return iter([record_document(origin, record, texts.encoding)])

@@ -16,7 +16,6 @@ _TIME = r"(?:\d{1,3}:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}.*|\s*{_TIME},{_TIME}\s*")
 _VOICE = re.compile(r"<v(?:\.[^ >]*)?[ \t]+([^>]+)>")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
-_BLOCKS = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t].*)?")
 _LYRICS = re.compile(r"(?:\[\d{1,3}:\d{2}(?:[.:]\d{1,3})?\]\s*)+")
 _FRAMES = re.compile(r"\{\d+\}\{\d+\}(?P<text>.*)")
 _DIALOGUE = re.compile(r"Dialogue:\s*(?:[^,]*,){9}(?P<text>.*)")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from homespun.errors import TextUnreadable
-from homespun.text.chats import assistants, find
+from homespun.text.chats import assistants, objects
 from homespun.text.document import Document, record_document, text_document
 from homespun.text.fields import Choice, choose, fields_said, flat_text, joined, note, same_name
 from homespun.text.formats import Request
@@ -33,10 +33,10 @@ class Value:
 
 
 class Texts:
-    """The documents of the records of one file. what: "field" of an object or "column" of a table."""
+    """The documents of the records of one file."""
 
-    def __init__(self, request: Request, origin: str, encoding: str, tally: Tally, what: str = "field") -> None:
-        self.request, self.origin, self.encoding, self.tally, self.what = request, origin, encoding, tally, what
+    def __init__(self, request: Request, origin: str, encoding: str, tally: Tally) -> None:
+        self.request, self.origin, self.encoding, self.tally = request, origin, encoding, tally
 
     def documents(self, values: Iterable[Value]) -> Iterator[Document]:
         """A document a record. Raises TextUnreadable for one that has no text where the others have it."""
@@ -44,7 +44,7 @@ class Texts:
         look, problem = _first_of(rest)
         if problem is None and self._is_a_chat(look):
             every = [value.content for value in chain(look, rest)]
-            if chats := find.chats_in_json(every):
+            if chats := objects.chats_in(every):
                 yield from chat_documents(chats, self.origin, self.encoding, self.tally)
                 return
             rest = iter(())
@@ -70,13 +70,13 @@ class Texts:
                 continue
             if choice is not None and not said and isinstance(value.content, Mapping):
                 said = True
-                if line := note(choice, list(columns), self.what):
+                if line := note(choice, list(columns), "field"):
                     self.tally.say_of("files", self.origin, line)
             for document in documents_of_field(
                 value.origin, text, self.origin, self.encoding, self.request, self.tally
             ):
                 document.read_as = document.read_as or (
-                    fields_said(choice, "JSON records", self.what) if choice else "JSON"
+                    fields_said(choice, "JSON records", "field") if choice else "JSON"
                 )
                 yield document
         if problem is not None:
@@ -116,7 +116,7 @@ class Texts:
     def _is_a_chat(self, look: Sequence[Value]) -> bool:
         if self.request.field is not None or len(look) < 2:
             return False
-        chats = find.chats_in_json([value.content for value in look])
+        chats = objects.chats_in([value.content for value in look])
         return bool(chats) and any(chat.messages for chat in chats or ())
 
     def _text_of(self, value: Value, choice: Choice | None) -> str:
