@@ -36,6 +36,7 @@ TIME = (
 )
 _BETWEEN = rf"(?:[,،.]|T|{_SPACE})?{_MARK}(?:{_SPACE}(?:at|a las){_SPACE})?{_SPACE}*"
 STAMP = rf"(?:{_DATE}|{_NAMED_DATE}){_BETWEEN}{TIME}"
+MINUTES = re.compile(r"[:.]\d\d")  # in all that TIME matches, and found much faster
 _AFTERNOON = ("pm", "下午", "晚上", "中午", "오후", "午後", "م", "μμ", "ös", "du", "ch", "ip", "odp", "md", "mm")
 _MORNING = ("am", "上午", "凌晨", "早上", "오전", "午前", "ص", "πμ", "öö", "de", "sa", "fp", "dop", "pd", "pg")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
