@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -30,7 +31,7 @@ class Blob:
     size: int
     open: Callable[[], BinaryIO]
 
-    @property
+    @cached_property
     def suffix(self) -> str:
         return PurePosixPath(self.name).suffix.lower()
 
@@ -44,6 +45,12 @@ class Blob:
         with explained_errors(self.origin), self.open() as file:
             while block := file.read(BLOCK):
                 yield block
+
+    def kept(self) -> Blob:
+        """Itself, in memory where it is small: read once, however often it is opened. Raises TextUnreadable."""
+        if not 0 <= self.size <= SMALL or len(content := self.content(SMALL)) > SMALL:
+            return self
+        return memory_blob(self.origin, self.name, content)
 
     def content(self, enough: float = math.inf) -> bytes:
         """All of its bytes; of more than `enough` not all, but more than that. Raises TextUnreadable."""

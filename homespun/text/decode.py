@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from homespun.errors import TextUnreadable
-from homespun.text.blob import SMALL, Blob, explained_errors
+from homespun.text.blob import SMALL, Blob, explained_errors, memory_blob
 from homespun.text.document import Document, text_document
 from homespun.text.notes import GUESSED
 from homespun.text.older import MULTIBYTE, older_encoding
@@ -104,8 +104,7 @@ def decoded(blob: Blob, header: str = "", named: str | None = None) -> Document:
     """
     if 0 <= blob.size <= SMALL:
         content = blob.content()
-        in_memory = Blob(blob.origin, blob.name, len(content), lambda: io.BytesIO(content))
-        encoding = detect(in_memory, named)
+        encoding = detect(memory_blob(blob.origin, blob.name, content), named)
         text = content.decode(encoding.codec, "replace" if encoding.damaged else "strict")
         if encoding.nuls:
             text = text.replace("\0", "")
@@ -219,7 +218,7 @@ def _nul_runs(blob: Blob) -> int:
 
 def _with_escapes(blob: Blob, head: bytes) -> Encoding | None:
     """Japanese of mails and of old terminals, which changes its alphabet by escapes and is all ASCII."""
-    if not any(escape in head for escape in (b"\x1b$B", b"\x1b$@")):
+    if b"\x1b$B" not in head and b"\x1b$@" not in head:
         return None
     found = _checked(blob, "iso2022_jp", "iso2022_jp")
     return None if found.damaged else replace(found, guessed=True)

@@ -58,6 +58,8 @@ def listed(root: Path, tally: Tally, without: frozenset[str] = frozenset()) -> l
         if found:
             first.say(f"{root}: .gitignore names everything in it; it is read all the same")
     tally.merge(first)
+    if not any(file.real for file in found):
+        return found
     here = root.resolve()
     own = {str(here / file.path) for file in found if not file.real}
     seen: set[str] = set()

@@ -26,6 +26,8 @@ class SlackDays:
         self._origins: dict[tuple[str, str], str] = {}
 
     def takes(self, name: str) -> bool:
+        if not self._folders:
+            return False
         path = PurePosixPath(name)
         if str(path.parent) in self._folders and path.name in slack.ABOUT:
             return True

@@ -156,6 +156,7 @@ def documents_of(blob: Blob, request: Request, tally: Tally) -> Iterator[Documen
 
     Raises TextUnreadable, MissingExtra.
     """
+    blob = blob.kept()
     refuse_pointer(blob)
     suffix = _compressed_tar(blob.name) or blob.suffix
     suffix = suffix if suffix in READERS else _by_content(blob, request)
