@@ -62,6 +62,13 @@ class Blob:
                 break
         return b"".join(blocks)
 
+    def whole(self, most: int, what: str, todo: str) -> bytes:
+        """All of its bytes, at most so many. Raises TextUnreadable: that it is `what` of more, and what to do."""
+        content = self.content(most)
+        if len(content) > most:
+            raise TextUnreadable(f"{self.origin} is {what} of more than {most:,} bytes.", todo)
+        return content
+
 
 def file_blob(path: Path, origin: str | None = None) -> Blob:
     """The file at `path`. Raises TextUnreadable."""

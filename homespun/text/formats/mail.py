@@ -43,17 +43,13 @@ _HEADER_LINE = re.compile(r"\s*(?:From|Von|De|Da|Van|Отправитель|От
 
 def eml(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The message in a file. Raises TextUnreadable, MissingExtra."""
-    content = blob.content(MAX_MESSAGE)
-    if len(content) > MAX_MESSAGE:
+    content = blob.whole(MAX_MESSAGE, "a mail", "Save its text without attachments.")
+    if not _looks_like_mail(content):
         raise TextUnreadable(
-            f"{blob.origin} is a mail of more than {MAX_MESSAGE:,} bytes.", "Save its text without attachments."
+            f"{blob.origin} is no mail: it does not begin with headers.",
+            "Give the file the suffix .txt to read it as it stands.",
         )
-    if content.startswith(b"From ") or not _looks_like_mail(content):
-        if not _looks_like_mail(content):
-            raise TextUnreadable(
-                f"{blob.origin} is no mail: it does not begin with headers.",
-                "Give the file the suffix .txt to read it as it stands.",
-            )
+    if content.startswith(b"From "):
         content = content.partition(b"\n")[2]
     _say(blob, tally)
     yield _document(content, blob.origin, tally)
@@ -71,8 +67,8 @@ def _say(blob: Blob, tally: Tally) -> None:
 
 
 def _looks_like_mail(content: bytes) -> bool:
-    lines = content.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 4)[:3]
-    return bool(lines) and bool(_FIELD.fullmatch(lines[0] + b"\n"))
+    first = content.lstrip(b"\xef\xbb\xbf\r\n").partition(b"\n")[0]
+    return bool(_FIELD.fullmatch(first + b"\n"))
 
 
 def is_mbox(head: bytes) -> bool:

@@ -46,18 +46,15 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 def html(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """The page as one document, without its scripts, menus and frames. Raises TextUnreadable, MissingExtra."""
-    content = blob.content(MAX_PAGE)
-    if len(content) > MAX_PAGE:
-        raise TextUnreadable(
-            f"{blob.origin} is a page of more than {MAX_PAGE:,} bytes.", "Split it, or save it as plain text."
-        )
+    content = blob.whole(MAX_PAGE, "a page", "Split it, or save it as plain text.")
     codec, name = _encoding(blob, content, request, tally)
+    markup = content.decode(codec, "replace")
     if (read := pages.reader_for(content[: pages.HEAD])) is not None:
-        chat = read(_parsed(content.decode(codec, "replace"), blob.origin)[0])
+        chat = read(_parsed(markup, blob.origin)[0])
         if chat.messages:
             yield from chat_documents([chat], blob.origin, name, tally)
             return
-    yield text_document(blob.origin, readable(content.decode(codec, "replace"), blob.origin), name)
+    yield text_document(blob.origin, readable(markup, blob.origin), name)
 
 
 def _encoding(blob: Blob, content: bytes, request: Request, tally: Tally) -> tuple[str, str]:

@@ -32,11 +32,7 @@ def pdf(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         import pypdfium2  # noqa: F401
     except ImportError as error:
         raise MissingExtra("Reading .pdf files", "formats") from error
-    content = blob.content(MAX_PDF)
-    if len(content) > MAX_PDF:
-        raise TextUnreadable(
-            f"{blob.origin} is a PDF of more than {MAX_PDF:,} bytes.", "Split it, or convert it to text."
-        )
+    content = blob.whole(MAX_PDF, "a PDF", "Split it, or convert it to text.")
     answer = _asked_elsewhere(content, blob.origin)
     if answer["trouble"]:
         raise TextUnreadable(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from homespun.errors import MissingExtra, TextUnreadable
 from homespun.text.blob import Blob
+from homespun.text.decode import decoded
 from homespun.text.document import Document, text_document
 from homespun.text.formats import Request
 from homespun.text.notes import Tally
@@ -23,14 +24,8 @@ def rtf(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
         from striprtf.striprtf import rtf_to_text
     except ImportError as error:
         raise MissingExtra("Reading .rtf files", "formats") from error
-    content = blob.content(MAX_RTF)
-    if len(content) > MAX_RTF:
-        raise TextUnreadable(
-            f"{blob.origin} is rich text of more than {MAX_RTF:,} bytes.", "Save it as plain text."
-        )
+    content = blob.whole(MAX_RTF, "rich text", "Save it as plain text.")
     if not content.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{\\rtf"):
-        from homespun.text.decode import decoded
-
         yield decoded(blob, named=request.encoding)  # plain text of that name
         return
     notes = len(_NOTE.findall(content))
