@@ -1,7 +1,7 @@
 """Chats in tables: Discord's .csv, iMazing's, KakaoTalk's, and others with a sender, a time and a text.
 
 >>> rows = [["2024-01-02 10:01:02", "Anna", "Hi"], ["2024-01-02 10:02:02", "Ben", "Yo"]]
->>> chat_in(["Date", "User", "Message"], rows).text()
+>>> read(columns_of(["Date", "User", "Message"], rows), rows).text()
 'Anna: Hi\\nBen: Yo\\n'
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 
 from homespun.text.chats.message import Chat
 from homespun.text.chats.objects import discord_text
@@ -72,15 +71,8 @@ def _cell(row: Sequence[str], column: int) -> str:
     return row[column].strip() if column < len(row) else ""
 
 
-def chat_in(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Chat | None:
-    """The chat in a table; None for any other table."""
-    every = iter(rows)
-    look = list(islice(every, _LOOK))
-    columns = columns_of(header, look)
-    return None if columns is None else read(columns, chain(look, every))
-
-
 def read(columns: Columns, rows: Iterable[Sequence[str]]) -> Chat:
+    """The messages in these rows."""
     chat = Chat(columns.kind)
     kept = [row for row in rows if row]
     found = [_TIME.fullmatch(_cell(row, columns.when)) for row in kept]

@@ -11,7 +11,7 @@ from homespun.text.blob import Blob, explained_errors
 from homespun.text.chats import columns as chat_columns
 from homespun.text.decode import detect, remarks_on
 from homespun.text.document import Document, record_document
-from homespun.text.fields import Choice, choose, fields_said, joined, listed, note, short
+from homespun.text.fields import Choice, choose, fields_said, joined, listed, note, same_name, short
 from homespun.text.formats import Request
 from homespun.text.formats.chat import chat_documents
 from homespun.text.formats.dialect import TableLines, dialect_of, has_header
@@ -95,9 +95,9 @@ class _Table:
             and self.request.record(_row(header, look[0]), f"{self.origin}, row 1,") is not None
         ):
             yield from self._records(header, body)
-        elif said is None and self._is_chat(header, look):
-            chat = chat_columns.chat_in(header, list(body))
-            yield from chat_documents([chat] if chat else [], self.origin, self.encoding, self.tally)
+        elif said is None and (columns := self._of_a_chat(header, look)) is not None:
+            chat = chat_columns.read(columns, body)
+            yield from chat_documents([chat], self.origin, self.encoding, self.tally)
         else:
             choice = self._choice(header, look, said)
             yield from self._texts(header, body, choice, rows.dialect.separator, rows.dialect.whole_lines)
@@ -105,17 +105,14 @@ class _Table:
     def _header(self, first: Sequence[str], look: Sequence[Sequence[str]]) -> list[str] | None:
         """The names of the columns; None where the first row is like the others."""
         names = [name.strip().lstrip("\ufeff") for name in first]
-        if (
-            choose({name: [""] for name in names}, self.request.field) is not None
-            and self.request.field is not None
-        ):
-            return names
-        if self.request.field is not None and not self.request.field.isdigit():
-            return names  # so that the error names them
+        wanted = self.request.field
+        if wanted is not None and (same_name(wanted, list(dict.fromkeys(names))) or not wanted.isdigit()):
+            return names  # or the error names them
         return names if not look or has_header(names, look) else None
 
-    def _is_chat(self, header: list[str], look: list[list[str]]) -> bool:
-        return self.request.field is None and chat_columns.columns_of(header, look) is not None
+    def _of_a_chat(self, header: list[str], look: list[list[str]]) -> chat_columns.Columns | None:
+        """The columns of a chat; None where it is none, or the user named a column."""
+        return chat_columns.columns_of(header, look) if self.request.field is None else None
 
     def _choice(self, header: list[str], look: Sequence[Sequence[str]], said: str | None) -> Choice:
         """The columns with the text, and a line about them in the notes."""
