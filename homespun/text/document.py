@@ -47,6 +47,16 @@ class Document:
         """
         return cut(self.chunks())
 
+    def beginning(self, characters: int) -> str:
+        """Its first chunks, at least so many characters where it has them. Raises TextUnreadable."""
+        parts, length = [], 0
+        for chunk in self.chunks():
+            parts.append(chunk)
+            length += len(chunk)
+            if length >= characters:
+                break
+        return "".join(parts)
+
     def read(self) -> str:
         """The whole text, in memory. Raises TextUnreadable."""
         return "".join(self.chunks())

@@ -14,17 +14,13 @@ MAX_CHAT = 2**28  # characters of a text file that is read as a chat: years of t
 
 def chat_in(document: Document, tally: Tally) -> Document:
     """The document, or where its text is the export of a chat, that one as "Name: what was said"."""
-    head = _head(document)
-    if not find.is_chat(head):
+    if not find.is_chat(document.beginning(find.HEAD)[: find.HEAD]):
         return document
-    pieces, length = [], 0
-    for piece in document.pieces():
-        pieces.append(piece)
-        length += len(piece)
-        if length > MAX_CHAT:
-            tally.say(f"{document.origin} is a chat of more than {MAX_CHAT:,} characters, read as it stands")
-            return document
-    chat = find.chat_in_text("".join(pieces))
+    text = document.beginning(MAX_CHAT + 1)
+    if len(text) > MAX_CHAT:
+        tally.say(f"{document.origin} is a chat of more than {MAX_CHAT:,} characters, read as it stands")
+        return document
+    chat = find.chat_in_text(text)
     if chat is None or not chat.messages:
         return document
     [found] = chat_documents([chat], document.origin, document.encoding, tally)
@@ -42,13 +38,3 @@ def chat_documents(chats: Iterable[Chat], origin: str, encoding: str, tally: Tal
         document = chat_document(where, chat, encoding)
         document.read_as = chat.called
         yield document
-
-
-def _head(document: Document) -> str:
-    head, length = [], 0
-    for chunk in document.chunks():
-        head.append(chunk[: find.HEAD - length])
-        length += len(head[-1])
-        if length >= find.HEAD:
-            break
-    return "".join(head)

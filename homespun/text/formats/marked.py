@@ -20,7 +20,7 @@ def documents_in(document: Document, request: Request, tally: Tally) -> Iterator
     if document.chat is not None:
         yield document
         return
-    head = _head(document)
+    head = document.beginning(LOOK)
     rules = not document.origin.lower().endswith(_HEADINGS)
     if not any(hint in head for hint in _HINTS) and not (rules and "\n=====" in head):
         yield document
@@ -99,13 +99,3 @@ def as_meant(text: str) -> str:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return text
-
-
-def _head(document: Document) -> str:
-    parts, length = [], 0
-    for chunk in document.chunks():
-        parts.append(chunk)
-        length += len(chunk)
-        if length >= LOOK:
-            break
-    return "".join(parts)

@@ -110,7 +110,9 @@ def _whole_json(blob: Blob, request: Request, tally: Tally) -> Iterator[Document
         raise _too_large(blob.origin)
     document = decoded(blob, named=request.encoding)
     tally.heed_all(document.remarks - KINDS.keys(), blob.origin)  # of the file, however many documents are in it
-    content = _whole(document)
+    content = document.beginning(MAX_JSON + 1)
+    if len(content) > MAX_JSON:  # how large a packed one is shows only here
+        raise _too_large(blob.origin)
     start = after_space(content, 0)
     texts = Texts(request, blob.origin, document.encoding, tally)
     found: Iterator[Document] | None = None
@@ -207,17 +209,6 @@ def _one_after_the_other(content: str, texts: Texts, *, strict: bool) -> Iterato
         Value(f"{texts.origin}, record {number},", f"{texts.origin}:{number}", value)
         for number, value in enumerate(every, start=1)
     )
-
-
-def _whole(document: Document) -> str:
-    """The text of a document, if it is not too large. How large a packed one is shows only here."""
-    pieces, length = [], 0
-    for piece in document.pieces():
-        pieces.append(piece)
-        length += len(piece)
-        if length > MAX_JSON:
-            raise _too_large(document.origin)
-    return "".join(pieces)
 
 
 def _too_large(origin: str) -> TextUnreadable:
