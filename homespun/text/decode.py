@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from homespun.errors import TextUnreadable
-from homespun.text.blob import SMALL, Blob, explained_errors, memory_blob
+from homespun.text.blob import SMALL, Blob, explained_errors
 from homespun.text.document import Document, text_document
 from homespun.text.notes import GUESSED
 from homespun.text.older import MULTIBYTE, older_encoding
@@ -96,21 +96,30 @@ class Encoding:
     nuls: int = 0
     remark: str = ""
 
+    @property
+    def errors(self) -> str:
+        """What a decoder does about bytes that do not belong there."""
+        return "replace" if self.damaged else "strict"
+
 
 def decoded(blob: Blob, header: str = "", named: str | None = None) -> Document:
     """The text of these bytes as a document, after a `header` line; `named` is the encoding that the user named.
 
     Raises NotText where it is none.
     """
+    blob = blob.kept()
+    return decoded_as(detect(blob, named), blob, header)
+
+
+def decoded_as(encoding: Encoding, blob: Blob, header: str = "") -> Document:
+    """The text of these bytes, whose encoding is known."""
     if 0 <= blob.size <= SMALL:
-        content = blob.content()
-        encoding = detect(memory_blob(blob.origin, blob.name, content), named)
-        text = content.decode(encoding.codec, "replace" if encoding.damaged else "strict")
+        with explained_errors(blob.origin):
+            text = blob.content().decode(encoding.codec, encoding.errors)
         if encoding.nuls:
             text = text.replace("\0", "")
         document = text_document(blob.origin, header + text if text else "", encoding.name)
     else:
-        encoding = detect(blob, named)
         remarks: set[str] = set()
         document = Document(blob.origin, encoding.name, lambda: _stream(blob, encoding, header, remarks), remarks)
     document.remarks.update(remarks_on(encoding, blob.origin))
@@ -135,8 +144,7 @@ def remarks_on(encoding: Encoding, origin: str) -> list[str]:
 
 
 def _stream(blob: Blob, encoding: Encoding, header: str, remarks: set[str]) -> Iterator[str]:
-    errors = "replace" if encoding.damaged else "strict"
-    bytes_decoder = codecs.getincrementaldecoder(encoding.codec)(errors)
+    bytes_decoder = codecs.getincrementaldecoder(encoding.codec)(encoding.errors)
     decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
     if header:
         yield header
@@ -174,8 +182,8 @@ def detect(blob: Blob, named: str | None = None) -> Encoding:
         return _checked(blob, wide, wide)
     try:
         damage = _first_damage(blob, "utf-8")
-    except NotText:
-        return _without_nuls(blob)
+    except NotText as why:
+        return _without_nuls(blob, why)
     if damage is not None:
         return _not_utf8(blob, damage)
     return _with_escapes(blob, head) or Encoding("utf-8", "utf-8")
@@ -191,16 +199,12 @@ def _as_named(blob: Blob, named: str) -> Encoding:
     return _checked(blob, named, named)
 
 
-def _without_nuls(blob: Blob) -> Encoding:
-    """A text with NUL bytes in it, as a log has them after a crash. Raises NotText where it is none."""
+def _without_nuls(blob: Blob, why: NotText) -> Encoding:
+    """A text with NUL bytes in it, as a log has them after a crash. Raises `why` where it is none."""
     counts, runs = _byte_counts(blob), _nul_runs(blob)
     size, lines = sum(counts) - counts[0], counts[10]
-    control = sum(counts[1:9]) + sum(counts[14:27]) + sum(counts[28:32])
-    try:
-        _first_damage(blob, "utf-8")
-    except NotText as why:
-        if control > 0.001 * size or (runs > lines and size < _FAR_APART * runs):
-            raise why
+    if _control_codes(counts) > 0.001 * size or (runs > lines and size < _FAR_APART * runs):
+        raise why
     damage = _first_damage(blob, "utf-8", nuls=True)
     if damage is None:
         return Encoding("utf-8", "utf-8", nuls=counts[0])
@@ -324,7 +328,7 @@ def _not_utf8(blob: Blob, damage: int) -> Encoding:
     """Damaged UTF-8 where most of what is not ASCII is intact, else an older encoding."""
     counts = _byte_counts(blob)
     size = sum(counts)
-    control = sum(counts[1:9]) + sum(counts[14:27]) + sum(counts[28:32])
+    control = _control_codes(counts)
     if control > 0.01 * size:
         raise _no_text(blob, f"{control:,} of its {size:,} bytes are control codes")
     intact, damaged = _count_damage(blob, "utf-8")
@@ -346,6 +350,11 @@ def _byte_counts(blob: Blob) -> list[int]:
     for block in blob.blocks():
         counts += np.bincount(np.frombuffer(block, dtype=np.uint8), minlength=256)
     return counts.tolist()
+
+
+def _control_codes(counts: list[int]) -> int:
+    """How many bytes are control codes that texts do not have."""
+    return sum(counts[1:9]) + sum(counts[14:27]) + sum(counts[28:32])
 
 
 def _sample(blob: Blob, damage: int) -> bytes:

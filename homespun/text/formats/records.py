@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from homespun.errors import TextUnreadable
 from homespun.text.blob import Blob, explained_errors
 from homespun.text.chats import objects
-from homespun.text.decode import Encoding, decoded, detect, remarks_on
+from homespun.text.decode import Encoding, decoded_as, detect, remarks_on
 from homespun.text.document import Document, record_document
 from homespun.text.fields import choose
 from homespun.text.formats import Request
@@ -39,15 +39,14 @@ def json_texts(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]
         texts = Texts(request, blob.origin, encoding.name, tally)
         yield from texts.documents(_lines(blob, encoding, request))
     else:
-        yield from _whole_json(blob, request, tally)
+        yield from _whole_json(blob, encoding, request, tally)
 
 
 def _text_lines(blob: Blob, encoding: Encoding) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, with their numbers."""
-    errors = "replace" if encoding.damaged else "strict"
     with (
         explained_errors(blob.origin),
-        io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors) as lines,
+        io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=encoding.errors) as lines,
     ):
         for number, line in enumerate(lines_of(lines, blob.origin, MAX_LINE), start=1):
             if line.strip():
@@ -105,10 +104,10 @@ def _is_a_text(record: Mapping, request: Request) -> bool:
 # --- JSON that is in memory as a whole --------------------------------------------------------------------------
 
 
-def _whole_json(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
+def _whole_json(blob: Blob, encoding: Encoding, request: Request, tally: Tally) -> Iterator[Document]:
     if blob.size > MAX_JSON:
         raise _too_large(blob.origin)
-    document = decoded(blob, named=request.encoding)
+    document = decoded_as(encoding, blob)
     tally.heed_all(document.remarks - KINDS.keys(), blob.origin)  # of the file, however many documents are in it
     content = document.beginning(MAX_JSON + 1)
     if len(content) > MAX_JSON:  # how large a packed one is shows only here

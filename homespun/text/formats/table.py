@@ -32,10 +32,9 @@ def comma_separated(blob: Blob, request: Request, tally: Tally) -> Iterator[Docu
     """
     encoding = detect(blob, request.encoding)
     tally.heed_all(remarks_on(encoding, blob.origin), blob.origin)
-    errors = "replace" if encoding.damaged else "strict"
     with (
         explained_errors(blob.origin),
-        io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=errors, newline="") as file,
+        io.TextIOWrapper(blob.open(), encoding=encoding.codec, errors=encoding.errors, newline="") as file,
     ):
         lines = lines_of(file, blob.origin, MAX_LINE)
         first = list(_first_lines(lines))
