@@ -92,8 +92,7 @@ def choose(columns: Mapping[str, Sequence[object]], wanted: str | None = None) -
     if wanted is not None:
         name = same_name(wanted, list(columns))
         return Choice((name,), "named") if name is not None else None
-    lengths = {name: _mean_length(values) for name, values in columns.items()}
-    textual = {name: length for name, length in lengths.items() if length is not None and length > 0}
+    textual = {name: length for name, values in columns.items() if (length := _mean_length(values))}
     free = {name: length for name, length in textual.items() if not _is_never(name, columns[name])}
     if (pair := _pair(list(free) + [name for name in textual if key_of(name) in QUESTIONS | ANSWERS])) is not None:
         return Choice(pair, "pair")
@@ -104,18 +103,13 @@ def choose(columns: Mapping[str, Sequence[object]], wanted: str | None = None) -
     )
     if found is None:
         spoken = [name for name in free if "text" in re.split(r"[\W_]+", name.casefold())]
-        found = max(spoken, key=lambda name: free[name] or 0, default=None)
+        found = max(spoken, key=lambda name: free[name], default=None)
     how = "name"
     if found is None:
-        pool = free
-        if not pool:
+        if not free:
             return None
-        found, how = max(pool, key=lambda name: pool[name] or 0), "only" if len(columns) == 1 else "longest"
-    others = tuple(
-        name
-        for name, length in free.items()
-        if name != found and (length or 0) > _READ_TOO * (textual[found] or 0)
-    )
+        found, how = max(free, key=lambda name: free[name]), "only" if len(columns) == 1 else "longest"
+    others = tuple(name for name, length in free.items() if name != found and length > _READ_TOO * textual[found])
     return Choice((found,), "text" if key_of(found) == "text" else how, others)
 
 

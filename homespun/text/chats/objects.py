@@ -273,7 +273,7 @@ def _says_who_and_when(sample: list) -> bool:
         return False
     senders = [str(item.get(who)) for item in sample]
     recur = len(set(senders)) <= 0.7 * len(senders)
-    return _key(first, _WHEN) is not None if who.lower() in _SENDERS else recur and _key(first, _WHEN) is not None
+    return _key(first, _WHEN) is not None and (who.lower() in _SENDERS or recur)
 
 
 def _generic(whole: Mapping[str, Any], messages: list) -> Chat:

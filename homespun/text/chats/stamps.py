@@ -119,16 +119,13 @@ def day_first(stamps: Sequence[Stamp]) -> bool:
     if any(second > 12 for _, second, _ in numbers):
         return False
 
-    def steps_back(is_day_first: bool) -> int:
+    def oddness(is_day_first: bool) -> tuple[int, float]:
+        """Steps back in time; and the span, as a chat of a few days is not spread over months with only these."""
         times = [time for stamp in stamps if (time := stamp.time(is_day_first)) is not None]
-        return sum(later < earlier for earlier, later in pairwise(times))
+        steps_back = sum(later < earlier for earlier, later in pairwise(times))
+        return steps_back, (max(times) - min(times)).total_seconds() if times else 0.0
 
-    def span(is_day_first: bool) -> float:
-        times = [time for stamp in stamps if (time := stamp.time(is_day_first)) is not None]
-        return (max(times) - min(times)).total_seconds() if times else 0.0
-
-    # A chat of a few days is not spread over months of which only these days are there.
-    return (steps_back(True), span(True)) <= (steps_back(False), span(False))
+    return oddness(True) <= oddness(False)
 
 
 _DAY = re.compile(rf"(?:-{{2,}}|\W*)\s?(?:[^\W\d_]{{2,9}}[,.]? )?(?:{_DATE})\s?(?:\W?[^\W\d_]{{1,9}}\W?)?\s?-*\s*")
