@@ -309,10 +309,10 @@ def as_object(
     """
     if description is None:
         return {"conversations": talks}
-    problem = isinstance(planned, NotEnoughText)
+    problem = planned if isinstance(planned, NotEnoughText) else None
     return {
         **asdict(description),
-        "training": None if problem else planned,
+        "training": planned if problem is None else None,
         "conversations": talks,
-        "problem": {"what": planned.what, "todo": planned.todo} if isinstance(planned, NotEnoughText) else None,
+        "problem": None if problem is None else {"what": problem.what, "todo": problem.todo},
     }

@@ -47,7 +47,7 @@ def describe(corpus: Corpus) -> Description:
     survey = corpus.survey()
     by_count = sorted(survey.alphabet.items(), key=lambda item: (-item[1], item[0]))
     beginnings = [
-        (document.origin, "".join(islice(document.pieces(), 1))[:_BEGINNING])
+        (document.origin, document.beginning(_BEGINNING)[:_BEGINNING])
         for document in islice(corpus.documents(), _BEGINNINGS)
     ]
     return Description(
