@@ -43,7 +43,7 @@ class SlackDays:
         if path.name in slack.ABOUT and path.name != slack.USERS:
             return
         try:
-            value = json.loads(blob.content(MAX_DAY))
+            value = json.loads(blob.whole(MAX_DAY, "a file of a Slack export", "Leave it out, or divide it."))
         except (ValueError, RecursionError):
             tally.add("unreadable", f"{blob.origin} (it is not JSON)")
             return

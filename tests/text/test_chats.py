@@ -245,6 +245,17 @@ def test_a_slack_export_is_a_chat_a_channel_with_the_names_of_people(tmp_path: P
     assert "1 service message" in notes_of(path)
 
 
+def test_a_day_of_slack_that_is_too_large_is_named_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SLACK.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(value))
+    most = max(path.stat().st_size for path in tmp_path.rglob("*.json")) - 1
+    monkeypatch.setattr("homespun.text.slack_days.MAX_DAY", most)
+    assert f"is a file of a Slack export of more than {most:,} bytes" in notes_of(tmp_path)
+
+
 def test_tables_of_chats_are_chats(tmp_path: Path) -> None:
     (tmp_path / "discord.csv").write_text(
         "AuthorID,Author,Date,Content,Attachments,Reactions\n"

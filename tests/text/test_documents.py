@@ -231,13 +231,16 @@ def test_a_maildir_is_mails_and_a_text_that_begins_like_one_is_not(tmp_path: Pat
     assert only_text(tmp_path / "play.txt").startswith("From: Anna\n")
 
 
-def test_a_page_saved_as_one_file_is_its_page(tmp_path: Path) -> None:
+def test_a_page_saved_as_one_file_is_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = EmailMessage()
     page["From"] = "<Saved by Blink>"
     page.set_content("<html><body><p>One – two.</p></body></html>", subtype="html")
     page.add_attachment(b"\x89PNG", maintype="image", subtype="png", filename="x.png")
     (tmp_path / "a.mhtml").write_bytes(bytes(page))
     assert only_text(tmp_path / "a.mhtml") == "One – two.\n"
+    monkeypatch.setattr("homespun.text.formats.mail.MAX_MESSAGE", len(bytes(page)) - 1)
+    with pytest.raises(TextUnreadable, match="is a saved page of more than"):  # and not its beginning alone
+        only_text(tmp_path / "a.mhtml")
 
 
 def test_lyrics_and_frames_are_what_is_sung_and_said(tmp_path: Path) -> None:

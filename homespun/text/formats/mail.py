@@ -103,7 +103,7 @@ def is_mail(head: bytes, *, named: bool) -> bool:
 
 def saved_page(blob: Blob, request: Request, tally: Tally) -> Iterator[Document]:
     """A web page that a browser saved as one file. Raises TextUnreadable, MissingExtra."""
-    content = blob.content(MAX_MESSAGE)
+    content = blob.whole(MAX_MESSAGE, "a saved page", "Save it as .html or plain text.")
     try:
         message = email.message_from_bytes(content, policy=email.policy.default)
         page = next((part for part in message.walk() if part.get_content_type() == "text/html"), None)
