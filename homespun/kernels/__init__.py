@@ -7,6 +7,8 @@ selfcheck       a kernel or a dtype held to the model in float32
 trusted_dtype   the remembered result of that check on this machine
 training        C++ operations of a training step (bfloat16)
 decoding        a decoding step of the whole model in C++
+parallel.h      the threads of our C++: work in pieces, which nobody waits for without need
+vectors.h       vectors as wide as the processor's registers
 projections     queries, keys and values by one product, for decoding on a CPU
 head_loss       cross-entropy over a large vocabulary without all logits at once
 newton_schulz   the orthogonalisation inside Muon

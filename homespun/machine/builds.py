@@ -27,8 +27,8 @@ from homespun.fetch.cache import cache_folder
 from homespun.machine.device import compiler
 from homespun.machine.jobs import Job, end_with_standard_input, start, stop
 
-ALWAYS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-shared", "-fPIC")
-# The first flags that the compiler accepts are used. Without OpenMP a step runs on one core.
+ALWAYS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread")
+# The first flags that the compiler accepts are used. Without OpenMP some training kernels run on one core.
 ATTEMPTS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-mcpu=native",), ())
 IN_HASTE = "in-haste"
 LONGEST = 300  # seconds

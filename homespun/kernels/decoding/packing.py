@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from homespun.kernels.decoding.weights import LayerWeights, Matrix, Weights
 from homespun.kernels.rounding import in_int8
+from homespun.machine.memory import Arena
 from homespun.model.config import GPTConfig
 
 LANES = 16
@@ -95,6 +96,7 @@ class Packed:
     def __init__(self, config: GPTConfig, weights: Weights, kind: str) -> None:
         self.kind = kind
         self.kept: list[Tensor] = []
+        self.arena = Arena()
         self.layers = (Layer * config.n_layer)(*(self.layer(layer) for layer in weights.layers))
         cosines, sines = weights.rope or (None, None)
         self.model = Model(
@@ -158,7 +160,7 @@ class Packed:
         """Its address."""
         if values is None:
             return None
-        self.kept.append(values.detach().cpu().contiguous())
+        self.kept.append(self.arena.copy(values.detach().cpu()))
         return self.kept[-1].data_ptr()
 
 

@@ -1,34 +1,17 @@
 /* Matrix products: y = x W' + bias, for weights in float32, bfloat16 or int8.
 
-   A weight matrix (outputs, inputs) is kept in panels of 16 outputs, so that one vector holds
-   the same input's weights of 16 outputs. Every output is summed up over the inputs in the same
+   A weight matrix (outputs, inputs) is kept in panels of 16 outputs, so that one vector, or a few,
+   hold the same input's weights of 16 outputs. Every output is summed up over the inputs in the same
    order, however many rows there are and whichever thread does it: what a row gives does not
    depend on the rows beside it, to the bit. */
 
 #include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
 
-constexpr int LANES = 16;
+#include "../vectors.h"
+
+constexpr int LANES = 16;     /* outputs in a panel */
+constexpr int PARTS = LANES / WIDTH; /* vectors that make one input's weights of a panel */
 constexpr int TILE_ROWS = 16; /* rows that a matrix unit takes at once */
-
-/* n, or the next multiple above it. */
-static inline int up_to(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
-
-typedef float floats __attribute__((vector_size(64), aligned(4)));
-typedef int32_t ints __attribute__((vector_size(64), aligned(4)));
-typedef uint32_t words __attribute__((vector_size(64), aligned(4)));
-
-static inline floats all(float value) { return value - (floats){0}; }
-static inline floats load(const float *from) { return *(const floats *)from; }
-static inline void store(float *to, floats value) { *(floats *)to = value; }
-
-static inline float sum(floats v) {
-  float total = 0;
-  for (int lane = 0; lane < LANES; lane++) total += v[lane];
-  return total;
-}
 
 enum { FLOAT32, BFLOAT16, INT8 };
 
@@ -59,24 +42,9 @@ static inline int padded_inputs(int kind, int inputs) {
   return kind == FLOAT32 ? up_to(inputs, LANES) : up_to(inputs, kind == BFLOAT16 ? 32 : 64);
 }
 
-typedef uint16_t halves __attribute__((vector_size(32), aligned(2)));
-typedef int8_t bytes __attribute__((vector_size(16), aligned(1)));
-
-/* To the nearest number that has only the upper half of the bits, ties to even. */
-static inline halves to_bfloat16(floats value) {
-  words bits = (words)value;
-  return __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, halves);
-}
-
-/* Rounds to a whole number, ties to even: 1.5 * 2^23 leaves no room for a fraction. */
-static inline floats whole(floats value) {
-  const float magic = 12582912.0f;
-  return (value + magic) - magic;
-}
-
-/* x[k] … x[k + 15], with zeros behind the last of the inputs. */
+/* A vector of x from number k on, with zeros behind the last of the inputs. */
 static inline floats inputs_from(const float *x, int k, int inputs) {
-  if (k + LANES <= inputs) return load(x + k);
+  if (k + WIDTH <= inputs) return load(x + k);
   floats v = all(0);
   for (int lane = 0; k + lane < inputs; lane++) v[lane] = x[k + lane];
   return v;
@@ -95,24 +63,23 @@ static void pack(int kind, Packed to, int row, const float *x, int inputs) {
   } else if (kind == BFLOAT16) {
     for (int k = 0; k < padded; k += 32) {
       halves *block = (halves *)block_of(to.values, row, k / 32, padded / 32);
-      block[0] = to_bfloat16(inputs_from(x, k, inputs));
-      block[1] = to_bfloat16(inputs_from(x, k + 16, inputs));
+      for (int part = 0; part < 32 / WIDTH; part++)
+        block[part] = to_bfloat16(inputs_from(x, k + part * WIDTH, inputs));
     }
   } else {
     floats most = all(0);
-    for (int k = 0; k < inputs; k += LANES) {
+    for (int k = 0; k < inputs; k += WIDTH) {
       floats v = inputs_from(x, k, inputs);
       v = v < 0 ? -v : v;
       most = v > most ? v : most;
     }
-    float largest = 0;
-    for (int lane = 0; lane < LANES; lane++) largest = most[lane] > largest ? most[lane] : largest;
+    float largest = largest_of(most);
     float per_unit = largest > 0 ? 127 / largest : 0;
     to.scale[row] = largest / 127;
     for (int k = 0; k < padded; k += 64) {
       bytes *block = (bytes *)block_of(to.values, row, k / 64, padded / 64);
-      for (int part = 0; part < 4; part++)
-        block[part] = __builtin_convertvector(whole(inputs_from(x, k + part * LANES, inputs) * per_unit), bytes);
+      for (int part = 0; part < 64 / WIDTH; part++)
+        block[part] = __builtin_convertvector(whole(inputs_from(x, k + part * WIDTH, inputs) * per_unit), bytes);
     }
   }
 }
@@ -137,24 +104,34 @@ static void float32_tile(const Linear *m, Packed in, int row, int panel, Output 
   const int inputs = m->inputs, stride = padded_inputs(FLOAT32, inputs);
   const float *x = (const float *)in.values + (size_t)row * stride;
   const float *weight = (const float *)m->weight + (size_t)panel * inputs * LANES;
-  floats sums[ROWS][PANELS];
+  floats sums[ROWS][PANELS][PARTS];
   for (int r = 0; r < ROWS; r++)
-    for (int p = 0; p < PANELS; p++) sums[r][p] = all(0);
+    for (int p = 0; p < PANELS; p++)
+      for (int part = 0; part < PARTS; part++) sums[r][p][part] = all(0);
   for (int k = 0; k < inputs; k++)
-    for (int p = 0; p < PANELS; p++) {
-      floats w = load(weight + ((size_t)p * inputs + k) * LANES);
-      for (int r = 0; r < ROWS; r++) sums[r][p] += w * x[(size_t)r * stride + k];
-    }
+    for (int p = 0; p < PANELS; p++)
+      for (int part = 0; part < PARTS; part++) {
+        floats w = load(weight + ((size_t)p * inputs + k) * LANES + part * WIDTH);
+        for (int r = 0; r < ROWS; r++) sums[r][p][part] += w * x[(size_t)r * stride + k];
+      }
   for (int r = 0; r < ROWS; r++)
-    for (int p = 0; p < PANELS; p++) put(y, row + r, (panel + p) * LANES, sums[r][p], m->bias);
+    for (int p = 0; p < PANELS; p++)
+      for (int part = 0; part < PARTS; part++)
+        put(y, row + r, (panel + p) * LANES + part * WIDTH, sums[r][p][part], m->bias);
+}
+
+/* So many panels at once that the sums leave a few registers to weights and inputs. */
+constexpr int panels_beside(int rows) {
+  int panels = (REGISTERS - REGISTERS / 4) / (rows * PARTS);
+  return panels >= 8 ? 8 : panels >= 4 ? 4 : panels >= 2 ? 2 : 1;
 }
 
 template <int ROWS>
 static void float32_rows(const Linear *m, Packed in, int row, int first, int last, Output y) {
+  constexpr int MANY = panels_beside(ROWS), FEW = MANY > 2 ? MANY / 2 : 1;
   int p = first;
-  if (ROWS == 1) /* alone, a row needs more sums at once to keep the processor busy */
-    for (; last - p >= 8; p += 8) float32_tile<ROWS, ROWS == 1 ? 8 : 1>(m, in, row, p, y);
-  for (; last - p >= 4; p += 4) float32_tile<ROWS, 4>(m, in, row, p, y);
+  for (; last - p >= MANY; p += MANY) float32_tile<ROWS, MANY>(m, in, row, p, y);
+  for (; last - p >= FEW; p += FEW) float32_tile<ROWS, FEW>(m, in, row, p, y);
   for (; p < last; p++) float32_tile<ROWS, 1>(m, in, row, p, y);
 }
 
@@ -325,30 +302,34 @@ static void bfloat16_product(const Linear *m, Packed in, int rows, int first, in
 static inline floats upper(words pair) { return (floats)(pair & 0xffff0000u); }
 static inline floats lower(words pair) { return (floats)(pair << 16); }
 
-static inline float from_bfloat16(uint16_t value) {
-  uint32_t bits = (uint32_t)value << 16;
-  float result;
-  memcpy(&result, &bits, 4);
-  return result;
+/* Each weight register has two bfloat16 weights of WIDTH outputs. ROWS rows by a panel at once. */
+template <int ROWS>
+static void bfloat16_tile(const Linear *m, Packed in, int row, int panel, Output y) {
+  const int padded = padded_inputs(BFLOAT16, m->inputs), blocks = padded / 32;
+  const uint32_t *weight = (const uint32_t *)m->weight + (size_t)panel * padded / 2 * LANES;
+  floats even[ROWS][PARTS], odd[ROWS][PARTS];
+  for (int r = 0; r < ROWS; r++)
+    for (int part = 0; part < PARTS; part++) even[r][part] = odd[r][part] = all(0);
+  for (int b = 0; b < blocks; b++)
+    for (int k = 0; k < 32; k += 2, weight += LANES)
+      for (int part = 0; part < PARTS; part++) {
+        words pair = *(const words *)(weight + part * WIDTH);
+        for (int r = 0; r < ROWS; r++) {
+          const uint16_t *x = (const uint16_t *)block_of(in.values, row + r, b, blocks) + k;
+          even[r][part] += lower(pair) * from_bfloat16(x[0]);
+          odd[r][part] += upper(pair) * from_bfloat16(x[1]);
+        }
+      }
+  for (int r = 0; r < ROWS; r++)
+    for (int part = 0; part < PARTS; part++)
+      put(y, row + r, panel * LANES + part * WIDTH, even[r][part] + odd[r][part], m->bias);
 }
 
 static void bfloat16_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
-  int padded = padded_inputs(BFLOAT16, m->inputs);
   for (int p = first; p < last; p++) {
-    const uint32_t *weight = (const uint32_t *)m->weight + (size_t)p * padded / 2 * LANES;
-    for (int row = 0; row < rows; row += 4) {
-      int here = rows - row < 4 ? rows - row : 4;
-      floats even[4] = {}, odd[4] = {};
-      for (int k = 0; k < padded; k += 2) {
-        words pair = *(const words *)(weight + (size_t)k / 2 * LANES);
-        for (int r = 0; r < here; r++) {
-          const uint16_t *at = (const uint16_t *)block_of(in.values, row + r, k / 32, padded / 32) + k % 32;
-          even[r] += lower(pair) * from_bfloat16(at[0]);
-          odd[r] += upper(pair) * from_bfloat16(at[1]);
-        }
-      }
-      for (int r = 0; r < here; r++) put(y, row + r, p * LANES, even[r] + odd[r], m->bias);
-    }
+    int row = 0;
+    for (; rows - row >= 2; row += 2) bfloat16_tile<2>(m, in, row, p, y);
+    for (; row < rows; row++) bfloat16_tile<1>(m, in, row, p, y);
   }
 }
 
@@ -423,8 +404,10 @@ static void int8_product(const Linear *m, Packed in, int rows, int first, int la
         for (int lane = 0; lane < LANES; lane++)
           for (int j = 0; j < 4; j++) acc[lane] += at[j] * w[lane * 4 + j];
       }
-      floats value = __builtin_convertvector(*(const ints *)acc, floats);
-      put(y, row, p * LANES, value * in.scale[row] * load(m->scale + p * LANES), m->bias);
+      for (int lane = 0; lane < LANES; lane += WIDTH) {
+        floats value = __builtin_convertvector(*(const ints *)(acc + lane), floats);
+        put(y, row, p * LANES + lane, value * in.scale[row] * load(m->scale + p * LANES + lane), m->bias);
+      }
     }
   }
 }

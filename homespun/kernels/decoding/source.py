@@ -6,4 +6,4 @@ from pathlib import Path
 
 from homespun.machine.builds import Source
 
-STEP = Source("step", Path(__file__).parent, ("step.cpp", "products.h"))
+STEP = Source("step", Path(__file__).parent, ("step.cpp", "products.h", "../vectors.h", "../parallel.h"))

@@ -4,16 +4,10 @@
    together. A row is a token at a position of a sequence; the keys and values of a sequence are in KV
    blocks of 16 tokens, and its block table says which these are. */
 
+#include "../parallel.h"
 #include "products.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#else
-#define omp_get_thread_num() 0
-#define omp_get_num_threads() 1
-#endif
-
-constexpr int KV_BLOCK = 16; /* tokens; as many as a vector has lanes */
+constexpr int KV_BLOCK = 16; /* tokens */
 
 enum { RMSNORM, LAYERNORM };
 enum { SWIGLU, GELU, RELU };
@@ -52,25 +46,6 @@ struct Work {
 
 /* ---- small things ---- */
 
-/* e^x to about 1e-7 of itself: x = n ln 2 + r, a polynomial in r, and n into the exponent. */
-static inline floats exponential(floats x) {
-  floats low = all(-87.0f), high = all(88.0f);
-  x = x < low ? low : x;
-  x = x > high ? high : x;
-  floats n = whole(x * 1.44269504088896341f);
-  floats r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  floats p = all(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  floats y = p * r * r + r + 1.0f;
-  ints exponent = (__builtin_convertvector(n, ints) + 127) << 23;
-  return y * (floats)exponent;
-}
-
 static inline floats activate(int activation, floats x) {
   floats zero = all(0);
   if (activation == RELU) return x > zero ? x : zero;
@@ -80,7 +55,7 @@ static inline floats activate(int activation, floats x) {
 }
 
 static inline floats first_lanes(floats v, int number) {
-  for (int lane = number; lane < LANES; lane++) v[lane] = 0;
+  for (int lane = number < 0 ? 0 : number; lane < WIDTH; lane++) v[lane] = 0;
   return v;
 }
 
@@ -90,17 +65,17 @@ static void normalise(int norm, const float *x, int width, const float *weight, 
   float mean = 0;
   if (norm == LAYERNORM) {
     floats total = all(0);
-    for (int c = 0; c < padded; c += LANES) total += load(x + c);
+    for (int c = 0; c < padded; c += WIDTH) total += load(x + c);
     mean = sum(total) / width;
   }
   floats squares = all(0);
-  for (int c = 0; c < padded; c += LANES) {
+  for (int c = 0; c < padded; c += WIDTH) {
     floats v = load(x + c) - mean;
-    if (width - c < LANES) v = first_lanes(v, width - c);
+    if (width - c < WIDTH) v = first_lanes(v, width - c);
     squares += v * v;
   }
   float factor = 1.0f / sqrtf(sum(squares) / width + eps);
-  for (int c = 0; c < padded; c += LANES) {
+  for (int c = 0; c < padded; c += WIDTH) {
     floats v = (load(x + c) - mean) * factor * load(weight + c);
     store(y + c, bias ? v + load(bias + c) : v);
   }
@@ -115,9 +90,7 @@ static inline size_t key_size(const Model *m) { return (size_t)m->head_width * K
 static inline size_t value_size(const Model *m) { return (size_t)KV_BLOCK * up_to(m->head_width, LANES); }
 
 static inline floats load_kept(const float *from) { return load(from); }
-static inline floats load_kept(const uint16_t *from) {
-  return (floats)(__builtin_convertvector(*(const halves *)from, words) << 16);
-}
+static inline floats load_kept(const uint16_t *from) { return from_bfloat16(*(const halves *)from); }
 static inline void store_kept(float *to, float value) { *to = value; }
 static inline void store_kept(uint16_t *to, float value) { *to = to_bfloat16(all(value))[0]; }
 
@@ -134,7 +107,7 @@ static void prepare_head(const Model *m, float *head, const float *norm, int pos
   int width = m->head_width, half = width / 2;
   if (norm) {
     floats squares = all(0);
-    for (int d = 0; d < width; d += LANES) {
+    for (int d = 0; d < width; d += WIDTH) {
       floats v = inputs_from(head, d, width);
       squares += v * v;
     }
@@ -167,6 +140,31 @@ struct Query {
   float *out;
 };
 
+/* The scores of Q queries with PARTS vectors of tokens of a KV block, (Q, PARTS). */
+template <int Q, typename T>
+static inline void block_scores(const T *keys, int width, const Query *query, float scale, floats score[Q][PARTS]) {
+  floats even[Q][PARTS], odd[Q][PARTS];
+  for (int q = 0; q < Q; q++)
+    for (int part = 0; part < PARTS; part++) even[q][part] = odd[q][part] = all(0);
+  int d = 0;
+  for (; d + 2 <= width; d += 2)
+    for (int part = 0; part < PARTS; part++) {
+      floats one = load_kept(keys + d * KV_BLOCK + part * WIDTH);
+      floats other = load_kept(keys + (d + 1) * KV_BLOCK + part * WIDTH);
+      for (int q = 0; q < Q; q++) {
+        even[q][part] += one * query[q].values[d];
+        odd[q][part] += other * query[q].values[d + 1];
+      }
+    }
+  if (d < width)
+    for (int part = 0; part < PARTS; part++) {
+      floats one = load_kept(keys + d * KV_BLOCK + part * WIDTH);
+      for (int q = 0; q < Q; q++) even[q][part] += one * query[q].values[d];
+    }
+  for (int q = 0; q < Q; q++)
+    for (int part = 0; part < PARTS; part++) score[q][part] = (even[q][part] + odd[q][part]) * scale;
+}
+
 /* Q queries that look at the same keys: each for itself, but what they look at is read once.
    scores: for each of them room for context + 16. */
 template <int Q, typename T>
@@ -178,35 +176,28 @@ static void attend(const Model *m, const Work *w, int sequence, int layer, int k
   floats largest[Q], total[Q];
   for (int q = 0; q < Q; q++) largest[q] = all(-INFINITY), total[q] = all(0);
   for (int p = 0; p < kv_blocks; p++) {
-    const T *keys = kv_block_of<T>(m, w, sequence, p, layer, key_head);
-    floats even[Q], odd[Q];
-    for (int q = 0; q < Q; q++) even[q] = odd[q] = all(0);
-    int d = 0;
-    for (; d + 2 <= width; d += 2) {
-      floats one = load_kept(keys + d * KV_BLOCK), other = load_kept(keys + (d + 1) * KV_BLOCK);
-      for (int q = 0; q < Q; q++) even[q] += one * query[q].values[d], odd[q] += other * query[q].values[d + 1];
-    }
-    if (d < width)
-      for (int q = 0; q < Q; q++) even[q] += load_kept(keys + d * KV_BLOCK) * query[q].values[d];
-    for (int q = 0; q < Q; q++) {
-      floats score = (even[q] + odd[q]) * m->scale;
-      for (int lane = query[q].tokens - p * KV_BLOCK; lane < LANES; lane++) score[lane < 0 ? 0 : lane] = -INFINITY;
-      largest[q] = score > largest[q] ? score : largest[q];
-      store(scores + q * room + p * KV_BLOCK, score);
-    }
+    floats score[Q][PARTS];
+    block_scores<Q, T>(kv_block_of<T>(m, w, sequence, p, layer, key_head), width, query, m->scale, score);
+    for (int q = 0; q < Q; q++)
+      for (int part = 0; part < PARTS; part++) {
+        const int first = p * KV_BLOCK + part * WIDTH;
+        floats s = score[q][part];
+        for (int lane = query[q].tokens - first; lane < WIDTH; lane++) s[lane < 0 ? 0 : lane] = -INFINITY;
+        largest[q] = s > largest[q] ? s : largest[q];
+        store(scores + q * room + first, s);
+      }
   }
   for (int q = 0; q < Q; q++) {
-    float top = largest[q][0];
-    for (int lane = 1; lane < LANES; lane++) top = largest[q][lane] > top ? largest[q][lane] : top;
-    for (int p = 0; p < kv_blocks; p++) {
-      float *at = scores + q * room + p * KV_BLOCK;
+    float top = largest_of(largest[q]);
+    for (int t = 0; t < kv_blocks * KV_BLOCK; t += WIDTH) {
+      float *at = scores + q * room + t;
       floats score = load(at), weight = exponential(score - top);
       weight = score > -INFINITY ? weight : all(0);
       total[q] += weight;
       store(at, weight);
     }
   }
-  for (int d = 0; d < padded; d += LANES) {
+  for (int d = 0; d < padded; d += WIDTH) {
     floats even[Q], odd[Q];
     for (int q = 0; q < Q; q++) even[q] = odd[q] = all(0);
     for (int p = 0; p < kv_blocks; p++) {
@@ -221,7 +212,7 @@ static void attend(const Model *m, const Work *w, int sequence, int layer, int k
     }
     for (int q = 0; q < Q; q++) {
       floats result = (even[q] + odd[q]) * (1.0f / sum(total[q]));
-      for (int lane = 0; lane < LANES && d + lane < width; lane++) query[q].out[d + lane] = result[lane];
+      for (int lane = 0; lane < WIDTH && d + lane < width; lane++) query[q].out[d + lane] = result[lane];
     }
   }
 }
@@ -254,6 +245,7 @@ static void attend_rows(const Model *m, const Work *w, int row, int rows, int la
 struct Scratch {
   float *x, *normed, *heads, *mixed, *wide, *scores;
   Packed packed;
+  int *groups; /* where each run of rows begins that attend together, and where the last one ends */
   size_t size;
 };
 
@@ -283,6 +275,7 @@ static Scratch divide(const Model *m, char *from, int rows, int threads) {
   s.scores = room((size_t)threads * scores_size(m) * f);
   s.packed.values = room(padded_rows * widest * f);
   s.packed.scale = room(padded_rows * f);
+  s.groups = (int *)room(((size_t)rows + 1) * sizeof(int));
   s.size = size;
   return s;
 }
@@ -290,127 +283,126 @@ static Scratch divide(const Model *m, char *from, int rows, int threads) {
 /* Bytes that `step` needs to work in. */
 extern "C" int64_t scratch_size(const Model *m, int rows, int threads) { return divide(m, 0, rows, threads).size; }
 
-/* This thread's share of `number` things, one after the other. */
-#define SHARE(number)                                                                     \
-  int share_first = (int)((int64_t)(number) * thread / threads),                          \
-      share_last = (int)((int64_t)(number) * (thread + 1) / threads)
-#define WAIT _Pragma("omp barrier")
+constexpr int ROWS_A_PIECE = 8, HEADS_A_PIECE = 64; /* what takes longer than telling another thread */
 
-static void multiply(const Model *m, const Linear *matrix, Packed in, int rows, Output y, int thread, int threads) {
-  SHARE(up_to(matrix->outputs, LANES) / LANES);
-  product(m->kind, matrix, in, rows, share_first, share_last, y);
+/* f(first, last) for pieces of `number` things, `each` at a time. */
+template <typename F>
+static void share(int threads, int number, int each, F f) {
+  parallel_for(threads, (number + each - 1) / each, [&](int piece, int) {
+    const int first = piece * each, last = first + each;
+    f(first, last < number ? last : number);
+  });
+}
+
+static void multiply(const Model *m, const Linear *matrix, Packed in, int rows, Output y, int threads) {
+  const int panels = up_to(matrix->outputs, LANES) / LANES, each = panels < 16 * threads ? 2 : 4;
+  share(threads, panels, threads > 1 ? each : panels, [&](int first, int last) {
+    if (m->kind != FLOAT32) open_tiles();
+    product(m->kind, matrix, in, rows, first, last, y);
+    if (m->kind != FLOAT32) close_tiles();
+  });
 }
 
 /* The rows of x, normalised and packed for the next product. */
-static void normalise_rows(const Model *m, Scratch s, const float *weight, const float *bias, int rows, int thread,
-                           int threads) {
+static void normalise_rows(const Model *m, Scratch s, const float *weight, const float *bias, int rows, int threads) {
   int width = up_to(m->width, LANES);
-  SHARE(rows);
-  for (int r = share_first; r < share_last; r++) {
-    float *normed = s.normed + (size_t)r * width;
-    normalise(m->norm, s.x + (size_t)r * width, m->width, weight, bias, m->eps, normed);
-    pack(m->kind, s.packed, r, normed, m->width);
+  share(threads, rows, ROWS_A_PIECE, [&](int first, int last) {
+    for (int r = first; r < last; r++) {
+      float *normed = s.normed + (size_t)r * width;
+      normalise(m->norm, s.x + (size_t)r * width, m->width, weight, bias, m->eps, normed);
+      pack(m->kind, s.packed, r, normed, m->width);
+    }
+  });
+}
+
+/* Divides the rows into runs of one sequence whose queries look at the same keys at once; returns how many. */
+static int group_rows(const Model *m, const Work *w, int *groups) {
+  int share = m->heads / m->key_heads, most = share >= QUERIES ? 1 : QUERIES / share, number = 0;
+  for (int row = 0, next; row < w->rows; row = next) {
+    for (next = row + 1; next < w->rows && next - row < most && w->sequences[next] == w->sequences[row];) next++;
+    groups[number++] = row;
+  }
+  groups[number] = w->rows;
+  return number;
+}
+
+/* What an activation makes of a row of `wide`, in its place: it is never behind what is still to be read. */
+static void activate_row(const Model *m, float *up) {
+  for (int i = 0; i < up_to(m->inner, LANES); i += WIDTH) {
+    if (m->activation != SWIGLU) {
+      store(up + i, activate(m->activation, load(up + i)));
+      continue;
+    }
+    const float *gate = up + 2 * (i - i % LANES) + i % LANES; /* 16 of the gate, then 16 of the way up */
+    store(up + i, activate(SWIGLU, load(gate)) * load(gate + LANES));
   }
 }
 
 template <typename T>
-static void layer_step(const Model *m, const Work *w, Scratch s, int number, int thread, int threads) {
+static void layer_step(const Model *m, const Work *w, Scratch s, int number, int groups, int threads) {
   const Layer *layer = m->layer + number;
-  int width = up_to(m->width, LANES), columns = head_columns(m), mixed = m->heads * m->head_width;
-  int inner = up_to(m->inner, LANES), wide = wide_columns(m), rows = w->rows, kind = m->kind;
-  normalise_rows(m, s, layer->attention_norm, layer->attention_norm_bias, rows, thread, threads);
-  WAIT
-  multiply(m, &layer->query_key_value, s.packed, rows, Output{s.heads, columns, false}, thread, threads);
-  WAIT
-  {
-    int heads = m->heads + m->key_heads;
-    SHARE(rows * heads);
-    for (int i = share_first; i < share_last; i++) {
-      int row = i / heads, head = i % heads;
-      float *all_heads = s.heads + (size_t)row * columns, *ours = all_heads + head * m->head_width;
-      int key_head = head - m->heads;
+  const int width = up_to(m->width, LANES), columns = head_columns(m), mixed = m->heads * m->head_width;
+  const int wide = wide_columns(m), rows = w->rows, heads = m->heads + m->key_heads;
+  normalise_rows(m, s, layer->attention_norm, layer->attention_norm_bias, rows, threads);
+  multiply(m, &layer->query_key_value, s.packed, rows, Output{s.heads, columns, false}, threads);
+  share(threads, rows * heads, HEADS_A_PIECE, [&](int first, int last) {
+    for (int i = first; i < last; i++) {
+      const int row = i / heads, head = i % heads, key_head = head - m->heads;
+      float *ours = s.heads + (size_t)row * columns + head * m->head_width;
       prepare_head(m, ours, key_head < 0 ? layer->query_norm : layer->key_norm, w->positions[row]);
       if (key_head >= 0) keep<T>(m, w, row, number, key_head, ours, ours + m->key_heads * m->head_width);
     }
-  }
-  WAIT
-  int item = 0; /* dealt out in turn: later rows look at more */
-  for (int row = 0, next; row < rows; row = next) {
-    int most = m->heads / m->key_heads >= QUERIES ? 1 : QUERIES / (m->heads / m->key_heads);
-    for (next = row + 1; next < rows && next - row < most && w->sequences[next] == w->sequences[row];) next++;
-    for (int key_head = 0; key_head < m->key_heads; key_head++)
-      if (item++ % threads == thread)
-        attend_rows<T>(m, w, row, next - row, number, key_head, s.heads, columns, s.mixed, up_to(mixed, LANES),
-                       s.scores + thread * scores_size(m));
-  }
-  WAIT
-  {
-    SHARE(rows);
-    for (int r = share_first; r < share_last; r++)
-      pack(kind, s.packed, r, s.mixed + (size_t)r * up_to(mixed, LANES), mixed);
-  }
-  WAIT
-  multiply(m, &layer->output, s.packed, rows, Output{s.x, width, true}, thread, threads);
-  WAIT
-  normalise_rows(m, s, layer->feed_forward_norm, layer->feed_forward_norm_bias, rows, thread, threads);
-  WAIT
-  multiply(m, &layer->up, s.packed, rows, Output{s.wide, wide, false}, thread, threads);
-  WAIT
-  {
-    SHARE(rows);
-    for (int r = share_first; r < share_last; r++) {
-      float *up = s.wide + (size_t)r * wide; /* what comes out is never behind what is still to be read */
-      for (int i = 0; i < inner; i += LANES) {
-        if (m->activation == SWIGLU) store(up + i, activate(SWIGLU, load(up + 2 * i)) * load(up + 2 * i + LANES));
-        else store(up + i, activate(m->activation, load(up + i)));
-      }
-      pack(kind, s.packed, r, up, m->inner);
+  });
+  parallel_for(threads, groups * m->key_heads, [&](int piece, int thread) {
+    const int group = groups - 1 - piece / m->key_heads; /* later rows look at more: they go first */
+    const int row = s.groups[group], next = s.groups[group + 1];
+    attend_rows<T>(m, w, row, next - row, number, piece % m->key_heads, s.heads, columns, s.mixed,
+                   up_to(mixed, LANES), s.scores + thread * scores_size(m));
+  });
+  share(threads, rows, ROWS_A_PIECE, [&](int first, int last) {
+    for (int r = first; r < last; r++) pack(m->kind, s.packed, r, s.mixed + (size_t)r * up_to(mixed, LANES), mixed);
+  });
+  multiply(m, &layer->output, s.packed, rows, Output{s.x, width, true}, threads);
+  normalise_rows(m, s, layer->feed_forward_norm, layer->feed_forward_norm_bias, rows, threads);
+  multiply(m, &layer->up, s.packed, rows, Output{s.wide, wide, false}, threads);
+  share(threads, rows, ROWS_A_PIECE, [&](int first, int last) {
+    for (int r = first; r < last; r++) {
+      float *up = s.wide + (size_t)r * wide;
+      activate_row(m, up);
+      pack(m->kind, s.packed, r, up, m->inner);
     }
-  }
-  WAIT
-  multiply(m, &layer->down, s.packed, rows, Output{s.x, width, true}, thread, threads);
-  WAIT
+  });
+  multiply(m, &layer->down, s.packed, rows, Output{s.x, width, true}, threads);
 }
 
-static void whole_step(const Model *m, const Work *w, Scratch s, int thread, int threads) {
+/* The embeddings of the rows -> x. */
+static void embed(const Model *m, const Work *w, float *to) {
   int width = up_to(m->width, LANES);
-  {
-    SHARE(w->rows);
-    for (int r = share_first; r < share_last; r++) {
-      float *x = s.x + (size_t)r * width;
-      for (int c = 0; c < width; c++) x[c] = 0;
-      memcpy(x, m->embedding + (size_t)w->ids[r] * m->width, m->width * sizeof(float));
-      if (m->positions)
-        for (int c = 0; c < m->width; c++) x[c] += m->positions[(size_t)w->positions[r] * m->width + c];
-    }
+  for (int r = 0; r < w->rows; r++) {
+    float *x = to + (size_t)r * width;
+    for (int c = 0; c < width; c++) x[c] = 0;
+    memcpy(x, m->embedding + (size_t)w->ids[r] * m->width, m->width * sizeof(float));
+    if (m->positions)
+      for (int c = 0; c < m->width; c++) x[c] += m->positions[(size_t)w->positions[r] * m->width + c];
   }
-  for (int number = 0; number < m->layers; number++) {
-    if (m->kind == FLOAT32) layer_step<float>(m, w, s, number, thread, threads);
-    else layer_step<uint16_t>(m, w, s, number, thread, threads);
-  }
-  {
-    SHARE(w->wants);
-    for (int i = share_first; i < share_last; i++) {
-      float *normed = s.normed + (size_t)i * width;
-      normalise(m->norm, s.x + (size_t)w->wanted[i] * width, m->width, m->final_norm, m->final_norm_bias, m->eps,
-                normed);
-      pack(m->kind, s.packed, i, normed, m->width);
-    }
-  }
-  WAIT
-  Output logits = {w->logits, up_to(m->vocabulary, LANES), false};
-  if (w->wants) multiply(m, &m->head, s.packed, w->wants, logits, thread, threads);
 }
 
 extern "C" void step(const Model *m, const Work *w, int threads) {
-#pragma omp parallel num_threads(threads)
-  {
-    int thread = omp_get_thread_num(), all_threads = omp_get_num_threads();
-    Scratch s = divide(m, w->scratch, w->rows, threads);
-    if (m->kind != FLOAT32) open_tiles();
-    whole_step(m, w, s, thread, all_threads);
-    if (m->kind != FLOAT32) close_tiles();
+  const Scratch s = divide(m, w->scratch, w->rows, threads);
+  const int width = up_to(m->width, LANES), groups = group_rows(m, w, s.groups);
+  embed(m, w, s.x);
+  for (int number = 0; number < m->layers; number++) {
+    if (m->kind == FLOAT32) layer_step<float>(m, w, s, number, groups, threads);
+    else layer_step<uint16_t>(m, w, s, number, groups, threads);
   }
+  for (int i = 0; i < w->wants; i++) {
+    float *normed = s.normed + (size_t)i * width;
+    normalise(m->norm, s.x + (size_t)w->wanted[i] * width, m->width, m->final_norm, m->final_norm_bias, m->eps,
+              normed);
+    pack(m->kind, s.packed, i, normed, m->width);
+  }
+  Output logits = {w->logits, up_to(m->vocabulary, LANES), false};
+  if (w->wants) multiply(m, &m->head, s.packed, w->wants, logits, threads);
 }
 
 /* Asks the system for the matrix units, where there are some. 0: they cannot be had. */
