@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "interop": {"model", "tokenizer", "checkpoint"},
     "insight": {"model", "tokenizer", "generation"},
     "server": {"model", "tokenizer", "checkpoint", "generation", "interop"},
+    "studio": {"server", "insight", "training", "planning", "generation", "checkpoint", "tokenizer", "model"},
     "api": EVERYTHING - {"cli"},
     "lessons": {"text"},
     "cli": EVERYTHING,
