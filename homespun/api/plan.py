@@ -56,6 +56,10 @@ class Planned:
             "expected_loss": loss and loss.loss,
             "expected_loss_low": loss and loss.low,
             "expected_loss_high": loss and loss.high,
+            "vocab_size": self.dataset.vocab_size,
+            "forecast": forecast.as_object(),
+            "smaller": self.smaller and vars(self.smaller),
+            "larger": self.larger and vars(self.larger),
             "notes": list(self.examination.notes),
             "findings": [vars(finding) for finding in self.examination.findings],
         }

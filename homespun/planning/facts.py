@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from homespun.planning.cost import Speed
@@ -55,6 +56,11 @@ class Facts:
     def counted(self) -> Counted | None:
         """What counting reaches on the text; None where nobody has counted."""
         return Counted(min(self.ngram_losses), self.static, self.cached) if self.ngram_losses else None
+
+    @property
+    def uniform_loss(self) -> float:
+        """ln V, nats per token: the loss of a uniform guess."""
+        return math.log(self.vocab_size)
 
     def speed_of(self, compiled: bool) -> Speed | None:
         return self.compiled_speed if compiled and self.compiled_speed else self.speed

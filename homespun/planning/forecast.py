@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from homespun.model.config import ModelConfig
-from homespun.model.families import MODELS
-from homespun.planning.expected_loss import LAW, expected_loss
+from homespun.planning.expectation import Expectation, expectation
+from homespun.planning.expected_curve import ExpectedPoint, expected_curve
 from homespun.planning.facts import Facts
-from homespun.planning.first_steps import SPREAD, loss_after_few_steps, share_of_the_law, steps_as_with_muon
 from homespun.planning.memory import bytes_of_a_run
 from homespun.planning.plan import Plan
 from homespun.planning.planner import SECONDS_ASIDE, SHARE_ASIDE, size_of, step_seconds, time_for_steps
 from homespun.planning.search import lost_to_compiling
 
-NINE_IN_TEN = 1.9  # standard deviations to both sides: 2 of the law's 59 runs are further off
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """An expected loss in nats per token; nine runs in ten end between low and high."""
-
-    loss: float
-    low: float
-    high: float
+FORMAT = 1  # of forecast.json
 
 
 @dataclass(frozen=True)
@@ -36,6 +26,8 @@ class Forecast:
     memory        peak bytes of the whole program
     epochs        passes over the training text
     loss          None where there is no basis for an estimate
+    curve         the loss on the way there
+    ngram_losses  n-gram baselines of the text, unigrams first, and the loss of a uniform guess: nats per token
     """
 
     seconds: float
@@ -43,6 +35,24 @@ class Forecast:
     memory: int
     epochs: float
     loss: Expectation | None
+    curve: tuple[ExpectedPoint, ...] = ()
+    ngram_losses: tuple[float, ...] = ()
+    uniform_loss: float | None = None
+
+    def as_object(self) -> dict[str, Any]:
+        """The forecast as JSON: forecast.json of a run."""
+        return {
+            "format": FORMAT,
+            "loss": None if self.loss is None else vars(self.loss),
+            "curve": [
+                {"step": point.step, "tokens": point.tokens, **vars(point.expected)} for point in self.curve
+            ],
+            "ngram_losses": list(self.ngram_losses),
+            "uniform_loss": self.uniform_loss,
+            "seconds": self.seconds,
+            "memory": self.memory,
+            "epochs": self.epochs,
+        }
 
 
 def forecast_of(plan: Plan, facts: Facts) -> Forecast:
@@ -64,22 +74,7 @@ def forecast_of(plan: Plan, facts: Facts) -> Forecast:
         memory=facts.memory_used + memory,
         epochs=plan.steps * plan.tokens_per_step / facts.train_tokens,
         loss=expectation(plan, config, facts),
+        curve=expected_curve(plan, facts),
+        ngram_losses=facts.ngram_losses,
+        uniform_loss=facts.uniform_loss,
     )
-
-
-def expectation(plan: Plan, config: ModelConfig, facts: Facts) -> Expectation | None:
-    """The expected loss with its range; None without n-gram baselines, and for the lecture's models."""
-    if not facts.ngram_losses:
-        return None
-    if not config.n_layer:  # a bigram model converges to the loss of bigram counts
-        pairs = facts.ngram_losses[1]
-        return Expectation(pairs, 0.97 * pairs, 1.1 * pairs)
-    if not MODELS[config.family].planned:
-        return None
-    loss = expected_loss(config, plan.steps, plan.tokens_per_step, facts.train_tokens, facts.counted)
-    loss = min(loss, math.log(facts.vocab_size))  # a uniform guess
-    steps = steps_as_with_muon(plan.steps, plan.optimizer)
-    share = share_of_the_law(steps, plan.tokens_per_step, config.number_of_parameters())
-    loss = loss**share * loss_after_few_steps(steps, facts.vocab_size, facts.ngram_losses) ** (1 - share)
-    off = NINE_IN_TEN * (share * LAW.spread + (1 - share) * SPREAD)
-    return Expectation(loss, loss * (1 - off), loss * (1 + off))

@@ -14,7 +14,7 @@ from typing import Generic
 import torch
 
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
-from homespun.machine.atomic import replacing_files, write_atomically
+from homespun.machine.atomic import replacing_files, write_atomically, write_json
 from homespun.machine.memory import peak_memory
 from homespun.model.causal_lm import CausalLM
 from homespun.planning.forecast import Forecast
@@ -24,6 +24,7 @@ from homespun.training.interrupt import StopRequest
 from homespun.training.lock import held, whom
 from homespun.training.loop import LR_BACKOFF, Diverged, Loop
 from homespun.training.objective import P
+from homespun.training.progress_log import ProgressLog
 from homespun.training.recipe import R, Recipe
 from homespun.training.resume import FOLDER as RESUME_FOLDER
 from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
@@ -33,6 +34,7 @@ from homespun.training.world import OneProcess, World
 PLAN_FILE = "plan.toml"
 METRICS_FILE = "metrics.jsonl"
 METRICS_FORMAT = 1  # a line without a number is of format 1, too
+FORECAST_FILE = "forecast.json"  # of the run's first plan; an extension has none
 CURVE_FILE = "curve.png"
 CARD_FILE = "README.md"
 
@@ -65,13 +67,14 @@ class Run(Generic[P, R]):
         self.plan = plan
         self.recipe = recipe
         self.out = out
-        self.watcher = watcher
+        self.world: World = world or OneProcess()
+        self.log = ProgressLog(out, watcher, is_writer=self.world.rank == 0)
+        self.watcher: Watcher = self.log
         self.sample = sample
         self.started = self.command_started = started
         self.forecast = forecast
         self.tensorboard = tensorboard
         self.resume = resume
-        self.world: World = world or OneProcess()
         self.stop = StopRequest()
         self.records: list[Record] = []
         self.rhythm = Rhythm()
@@ -89,9 +92,12 @@ class Run(Generic[P, R]):
             self.stop,
             telling_how_to_go_on(self.out, self.plan.verb(), self.watcher),
             open_board(self.out if self.tensorboard else None) as board,
+            self.log.begun(),
         ):
             self.begin()
             parameters = self.recipe.parameters(self.plan, self.model)
+            if self.forecast is not None:
+                write_json(self.out / FORECAST_FILE, self.forecast.as_object())
             self.watcher.planned(self.plan, self.out, parameters, self.forecast)
             while True:
                 try:
@@ -106,9 +112,11 @@ class Run(Generic[P, R]):
             if interrupted and self.loop.losses:
                 self.add(self.loop.evaluate())  # after the point: a resumed run does not contain this evaluation
             result = self.result(interrupted)
+            if self.best is not None:
+                self.log.keep_sample(self.best, result.sample)
             write_atomically(self.out / CURVE_FILE, draw_curve(self.records, self.recipe.title))
             write_atomically(self.out / CARD_FILE, self.recipe.card(self.plan, result))
-        self.watcher.finished(result)
+            self.watcher.finished(result)
         return result
 
     def begin(self, lr_backoff: bool = False) -> None:
@@ -132,6 +140,7 @@ class Run(Generic[P, R]):
         if lr_backoff:
             self.plan = self.plan.with_(lr_backoff_from=step + 1)
         self.plan.save(self.out / PLAN_FILE)
+        self.log.begins_at(step, self.plan.steps)
         torch.manual_seed(self.plan.seed)
         self.model = self.recipe.build(self.plan)
         self.loop: Loop[P] = Loop(
@@ -172,6 +181,7 @@ class Run(Generic[P, R]):
         if record.step and not self.stop.asked and not self.loop.is_finished() and clock.affords_a_sample():
             with clock.sampling():
                 sample = self.sample(self.model)
+            self.log.keep_sample(record, sample)
             self.watcher.sampled(sample)
 
     def write_metrics(self, closing: Record | None = None) -> None:

@@ -54,6 +54,8 @@ def test_the_folder_has_what_the_design_names(result: Result) -> None:
         "README.md",
         "plan.toml",
         "metrics.jsonl",
+        "progress.jsonl",
+        "samples.jsonl",
         "curve.png",
         "resume",
     }
