@@ -1,1 +1,1 @@
-"""What is inside of a model, as arrays: token probabilities, attention, the logit lens, the embedding."""
+"""What is inside of a model, as arrays: probabilities, attention, heads, neurons, parameters, the embedding."""
