@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from homespun.conversations.splits import Conversations
 from homespun.dataset.preparation import Dataset
@@ -20,6 +23,9 @@ from homespun.planning.tuning_planner import epochs
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.objective import autocast_of
 from homespun.training.watcher import Record, Result
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FINAL_EVAL_PASSES = 2.0  # evaluations of the user's text: with the base model, and with the tuned one
 
@@ -98,6 +104,10 @@ class FineTuning:
         """As many as the epochs after which the model only overfits."""
         tokens = epochs(plan.conversations) * self.objective(plan).epoch_tokens
         return max(1, int(tokens / plan.tokens_per_step))
+
+    def followed(self, plan: TuningPlan, model: CausalLM) -> NDArray[np.int64]:
+        """None: fine-tuning hardly changes an embedding."""
+        return np.empty(0, np.int64)
 
     def save(self, out: Path, plan: TuningPlan, model: CausalLM) -> None:
         self.method.save(out, plan, model, self.tokenizer)

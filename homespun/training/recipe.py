@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import numpy as np
+
+from homespun.checkpoint.embedding_history import most_rows
 from homespun.checkpoint.folder import load_model, save_model
 from homespun.checkpoint.place import WEIGHTS
 from homespun.dataset.preparation import Dataset
 from homespun.model.causal_lm import CausalLM
-from homespun.model.gpt import build
+from homespun.model.gpt import GPT, build
 from homespun.planning.evaluations import final_evaluations
 from homespun.planning.plan import Plan
 from homespun.planning.search import LONGER, enough_steps
@@ -19,7 +22,11 @@ from homespun.training.card import model_card
 from homespun.training.objective import NextToken, Objective, P
 from homespun.training.watcher import Record, Result
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 R = TypeVar("R", bound=Result)
+MOST_COUNTED = 2**22  # tokens of the training text, for which of them are frequent
 
 
 class Recipe(Protocol[P, R]):
@@ -52,6 +59,10 @@ class Recipe(Protocol[P, R]):
 
     def most_steps(self, plan: P) -> float:
         """Limit on steps, even if there is time left."""
+        ...
+
+    def followed(self, plan: P, model: CausalLM) -> NDArray[np.int64]:
+        """The ids whose embedding is written at each evaluation: (N), none where it is not."""
         ...
 
     def save(self, out: Path, plan: P, model: CausalLM) -> None:
@@ -101,6 +112,16 @@ class Pretraining:
             return math.inf
         config = plan.config(self.tokenizer.vocab_size)
         return LONGER * enough_steps(config, plan.tokens_per_step, self.dataset.train.tokens)
+
+    def followed(self, plan: Plan, model: CausalLM) -> NDArray[np.int64]:
+        """All ids, or the most frequent ones of a large vocabulary; none of a bigram, which has no embedding."""
+        if not isinstance(model, GPT):
+            return np.empty(0, np.int64)
+        rows = most_rows(model.config.n_embd)
+        if self.tokenizer.vocab_size <= rows:
+            return np.arange(self.tokenizer.vocab_size)
+        counts = np.bincount(self.dataset.train.ids[:MOST_COUNTED], minlength=self.tokenizer.vocab_size)
+        return np.sort(np.argsort(-counts, kind="stable")[:rows])
 
     def save(self, out: Path, plan: Plan, model: CausalLM) -> None:
         save_model(out, model, self.tokenizer)

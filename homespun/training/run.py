@@ -13,10 +13,12 @@ from typing import Generic
 
 import torch
 
+from homespun.checkpoint import embedding_history
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
 from homespun.machine.atomic import replacing_files, write_atomically, write_json
 from homespun.machine.memory import peak_memory
 from homespun.model.causal_lm import CausalLM
+from homespun.model.gpt import GPT
 from homespun.planning.forecast import Forecast
 from homespun.training.clock import RunClock
 from homespun.training.curve import draw_curve
@@ -143,6 +145,8 @@ class Run(Generic[P, R]):
         self.log.begins_at(step, self.plan.steps)
         torch.manual_seed(self.plan.seed)
         self.model = self.recipe.build(self.plan)
+        self.followed = self.recipe.followed(self.plan, self.model)
+        embedding_history.forget_others(self.out, {record.step for record in self.records})
         self.loop: Loop[P] = Loop(
             self.plan,
             self.model,
@@ -176,6 +180,7 @@ class Run(Generic[P, R]):
         if is_best:
             self.recipe.save(self.out, self.plan, self.model)
         self.write_metrics()
+        self.write_embedding(record.step)
         self.watcher.evaluated(record, is_best)
         clock = self.loop.clock
         if record.step and not self.stop.asked and not self.loop.is_finished() and clock.affords_a_sample():
@@ -188,6 +193,17 @@ class Run(Generic[P, R]):
         """Write a line for every evaluation, and one for the final evaluation if that used more tokens."""
         records = [*self.records, *([closing] if closing else [])]
         write_atomically(self.out / METRICS_FILE, "".join(map(json_line, records)))
+
+    def write_embedding(self, step: int) -> None:
+        """Write the embedding after an evaluation, unless this one comes too soon after the one before it."""
+        if not len(self.followed):
+            return
+        before = self.records[-2].step if len(self.records) > 1 else -1
+        files = embedding_history.MOST_FILES
+        if before < 0 or step * files // max(1, self.plan.steps) > before * files // max(1, self.plan.steps):
+            assert isinstance(self.model, GPT)
+            weight = self.model.token_embedding.weight
+            embedding_history.write_embedding(self.out, step, self.followed, weight)
 
     def write_point_if_due(self) -> None:
         if self.world.agree(self.rhythm.is_due()):

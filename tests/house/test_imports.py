@@ -38,7 +38,7 @@ MAY_IMPORT = {
     },
     "generation": {"model", "kernels", "tokenizer"},
     "interop": {"model", "tokenizer", "checkpoint"},
-    "insight": {"dataset", "model", "tokenizer", "generation"},
+    "insight": {"dataset", "model", "checkpoint", "tokenizer", "generation"},
     "server": {"model", "tokenizer", "checkpoint", "generation", "interop"},
     "studio": {"server", "insight", "training", "planning", "generation", "checkpoint", "tokenizer", "model"},
     "api": EVERYTHING - {"cli"},

@@ -57,6 +57,7 @@ def test_the_folder_has_what_the_design_names(result: Result) -> None:
         "progress.jsonl",
         "samples.jsonl",
         "curve.png",
+        "embedding",
         "resume",
     }
 
