@@ -23,28 +23,34 @@ hypothesis.settings.load_profile("the same")
 
 
 @pytest.fixture(scope="session")
-def operations(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """The library of the training step, compiled once for all tests; None where it cannot be."""
+def operations(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The libraries of a training step, compiled once for all tests; none where they cannot be."""
+    from homespun.kernels.float32.source import FLOAT32
     from homespun.kernels.training.source import TRAINING
-    from homespun.machine.builds import make
+    from homespun.machine.builds import make_once
 
-    path = TRAINING.place(tmp_path_factory.mktemp("native"))
-    if path is None:
-        return None
-    make(TRAINING.main, path)
-    return path if path.exists() else None
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "native"  # all workers share it
+    folder.mkdir(exist_ok=True)
+    libraries = []
+    for source in (TRAINING, FLOAT32):
+        path = source.place(folder)
+        if path is not None:
+            make_once(source.main, path)
+            libraries += [path] if path.exists() else []
+    return libraries
 
 
 @pytest.fixture(autouse=True)
 def own_cache(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, operations: Path | None
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, operations: list[Path]
 ) -> Path:
     """No test reads or writes the user's cache. The operations of training are in it: compiling takes seconds."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("HOMESPUN_CACHE", str(folder))
-    if operations is not None:
-        (folder / "native").mkdir()
-        (folder / "native" / operations.name).symlink_to(operations)
+    (folder / "native").mkdir()
+    for library in operations:
+        (folder / "native" / library.name).symlink_to(library)
     return folder
 
 

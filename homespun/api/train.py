@@ -115,8 +115,12 @@ def remember_speed(plan: Plan, result: Result) -> None:
     if not expected or result.steps < FEWEST_TO_REMEMBER or result.compiled != plan.compile:
         return
     memory = Memory(plan.device, plan.dtype)
-    way = compiled_way(plan.device, plan.dtype, at_most=0.0) if plan.compile else "eager"
+    way = compiled_way(plan.device, plan.dtype, at_most=0.0) if plan.compile else way_of(plan)
     memory.remember(way, result.step_seconds / expected * memory.correction(way))
+
+
+def way_of(plan: Plan) -> str:
+    return "kernels" if plan.kernels else "eager"
 
 
 def warn_where_it_opens_here_only(plan: Plan, dataset: Dataset, watcher: Watcher) -> None:

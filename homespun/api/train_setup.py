@@ -359,21 +359,27 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
     short runs a speed that was measured here before is good enough, because the run times itself. On a busy
     machine measuring takes long, and is limited to a share of the run's minutes.
     """
+    from homespun.kernels.select import computes_step
     from homespun.machine.builds import wait_for_own_compilers
     from homespun.machine.jobs import wait_for_quiet
-    from homespun.planning.planner import is_short, longest_wait, weighs_compiling
+    from homespun.planning.planner import is_short, longest_wait, sample_config, wants_kernels, weighs_compiling
     from homespun.training.compiled import compiled_shapes
     from homespun.training.measured_speed import Memory, compiled, compiled_way, measured_speed
 
     deadline = time.monotonic() + longest_wait(wishes.minutes)
     memory = Memory(facts.device, facts.dtype)
-    speed = memory.speed() if is_short(wishes) else None
+    wait_for_own_compilers(deadline - time.monotonic())  # a running compiler would distort the timing
+    if wants_kernels(wishes) and computes_step(
+        sample_config(wishes), facts.device, facts.dtype, deadline - time.monotonic()
+    ):
+        facts = replace(facts, kernels=True, can_compile=False)
+    way = "kernels" if facts.kernels else "eager"
+    speed = memory.speed(way) if is_short(wishes) else None
     if speed is None:
-        wait_for_own_compilers(deadline - time.monotonic())  # a running compiler would distort the timing
         wait_for_quiet(max(0.0, min(2.0, deadline - time.monotonic())))
-        speed = measured_speed(facts.device, facts.dtype, deadline - time.monotonic())
-        memory.remember_speed(speed)
-    facts = replace(facts, speed=speed.times(memory.correction("eager")))
+        speed = measured_speed(facts.device, facts.dtype, deadline - time.monotonic(), kernels=facts.kernels)
+        memory.remember_speed(speed, way)
+    facts = replace(facts, speed=speed.times(memory.correction(way)))
     if not (facts.can_compile and weighs_compiling(wishes)):
         return facts
     way = compiled_way(facts.device, facts.dtype, deadline - time.monotonic())

@@ -121,10 +121,14 @@ def before_anything_is_loaded(arguments: Sequence[str]) -> None:
     if "--qlora" not in arguments:
         keep_memory_between_steps()
     if arguments[0] == "train" and not {"-h", "--help"} & set(arguments):
+        from homespun.kernels.float32.source import FLOAT32
         from homespun.kernels.training.source import MADE_FOR, TRAINING
 
-        if MADE_FOR & set(matrix_units()):
+        units = set(matrix_units())
+        if MADE_FOR & units:
             TRAINING.compile_beside(in_haste=True)
+        elif not units:
+            FLOAT32.compile_beside(in_haste=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

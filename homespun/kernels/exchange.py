@@ -22,7 +22,7 @@ Replacement = Callable[[str, nn.Module], nn.Module | None]
 
 
 def exchange(model: M, replacement: Replacement, *, copy: bool = False) -> M:
-    """Asks for a replacement of every module below the model, those inside of another first.
+    """Asks for a replacement of every module, those inside of another first; of the model itself last, as "".
 
     >>> layers = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     >>> exchange(layers, lambda name, module: nn.GELU() if isinstance(module, nn.ReLU) else None)[1]
@@ -30,7 +30,11 @@ def exchange(model: M, replacement: Replacement, *, copy: bool = False) -> M:
     """
     model = sharing_weights(model) if copy else model
     exchange_below(model, replacement, "")
-    return model
+    other = replacement("", model)
+    if other is None:
+        return model
+    assert isinstance(other, type(model)), "what takes the place of a model is one"
+    return other
 
 
 def exchange_below(module: nn.Module, replacement: Replacement, prefix: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from homespun.kernels.exchange import sharing_weights
+from homespun.kernels.float32.modules import BLOCK, EMBEDDING_GRADIENT, HEAD
 from homespun.kernels.kernel import ModuleKernel
 from homespun.kernels.projections import PROJECTIONS
 from homespun.kernels.selfcheck import computes_gradients_of, same_logits, sample_ids
@@ -22,6 +23,11 @@ from homespun.model.gpt import GPT
 # Of a whole training step, which is compiled; of a model that is fine-tuned, whose matrices multiply as before.
 TRAINING = (EMBEDDING, LINEAR, ATTENTION, SWIGLU)
 FINE_TUNING = (ATTENTION, SWIGLU)
+STEP = (
+    EMBEDDING_GRADIENT,
+    BLOCK,
+    HEAD,
+)  # of a whole training step in float32, which is not compiled: these leave nothing to torch.compile
 
 DECODING = (PROJECTIONS,)  # of a model that PyTorch decodes
 
@@ -59,6 +65,23 @@ def with_training_kernels(
     if not isinstance(model, GPT):
         return model
     return applied(model, suitable(TRAINING, model.config, device, dtype, at_most), dtype, note, copy=True)
+
+
+def with_step_kernels(
+    model: nn.Module, device: torch.device | str, dtype: torch.dtype, note: Note = lambda line: None
+) -> nn.Module:
+    """What computes a training step of the model fastest without torch.compile: on the same weights, or itself."""
+    if not isinstance(model, GPT):
+        return model
+    return applied(model, suitable(STEP, model.config, device, dtype), dtype, note, copy=True)
+
+
+def computes_step(config: ModelConfig, device: str, dtype: str, at_most: float = 0.0) -> bool:
+    """Whether the kernels of a step that is not compiled are there, and compute a model of that config.
+
+    at_most: seconds to wait for kernels that are not compiled yet.
+    """
+    return len(suitable(STEP, config, device, dtype, at_most)) == len(STEP)
 
 
 def use_fine_tuning_kernels(model: GPT, context_length: int, note: Note = lambda line: None) -> None:
@@ -113,7 +136,7 @@ def applied(model: GPT, kernels: Sequence[ModuleKernel], dtype: torch.dtype, not
 
     def apply(target: GPT) -> GPT:
         for kernel in kernels:
-            kernel.apply(target)
+            target = kernel.apply(target)
         return target
 
     if not kernels:

@@ -60,6 +60,10 @@ class GPT(CausalLM):
 
     def features(self, ids: Tensor, context: Context | None = None) -> Tensor:
         """ids (B, T) -> the input of the head, (B, T, C)."""
+        return self.final_norm(self.residual_stream(ids, context))
+
+    def residual_stream(self, ids: Tensor, context: Context | None = None) -> Tensor:
+        """ids (B, T) -> what the blocks have added up to, (B, T, C)."""
         context = Causal() if context is None else context
         if context.longest(ids) > self.config.context_length:
             raise ModelError(
@@ -75,7 +79,7 @@ class GPT(CausalLM):
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, context)  # (B, T, C)
-        return self.final_norm(x)
+        return x
 
     def rope(self, positions: slice | Tensor) -> tuple[Tensor, Tensor]:
         """The cosines and sines of those positions, (T or B, T; 1, D/2) each: the same for all heads."""

@@ -19,7 +19,9 @@ class Facts:
 
     ladder          n-gram baselines of the text: losses in nats per token of unigrams, bigrams, trigrams, …
     static, cached  baselines with static counts, and with a cache of recent tokens (dataset/ngrams.py)
-    speed           of the eager training step (PyTorch, operation by operation); None if not measured
+    kernels         whether native kernels compute a step of the family here without torch.compile
+    speed           of the training step that is not compiled, with these kernels or eager (PyTorch, operation by
+                    operation); None if not measured
     compiled_speed  of the compiled step; None if nothing compiles here, or if not measured
     compiling       seconds of training time that are lost if a step has to be compiled first
     compiled        shapes whose step is compiled already: n_layer, n_head, n_embd, context_length, sequences
@@ -35,6 +37,7 @@ class Facts:
     cached: float = 0.0
     device: str = "cpu"
     dtype: str = "float32"
+    kernels: bool = False
     can_compile: bool = False
     speed: Speed | None = None
     compiled_speed: Speed | None = None

@@ -30,6 +30,7 @@ class Plan(BasePlan):
         least=0,
         most=0.95,
     )
+    kernels: bool = setting("whether native kernels in float32 compute the step; it is not compiled then", False)
     optimizer: str = setting("muon (for the blocks' matrices, AdamW for the rest) or adamw", "muon")
 
     @classmethod

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homespun.errors import UsageError
-from homespun.model.config import GPTConfig
+from homespun.model.config import GPTConfig, ModelConfig
 from homespun.model.families import DEFAULT, MODELS
 from homespun.planning.cost import work_of_a_step
 from homespun.planning.duration import check_duration, seconds_to_train
@@ -90,6 +90,7 @@ def decide(wishes: Wishes, facts: Facts) -> Plan:
         "device": facts.device,
         "dtype": facts.dtype,
         "compile": compiles,
+        "kernels": facts.kernels and not compiles,
     }
     numbers |= given
     numbers.setdefault("n_kv_head", numbers["n_head"])
@@ -165,6 +166,19 @@ def weighs_compiling(wishes: Wishes) -> bool:
     """Whether to measure the speed of a compiled step: not if the run is too short for compiling to pay."""
     chosen: bool = asked_for(wishes).get("compile", not is_short(wishes))
     return chosen
+
+
+def wants_kernels(wishes: Wishes) -> bool:
+    """Whether native kernels may compute the step: not if the user wants it compiled by torch.compile."""
+    given = asked_for(wishes)
+    wanted: bool = given.get("kernels", not given.get("compile", False))
+    return wanted
+
+
+def sample_config(wishes: Wishes) -> ModelConfig:
+    """A config of the family that is wished for, for asking whether a kernel suits it."""
+    given = {name: value for name, value in asked_for(wishes).items() if name == "dropout"}
+    return SIZES["nano"].config(wishes.model, vocab_size=256).with_(**given)
 
 
 def size_and_way(wishes: Wishes, facts: Facts) -> tuple[Size, bool]:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun.kernels.select import with_training_kernels
+from homespun.kernels.select import with_step_kernels, with_training_kernels
 from homespun.kernels.selfcheck import agree
 from homespun.kernels.training.source import TRAINING
 from homespun.machine.device import choose_dtype, compile_cache, compiler_failures, first_line, to_device
@@ -92,6 +92,8 @@ class CompiledForward:
         """
         if self.is_compiled:
             return plan
+        if plan.kernels:
+            return self.use_kernels(plan)
         if is_open(plan, step, self.vocab_size):
             return self.take_when_ready(plan, step, seconds_left)
         begins = plan.compile_from if plan.compile_from != NOT_YET else math.inf
@@ -99,6 +101,18 @@ class CompiledForward:
         if plan.compile and step >= begins and not self.compile(plan):
             return plan.with_(compile=False)
         return plan
+
+    def use_kernels(self, plan: Plan) -> Plan:
+        """Compute with the native kernels that need no compiled step; where they are missing, eagerly."""
+        if self.compute is not self.model:
+            return plan
+        dtype = choose_dtype(plan.dtype, torch.device(plan.device))
+        self.compute = with_step_kernels(self.model, plan.device, dtype, self.watcher.note)
+        if self.compute is not self.model:
+            self.uses_native_kernels = True
+            return plan
+        self.watcher.note("the plan's native kernels cannot be used here; PyTorch computes the step")
+        return plan.with_(kernels=False)
 
     def take_when_ready(self, plan: Plan, step: int, seconds_left: float) -> Plan:
         """Start the compiling process; use the compiled step once it is ready, if it loads quickly enough."""

@@ -142,10 +142,10 @@ class Loop(Generic[P]):
         with self.clock.interruption():
             left = self.clock.left(self.plan, self.step)
             self.adopt(self.world.agree(forward.prepare(self.plan, self.step, left)))
+        if forward.uses_native_kernels and not self.optimizers.uses_native_kernels:
+            self.optimizers.use_native_kernels()
         if forward.is_compiled and not self.is_compiled:
             self.is_compiled = True
-            if forward.uses_native_kernels:
-                self.optimizers.use_native_kernels()
             self.clock.speed_changed()
 
     def is_finished(self) -> bool:

@@ -24,6 +24,7 @@ import torch
 
 from homespun.errors import WriteFailed
 from homespun.fetch.cache import cache_folder
+from homespun.kernels.select import with_step_kernels
 from homespun.kernels.selfcheck import matmul_rate
 from homespun.machine.atomic import write_json
 from homespun.machine.contention import check_contention
@@ -52,36 +53,46 @@ BOUNDS = (0.3, 3.0)
 FRESH = 86400.0  # seconds for which a measured speed stays valid, where time is short
 
 
-def measured_speed(device: str, dtype: str, at_most: float = math.inf) -> Speed:
+def measured_speed(device: str, dtype: str, at_most: float = math.inf, *, kernels: bool = False) -> Speed:
     """The Speed of whole training steps on this machine. Torch's random state is not changed.
 
     at_most: seconds. After that, which happens when the machine is busy, every shape is timed only once.
+    kernels: with the native kernels that compute steps without torch.compile; they have to be available.
     """
     timed, deadline = [], time.monotonic() + at_most
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for size in SHAPES:
             config, sequences = size.config(DEFAULT, 128), size.batch_size
-            seconds = seconds_of_a_step(config, sequences, device, dtype, deadline)
+            seconds = seconds_of_a_step(config, sequences, device, dtype, deadline, kernels=kernels)
             timed.append((work_of_a_step(config, sequences), seconds))
     return fitted(timed)
 
 
 def seconds_of_a_step(
-    config: GPTConfig, sequences: int, device: str, dtype: str, deadline: float = math.inf
+    config: GPTConfig,
+    sequences: int,
+    device: str,
+    dtype: str,
+    deadline: float = math.inf,
+    *,
+    kernels: bool = False,
 ) -> float:
     """The median of some steps; the time of a single one if time.monotonic() is beyond the deadline."""
     model = GPT(config).to(device)
     computed_in = choose_dtype(dtype, torch.device(device))
     optimizers = Optimizers(model, kind="muon", learning_rate=0.0, weight_decay=0.0, dtype=computed_in)
     context = autocast(device, computed_in)
+    forward = with_step_kernels(model, device, computed_in) if kernels else model
+    if forward is not model:
+        optimizers.use_native_kernels()
     ids = torch.randint(config.vocab_size, (sequences, config.context_length + 1), device=device)
     seconds = []
     for _ in range(1 + STEPS):  # the first one is warmup
         check_contention()
         began = time.perf_counter()
         with context():
-            _, loss = model(ids[:, :-1], ids[:, 1:])
+            _, loss = forward(ids[:, :-1], ids[:, 1:])
         loss.backward()
         optimizers.step(1.0)
         loss.item()  # waits until a GPU has finished
@@ -131,6 +142,11 @@ def compiled(speed: Speed, way: str) -> Speed:
     return Speed(product * left.product, speed.number * left.number, speed.start * left.start)
 
 
+def measured_by(way: str) -> str:
+    """The name under which a speed is remembered."""
+    return "measured" if way == "eager" else f"measured {way}"
+
+
 @dataclass(frozen=True)
 class Memory:
     """What is remembered about this machine's speed.
@@ -143,7 +159,7 @@ class Memory:
     dtype: str
 
     def correction(self, way: str) -> float:
-        """The factor on the forecast for "eager", "compiled" or "quick"; 1 if no run is remembered."""
+        """The factor on the forecast for "eager", "kernels", "compiled" or "quick"; 1 if no run is remembered."""
         value = self.read().get(way, 1.0)
         return value if isinstance(value, float) and BOUNDS[0] <= value <= BOUNDS[1] else 1.0
 
@@ -155,16 +171,16 @@ class Memory:
         mixed = math.exp((1 - NEWER) * math.log(before) + NEWER * math.log(ratio))
         self.write(way, min(max(mixed, BOUNDS[0]), BOUNDS[1]))
 
-    def speed(self) -> Speed | None:
-        """The last measured speed, without corrections; None if it is older than FRESH."""
-        match self.read().get("measured"):
+    def speed(self, way: str = "eager") -> Speed | None:
+        """The last measured speed of "eager" steps or with "kernels", uncorrected; None if older than FRESH."""
+        match self.read().get(measured_by(way)):
             case [float(when), *parts] if 0 <= time.time() - when < FRESH and len(parts) == 3:
                 if all(isinstance(part, float) and 0 <= part < math.inf for part in parts) and sum(parts):
                     return Speed(*parts)
         return None
 
-    def remember_speed(self, speed: Speed) -> None:
-        self.write("measured", [time.time(), speed.product, speed.number, speed.start])
+    def remember_speed(self, speed: Speed, way: str = "eager") -> None:
+        self.write(measured_by(way), [time.time(), speed.product, speed.number, speed.start])
 
     def write(self, name: str, value: float | list[float]) -> None:
         try:

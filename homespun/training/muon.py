@@ -59,7 +59,7 @@ class Muon:
         shapes = [(matrices, self.momentum_of(matrices)) for matrices in by_shape(self.weights)]
         if self.uses_native_kernels:
             turns = [self.turn_of(matrices) for matrices, _ in shapes]
-            quick_step(shapes, turns, learning_rate, kept, self.momentum)
+            quick_step(shapes, turns, learning_rate, kept, self.momentum, self.dtype)
             return
         for matrices, momentum in shapes:
             gradients = torch.stack(gradients_of(matrices))  # (N, rows, columns)
@@ -107,15 +107,16 @@ def quick_step(
     learning_rate: float,
     kept: float,
     momentum: float,
+    dtype: torch.dtype,
 ) -> None:
     """One Muon step of all matrices by the native kernel; each matrix stays in the cache of one core."""
-    from homespun.kernels.training.operations import Rates, muon_step
+    from homespun.kernels.muon_step import Rates, muon_step
 
     rates = Rates.of(QUINTICS, momentum=momentum, step=learning_rate * STEP_SIZE, kept=kept, leeway=LEEWAY)
     matrices = [matrix for of_shape, _ in shapes for matrix in of_shape]
     momenta = [one for _, of_shape in shapes for one in of_shape.unbind()]
     walking = {id(matrix) for (of_shape, _), turn in zip(shapes, turns, strict=True) for matrix in of_shape[turn]}
-    muon_step(matrices, gradients_of(matrices), momenta, [id(matrix) in walking for matrix in matrices], rates)
+    muon_step(matrices, gradients_of(matrices), momenta, [id(matrix) in walking for matrix in matrices], rates, dtype)
 
 
 def by_shape(matrices: Iterable[nn.Parameter]) -> list[list[Tensor]]:

@@ -43,8 +43,11 @@ class Optimizers:
             optimizer.learning_rate = self.learning_rate * share
             optimizer.step()
 
+    uses_native_kernels = False
+
     def use_native_kernels(self) -> None:
         """Compute Muon's updates with the native kernel from here on; it has to be available."""
+        self.uses_native_kernels = True
         for optimizer in self.all:
             if isinstance(optimizer, Muon):
                 optimizer.uses_native_kernels = True

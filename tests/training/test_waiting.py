@@ -85,8 +85,9 @@ def test_steps_are_timed_again_only_while_there_is_time(
 def test_the_plan_is_made_after_a_share_of_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, float] = {}
 
-    def measured_speed(device: str, dtype: str, at_most: float) -> Speed:
+    def measured_speed(device: str, dtype: str, at_most: float, *, kernels: bool) -> Speed:
         given["timing"] = at_most
+        assert not kernels
         return Speed(1e-11, 1e-9, 1e-3)
 
     def compiled_way(device: str, dtype: str, at_most: float) -> str:
@@ -96,9 +97,10 @@ def test_the_plan_is_made_after_a_share_of_the_minutes(monkeypatch: pytest.Monke
     monkeypatch.setattr(native, "wait_for_own_compilers", lambda at_most: given.update(compilers=at_most))
     monkeypatch.setattr(calibrate, "measured_speed", measured_speed)
     monkeypatch.setattr(calibrate, "compiled_way", compiled_way)
+    monkeypatch.setattr(select, "computes_step", lambda *what: (given.update(kernels=what[-1]), False)[1])
     facts = Facts(train_tokens=10**6, val_tokens=10**5, vocab_size=65, can_compile=True)
     preparing.timed(facts, Wishes(text=("t",), tokenizer="char", minutes=1.0))
-    assert given.keys() == {"compilers", "timing", "operations"}
+    assert given.keys() == {"compilers", "kernels", "timing", "operations"}
     assert max(given.values()) <= longest_wait(1.0) == 6.0
 
 

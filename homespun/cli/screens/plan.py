@@ -63,7 +63,8 @@ def training(plan: Plan, forecast: Forecast | None) -> str:
 
 def computing(plan: BasePlan) -> list[str]:
     parts = [f"in {plan.micro_batches} parts"] if plan.micro_batches > 1 else []
-    return [plan.device, plan.dtype, *(["compiled"] if plan.compile else []), *parts]
+    way = ["compiled"] if plan.compile else ["native kernels"] if getattr(plan, "kernels", False) else []
+    return [plan.device, plan.dtype, *way, *parts]
 
 
 def shape(plan: Plan) -> str:

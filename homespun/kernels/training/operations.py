@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -216,48 +215,3 @@ def back_through_look_up(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
 
 
 look_up.register_autograd(back_through_look_up, setup_context=keep_for_look_up)
-
-
-class Matrix(ctypes.Structure):
-    """One of those that Muon takes a step with; see muon.h."""
-
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("weight", "gradient", "momentum")),
-        *((name, ctypes.c_int32) for name in ("rows", "columns", "walks")),
-    )
-
-
-Quintic = ctypes.c_float * 3
-
-
-class Rates(ctypes.Structure):
-    """What is the same for all of them; see muon.h."""
-
-    _fields_ = (
-        *((name, ctypes.c_float) for name in ("momentum", "step", "kept", "leeway")),
-        ("iterations", ctypes.c_int32),
-        ("quintics", Quintic * 8),
-    )
-
-    @classmethod
-    def of(cls, quintics: Sequence[tuple[float, float, float]], **others: float) -> Rates:
-        return cls(iterations=len(quintics), quintics=(Quintic * 8)(*(Quintic(*q) for q in quintics)), **others)
-
-
-def muon_step(
-    weights: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    momenta: Sequence[Tensor],
-    walking: Sequence[bool],
-    rates: Rates,
-) -> None:
-    """Updates all momenta, and the weights that are walking; all are (rows, columns) in float32, in place."""
-    gradients = [gradient.contiguous() for gradient in gradients]
-    matrices = [
-        Matrix(weight.data_ptr(), gradient.data_ptr(), momentum.data_ptr(), *weight.shape, walks)
-        for weight, gradient, momentum, walks in zip(weights, gradients, momenta, walking, strict=True)
-    ]
-    matrices.sort(
-        key=lambda matrix: (-matrix.walks, -matrix.rows * matrix.columns)
-    )  # the long ones first: no core waits at the end
-    library().muon_step((Matrix * len(matrices))(*matrices), len(matrices), ctypes.byref(rates))
