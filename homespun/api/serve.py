@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from homespun.errors import MissingExtra, UsageError
 
+OVERFLOWS = ("refuse", "slide")
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -65,6 +67,8 @@ def serve(
             raise
         raise MissingExtra("homespun serve", "serve") from error
 
+    if overflow not in OVERFLOWS:
+        raise UsageError(f"overflow is {overflow!r}.", f"It is one of: {', '.join(OVERFLOWS)}.")
     address = serving.Address(host, port, None if socket_file is None else Path(socket_file))
     origins = frozenset(map(checked_origin, allowed_origins))
     key = serving.key_for(address, api_key, sorted(origins))

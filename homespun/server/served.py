@@ -87,13 +87,14 @@ def serve(place: str | Path, id: str, *, options: Mapping[str, Any], adapters: M
     settings = dict(options)
     device, weights = settings.pop("device", "auto"), settings.pop("weights", "auto")
     model, tokenizer, folder = open_model(place, device=str(choose_device(device)))
-    opened = {name: changes_of(path, folder, model, tokenizer) for name, path in adapters.items()}
+    print_of_base = fingerprint_of(folder)
+    opened = {name: changes_of(path, folder, model, tokenizer, print_of_base) for name, path in adapters.items()}
     weights = worthwhile_weights(model) if weights == "auto" else weights
     engine = Engine(
         model, weights=weights, adapters={name: changes for name, (changes, _) in opened.items()}, **settings
     )
     engine.update_runner()  # a kernel that has to be compiled is compiled now, and not at the first request
-    print_of_base, defaults = fingerprint_of(folder), defaults_of(folder)
+    defaults = defaults_of(folder)
     views: list[tuple[str, str | None, Tokenizer, Path]] = [(id, None, tokenizer, folder)]
     views += [(name, name, own, adapters[name]) for name, (_, own) in opened.items()]
     made = [
@@ -146,11 +147,14 @@ def chat_of(tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:
     return {"chat": chat}
 
 
-def changes_of(path: Path, base: Path, model: Any, tokenizer: Tokenizer) -> tuple[dict[str, Any], Tokenizer]:
+def changes_of(
+    path: Path, base: Path, model: Any, tokenizer: Tokenizer, print_of_base: str
+) -> tuple[dict[str, Any], Tokenizer]:
     """An adapter's low-rank changes, and its tokenizer. CheckpointError where it belongs to another model."""
     from homespun.checkpoint.adapter import is_adapter, read_adapter_config, read_changes
+    from homespun.checkpoint.special_ids import fitting
     from homespun.generation.adapters import LowRank
-    from homespun.interop.adapter import fingerprint, tokenizer_of_adapter
+    from homespun.interop.adapter import tokenizer_of_adapter
     from homespun.model.gpt import GPT
 
     if not is_adapter(path):
@@ -161,17 +165,12 @@ def changes_of(path: Path, base: Path, model: Any, tokenizer: Tokenizer) -> tupl
     if not isinstance(model, GPT):
         raise CheckpointError(f"{base} has no blocks that an adapter could change.", "Serve it without adapters.")
     config = read_adapter_config(path)
-    if config.base.fingerprint and config.base.fingerprint != fingerprint(base):
+    if config.base.fingerprint and config.base.fingerprint != print_of_base:
         raise CheckpointError(
             f"{path} is an adapter of {config.base.name}, and the weights of {base} are others.",
             "Serve the model that it was made for, or fine-tune this one:  homespun finetune",
         )
-    own = tokenizer_of_adapter(path, tokenizer)
-    if own.vocab_size > model.config.vocab_size:
-        raise CheckpointError(
-            f"{path}: its tokenizer has {own.vocab_size:,} tokens, and the model {model.config.vocab_size:,}.",
-            "Take tokenizer.json from where the adapter comes from.",
-        )
+    own = fitting(tokenizer_of_adapter(path, tokenizer), model.config.vocab_size, path)
     changes = read_changes(path, config, model.config)
     return {name: LowRank(change.a, change.b, change.scale) for name, change in changes.items()}, own
 

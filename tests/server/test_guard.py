@@ -289,6 +289,13 @@ def test_an_origin_that_no_browser_sends_cannot_be_allowed(origin: str) -> None:
         checked_origin(origin)
 
 
+def test_what_happens_to_long_prompts_is_one_of_two_things(tmp_path: Path) -> None:
+    from homespun.api.serve import serve
+
+    with pytest.raises(UsageError, match=r"overflow is 'cut'(.|\n)*refuse, slide"):
+        serve(tmp_path, overflow="cut")
+
+
 def test_without_the_extra_the_command_says_what_to_install() -> None:
     script = (
         "import sys; sys.modules['uvicorn'] = None; from homespun.cli import main; sys.exit(main(['serve', 'x']))"

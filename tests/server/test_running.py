@@ -205,7 +205,11 @@ def test_adapters_are_models_of_their_own_over_one_base(models: Path, tmp_path: 
             if key.endswith(("value.weight", "down.weight"))
         }
         of = base_named(models / "tiny", place)
-        write_adapter(tmp_path / name, base.config, changes, tokenizer, base=of, rank=2, alpha=2.0)
+        # peft leaves tokens in an adapter's tokenizer that were added, and for which the model has no row.
+        beyond = max(0, base.config.vocab_size - tokenizer.vocab_size) + 1
+        names = [f"<|new {number}|>" for number in range(beyond)]
+        own = tokenizer.with_special_tokens(names, end_of_text=None) if name == "two" else tokenizer
+        write_adapter(tmp_path / name, base.config, changes, own, base=of, rank=2, alpha=2.0)
     adapters = {name: tmp_path / name for name in ("one", "two")}
     question: dict[str, Any] = {"prompt": "the same beginning", "max_tokens": 30, "temperature": 0}
     with running([Entry(models / "tiny", ["tiny"], adapters)]) as server:
