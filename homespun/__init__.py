@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from homespun.api.plan import Planned, plan
     from homespun.api.serve import serve
     from homespun.api.show import show
+    from homespun.api.studio import open_studio
     from homespun.api.train import train
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "finetune",
     "import_model",
     "load",
+    "open_studio",
     "plan",
     "serve",
     "show",
@@ -45,6 +47,7 @@ _MODULES = {
     "TrainedModel": "language_model",
     "TunedModel": "finetune",
     "load": "language_model",
+    "open_studio": "studio",
 }
 
 

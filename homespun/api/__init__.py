@@ -9,5 +9,6 @@ train, finetune, plan         train a model, fine-tune one, show the plan withou
 train_setup, finetune_setup   from the arguments to what a run needs: text, tokenizer, dataset, plan
 export                        write a model for other programs
 serve                         put models behind an HTTP server
+studio                        the studio in the browser, over the runs of a folder
 show, portrait, past_run      describe a model and its run without loading weights
 """

@@ -35,6 +35,7 @@ VERBS = {
     "import": "Bring a model of nanoGPT, minGPT, the lecture or llama2.c along.",
     "export": "Take a model to llama.cpp, Ollama or a plain folder.",
     "serve": "Put a model behind an API that every client speaks.",
+    "studio": "Train, watch, write and look inside, in a browser.",
     "data": "See what a text holds, and which texts are at hand.",
     "doctor": "See what this computer can do, with a self-test.",
     "lessons": "Put the lessons into a folder of yours.",

@@ -30,6 +30,7 @@ from homespun.server.requests import (
 
 log = logging.getLogger("homespun.serve")
 OTHERS = "homespun serve writes text; GET /openapi.json lists what there is."
+FIELDS = "docs/serve.md has a table of the fields."
 # Which member of a union a value was held against, as pydantic writes it between the names of fields.
 MEMBER = re.compile(
     r"(str|int|float|bool|none|dict|list|nullable|literal|constrained|function|is)([\[-].*)?|[A-Z]\w*"
@@ -102,8 +103,8 @@ def add_others(app: FastAPI, server: Server) -> None:
         return Response(server.metrics.text(server.models.loaded), media_type=CONTENT_TYPE)
 
 
-def add_errors(app: FastAPI, server: Server) -> None:
-    """Everything that goes wrong, in one envelope."""
+def add_errors(app: FastAPI, server: Server, *, others: str = OTHERS, fields: str = FIELDS) -> None:
+    """Everything that goes wrong, in one envelope. others, fields: where all addresses and fields are listed."""
 
     def refused(error: ApiError) -> Response:
         server.metrics.refusals.labels(str(error.status)).inc()
@@ -115,16 +116,16 @@ def add_errors(app: FastAPI, server: Server) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return refused(of_validation(error))
+        return refused(of_validation(error, fields))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         path, method = request.url.path[:200], request.method
         if error.status_code == 404:
-            return refused(ApiError(f"There is nothing at {path}.", OTHERS, status=404, code="not_found"))
+            return refused(ApiError(f"There is nothing at {path}.", others, status=404, code="not_found"))
         if error.status_code == 405:
             headers = dict(error.headers or {})
-            problem = ApiError(f"{path} has no method {method}.", OTHERS, status=405, headers=headers)
+            problem = ApiError(f"{path} has no method {method}.", others, status=405, headers=headers)
             return refused(problem)
         return refused(ApiError(str(error.detail), status=error.status_code))
 
@@ -134,7 +135,7 @@ def add_errors(app: FastAPI, server: Server) -> None:
         return refused(as_api_error(error))
 
 
-def of_validation(error: RequestValidationError) -> ApiError:
+def of_validation(error: RequestValidationError, fields: str = FIELDS) -> ApiError:
     """What pydantic found, as one sentence about one field."""
     problems = error.errors()
     # Of a union every member says what it has against a value: one that only wants another type says least.
@@ -149,4 +150,4 @@ def of_validation(error: RequestValidationError) -> ApiError:
     same = [problem for problem in problems if problem["loc"][:2] == first["loc"][:2]]
     reasons = [problem["msg"] for problem in same] if first["type"].endswith("_type") else [first["msg"]]
     what = "; or ".join(list(dict.fromkeys(reasons))[:3])
-    return ApiError(f"{param or 'The body'}: {what}.", "docs/serve.md has a table of the fields.", param=param)
+    return ApiError(f"{param or 'The body'}: {what}.", fields, param=param)

@@ -99,7 +99,7 @@ class Guard:
             if scope["method"] == "OPTIONS":
                 await preflight(only(headers, b"origin"), sending)
                 return
-            if scope["method"] in ("POST", "PUT", "PATCH"):
+            if scope["method"] in ("POST", "PUT", "PATCH") and not self.takes_stream(scope, headers):
                 check_type(headers)
                 receive = await self.read(headers, receive)
         except ApiError as error:
@@ -113,6 +113,10 @@ class Guard:
         self.check_origin(headers)
         if scope["method"] != "OPTIONS" and scope["path"] not in OPEN_TO_ALL:
             self.check_key(headers)
+
+    def takes_stream(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Whether the application reads the body itself, as it comes. Raises ApiError."""
+        return False
 
     def check_host(self, headers: list[tuple[bytes, bytes]]) -> None:
         found = all_of(headers, b"host")

@@ -12,7 +12,7 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from typing import Any
 import h11
 import psutil
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from homespun.errors import UsageError, WriteFailed
@@ -43,11 +44,12 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Address:
-    """Where the server listens. port None: 8000, or where that is taken any. socket_file: instead of both."""
+    """Where the server listens. port None: the usual one, or any where it is taken. socket_file: instead."""
 
     host: str = "127.0.0.1"
     port: int | None = None
     socket_file: Path | None = None
+    usual: int = PORT
 
     def is_local(self) -> bool:
         return self.socket_file is not None or self.host in LOOPBACK
@@ -113,7 +115,7 @@ def bound(address: Address) -> list[socket.socket]:
     """On the loopback, 127.0.0.1 and ::1 (where there is IPv6): `localhost` may be either."""
     if address.port is None:
         try:
-            return bound(Address(address.host, PORT))
+            return bound(Address(address.host, address.usual))
         except UsageError:
             return bound(Address(address.host, 0))
     first = bound_port(address.host, address.port)
@@ -232,8 +234,30 @@ def run(
     """Serves until it is interrupted. ready is called when the first model is loaded and the sockets are open."""
     engines = Engines()
     server = Server(Models(entries, engines, settings), engines, Metrics(), options)
+
+    async def load() -> None:
+        if load_first:
+            await server.models.get(None)
+
+    serve_application(application(server, rules), server, sockets, before_start=load, ready=ready)
+
+
+async def nothing() -> None:
+    return None
+
+
+def serve_application(
+    app: ASGIApp,
+    server: Server,
+    sockets: Sequence[socket.socket],
+    *,
+    before_start: Callable[[], Awaitable[None]] = nothing,
+    before_end: Callable[[], Awaitable[None]] = nothing,
+    ready: Callable[[Process], None] = lambda process: None,
+) -> None:
+    """Serves an application over the engines of `server` until the process is interrupted."""
     config = uvicorn.Config(
-        application(server, rules),
+        app,
         http=Protocol,
         ws="none",
         lifespan="off",
@@ -249,13 +273,13 @@ def run(
     process = Process(config, server, ready)
 
     async def main() -> None:
-        if load_first:
-            await server.models.get(None)
+        await before_start()
         try:
             await process.serve(sockets=list(sockets))
         finally:
             if not process.force_exit:
-                await engines.close()
+                await before_end()
+                await server.engines.close()
 
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     with orderly_termination():

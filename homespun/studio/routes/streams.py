@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,7 +11,14 @@ from homespun.server.events import EventStream
 
 
 class EventAnswer(EventStream):
-    """A stream of events."""
+    """A stream of events, which ends with the client."""
+
+    def __init__(self, events: AsyncIterator[bytes]) -> None:
+        super().__init__(events, left=nothing, stop=nothing)
+
+
+def nothing() -> None:
+    return None
 
 
 def EVENTS(data: type[BaseModel]) -> dict[int | str, dict[str, Any]]:

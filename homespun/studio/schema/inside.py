@@ -36,17 +36,21 @@ class SamplingSettings(Request):
     repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
 
 
-class TextRequest(Request):
-    """A text for a model."""
+class ModelRequest(Request):
+    """A question to the model of a run."""
 
     run: RunPath
+
+
+class TextRequest(ModelRequest):
+    """A text for a model."""
+
     text: Text
 
 
-class PlaceRequest(Request):
+class PlaceRequest(ModelRequest):
     """A place of a text. ids: all of the text's, as /api/inside/surprise gives them."""
 
-    run: RunPath
     ids: Ids
     place: Place
 
@@ -142,10 +146,9 @@ class LensView(Answer):
     came: list[str]
 
 
-class EmbeddingViewRequest(Request):
+class EmbeddingViewRequest(ModelRequest):
     """ids: the tokens that are shown; null takes all where they are few, else the first ones."""
 
-    run: RunPath
     ids: Ids | None = None
 
 
@@ -196,10 +199,9 @@ class HeadCards(Answer):
     tokens: int
 
 
-class AblationRequest(Request):
+class AblationRequest(ModelRequest):
     """heads: (layer, head) of those that are switched off. text: null takes held-out text of the run."""
 
-    run: RunPath
     heads: Annotated[list[tuple[int, int]], Field(min_length=1, max_length=1000)]
     text: Text | None = None
 
@@ -212,10 +214,9 @@ class Ablation(Answer):
     tokens: int
 
 
-class NeuronsRequest(Request):
+class NeuronsRequest(ModelRequest):
     """layer: whose MLP. count: how many, those first that one class of characters explains best."""
 
-    run: RunPath
     layer: Annotated[int, Field(ge=0)]
     text: Text | None = None
     count: Annotated[int, Field(ge=1, le=200)] = 40
