@@ -8,6 +8,6 @@ places          paths below the folder, and no others; uploads, text_list: texts
 tail, run_files, run_summary, run_list, run_details    what runs say, read from their folders
 watching        the same as a stream of events
 processes, command_lines, jobs, acting    trainings and other work, as processes of their own
-reports, inside, models    what commands print, and what models have inside, as the page gets it
+reports, inside, measured, models    what commands print, and what models have inside, as the page gets it
 state, serving  all of it together; the process
 """
