@@ -11,7 +11,7 @@ from homespun.errors import HomespunError
 from homespun.machine.activity import needs_quiet
 from homespun.server.errors import ApiError
 from homespun.studio import command_lines
-from homespun.studio.jobs import Record
+from homespun.studio.jobs import Record, lines_of
 from homespun.studio.places import existing_below, name_below, place_below
 from homespun.studio.processes import Started, interrupt
 from homespun.studio.reports import export_report, plan_report, text_report
@@ -65,16 +65,15 @@ def look(state: State, body: LookRequest) -> Record:
     return state.jobs.start("look", commands, finish, request=body.model_dump())
 
 
-def plan(state: State, body: PlanRequest) -> Record:
+def plan(state: State, body: PlanRequest, *, beside_training: bool) -> Record:
+    """beside_training: one goes on now."""
     text = text_of(state, body.text)
-    disturbed = DISTURBED if is_training(state) or needs_quiet() else None
+    disturbed = DISTURBED if beside_training else None
 
     def finish(found: list[Any]) -> dict[str, Any]:
         (said,) = found
         if isinstance(said, HomespunError):
             raise said
-        from homespun.studio.jobs import lines_of
-
         report = plan_report(
             said,
             lines=lines_of(state.jobs.log(record)),
@@ -128,6 +127,16 @@ def extend(state: State, body: ExtendRequest) -> StartedAnswer:
 
 def started(state: State, kind: Any, arguments: list[str], folder: Path, request: dict[str, Any]) -> StartedAnswer:
     """One training at a time: two would take each other's processor, and end later than either says."""
+    run = name_below(state.folder, folder)
+    if run is None:
+        raise ApiError(f"{folder} cannot be named.", param="run")
+    with state.starting:
+        check_free(state)
+        record = state.jobs.start_training(kind, arguments, run, request)
+    return StartedAnswer(run=run, job=record.job)
+
+
+def check_free(state: State) -> None:
     busy = [run.run for run in state.runs().runs if run.state in ("training", "preparing")]
     if busy:
         raise ApiError(
@@ -136,11 +145,6 @@ def started(state: State, kind: Any, arguments: list[str], folder: Path, request
             status=409,
             code="busy",
         )
-    run = name_below(state.folder, folder)
-    if run is None:
-        raise ApiError(f"{folder} cannot be named.", param="run")
-    record = state.jobs.start_training(kind, arguments, run, request)
-    return StartedAnswer(run=run, job=record.job)
 
 
 def stop(state: State, run: str) -> None:
@@ -206,7 +210,13 @@ def model_of(state: State, run: str) -> Path:
 
 
 def is_training(state: State) -> bool:
+    """Whether a training of this folder goes on. Reads the runs: not for asyncio's thread."""
     return any(run.state in ("training", "preparing") for run in state.runs().runs)
+
+
+def is_disturbed(state: State) -> bool:
+    """Whether a measurement of this computer would be: also by a training of another folder."""
+    return is_training(state) or needs_quiet()
 
 
 def folder_for(state: State, name: str | None, otherwise: str) -> Path:

@@ -68,6 +68,7 @@ class Jobs:
         self.records = self.kept()
         self.turn = asyncio.Lock()
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.answers: dict[str, StudioJob] = {}  # of jobs that are over
 
     # ---- records ----
 
@@ -103,10 +104,15 @@ class Jobs:
 
     def answer(self, record: Record) -> StudioJob:
         """As the page gets it; a training is looked after first."""
+        if (known := self.answers.get(record.job)) is not None:
+            return known
         self.look_after(record)
         names = ("job", "kind", "state", "run", "begun", "ended", "problem")
         said: dict[str, Any] = {name: getattr(record, name) for name in names}
-        return StudioJob.model_validate({**said, **record.result, "lines": lines_of(self.log(record))})
+        answer = StudioJob.model_validate({**said, **record.result, "lines": lines_of(self.log(record))})
+        if record.is_over and record.ended is not None:
+            self.answers[record.job] = answer  # nothing of it changes any more
+        return answer
 
     def all(self) -> list[StudioJob]:
         newest = sorted(self.records.values(), key=lambda record: -record.begun)[:50]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class State:
     server     of the models, as homespun serve has it
     token      that opens a session; cookie: its secret, which is another one
     stopping   processes that were asked to stop, and when they began: a second SIGINT would not let them save
+    starting   held while a training is started, so that two requests do not start two
     """
 
     folder: Path
@@ -33,6 +35,7 @@ class State:
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     most_bytes: int = MOST_BYTES
     stopping: set[tuple[int, float | None]] = field(default_factory=set)
+    starting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()

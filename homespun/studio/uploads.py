@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,8 +30,8 @@ class Uploads:
     def place(self, upload: str) -> Path:
         """The text of an upload: its file, or its folder where it has several. Raises ApiError."""
         folder = self.folder_of(upload)
-        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        return inside[0] if len(inside) == 1 else folder
+        files = list(files_in(folder))
+        return folder / files[0] if len(files) == 1 else folder
 
     def folder_of(self, upload: str) -> Path:
         folder = self.folder / upload
@@ -62,7 +63,17 @@ class Uploads:
             upload = os.urandom(8).hex()
             target = self.folder / upload
             target.mkdir()
-        path = target.joinpath(*parts, cleaned(name))
+        try:
+            await self.write(target.joinpath(*parts, cleaned(name)), body, room)
+        except BaseException:
+            if not files_in(target):
+                shutil.rmtree(target, ignore_errors=True)
+            raise
+        found = files_in(target)
+        return Uploaded(upload=upload or target.name, files=sorted(found), bytes=sum(found.values()))
+
+    async def write(self, path: Path, body: AsyncIterator[bytes], room: int) -> None:
+        """room: bytes that it may have."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -75,8 +86,6 @@ class Uploads:
                 if room < 0:
                     raise self.too_large()
                 file.write(block)
-        found = files_in(target)
-        return Uploaded(upload=upload or target.name, files=sorted(found), bytes=sum(found.values()))
 
     def too_large(self) -> ApiError:
         return ApiError(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from homespun.server.errors import ApiError
 from homespun.studio.reference import schema
+from homespun.studio.uploads import Uploads
 from tests.patience import PATIENCE
 from tests.server.test_guard import Answer
 from tests.studio.running import TOKEN, RunningStudio
@@ -246,3 +250,33 @@ def test_files_are_taken_under_clean_names(studio: RunningStudio, shared_folder:
     assert not list(shared_folder.rglob("*wd.txt"))
     assert upload(studio, b"x", 404, name="a", upload="0" * 16)["code"] == "upload_not_found"
     assert upload(studio, b"x", 400, name="a", upload="../x")
+
+
+async def sent(*blocks: bytes) -> AsyncIterator[bytes]:
+    for block in blocks:
+        yield block
+
+
+def test_an_upload_beyond_the_limit_leaves_nothing() -> None:
+    uploads = Uploads(most_bytes=10)
+    with pytest.raises(ApiError) as refused:
+        asyncio.run(uploads.take("a.txt", "", None, sent(b"123456", b"78901")))
+    assert refused.value.status == 413 and not list(uploads.folder.rglob("*"))
+    first = asyncio.run(uploads.take("a.txt", "", None, sent(b"123456")))
+    with pytest.raises(ApiError):  # all files of an upload together
+        asyncio.run(uploads.take("b.txt", "in", first.upload, sent(b"78901")))
+    assert [path.name for path in uploads.folder.rglob("*.*")] == ["a.txt"]
+    assert uploads.place(first.upload).read_bytes() == b"123456"
+
+
+@pytest.mark.parametrize("line", ["Content-Type: text/plain", "Content-Type: multipart/form-data; boundary=x"])
+def test_an_upload_is_the_file_itself(studio: RunningStudio, line: str) -> None:
+    lines = [f"Authorization: Bearer {TOKEN}", line]
+    assert send(studio, *lines, method="POST", path="/api/act/upload?name=a", body=b"x").status == 415
+
+
+def test_a_job_can_be_cancelled(studio: RunningStudio) -> None:
+    job = studio.post("/api/act/look", text={"kind": "path", "path": "book.txt"})["job"]
+    studio.post("/api/act/cancel", job=job)
+    assert studio.job(job)["state"] == "cancelled"
+    assert studio.get("/api/job", 404, job="0" * 16)["code"] == "job_not_found"

@@ -77,17 +77,18 @@ def routes(state: State) -> APIRouter:
     @router.post("/api/act/plan")
     async def plan(body: PlanRequest) -> StudioJob:
         """Plan a training: a job of some seconds, in which the computer is measured."""
-        return state.jobs.answer(acting.plan(state, body))
+        beside = await asyncio.to_thread(acting.is_disturbed, state)
+        return state.jobs.answer(acting.plan(state, body, beside_training=beside))
 
     @router.post("/api/act/train")
     async def train(body: TrainRequest) -> Started:
         """Start the training that was planned, as a process of its own, which the studio's end does not touch."""
-        return acting.train(state, body)
+        return await asyncio.to_thread(acting.train, state, body)
 
     @router.post("/api/act/finetune")
     async def finetune(body: FinetuneRequest) -> Started:
         """Start a fine-tuning, as a process of its own."""
-        return acting.finetune(state, body)
+        return await asyncio.to_thread(acting.finetune, state, body)
 
     @router.post("/api/act/stop")
     async def stop(body: RunRequest) -> Done:
@@ -98,12 +99,12 @@ def routes(state: State) -> APIRouter:
     @router.post("/api/act/resume")
     async def resume(body: RunRequest) -> Started:
         """Carry on a run that was stopped, to the bit."""
-        return acting.resume(state, body.run)
+        return await asyncio.to_thread(acting.resume, state, body.run)
 
     @router.post("/api/act/extend")
     async def extend(body: ExtendRequest) -> Started:
         """Carry a finished run on, with a new schedule behind the old one."""
-        return acting.extend(state, body)
+        return await asyncio.to_thread(acting.extend, state, body)
 
     @router.post("/api/act/export")
     async def export(body: ExportRequest) -> StudioJob:
@@ -123,7 +124,7 @@ def routes(state: State) -> APIRouter:
     @router.get("/api/jobs")
     async def jobs() -> Jobs:
         """What was started here, the newest first."""
-        return Jobs(jobs=state.jobs.all())
+        return Jobs(jobs=await asyncio.to_thread(state.jobs.all))
 
     @router.get("/api/job")
     async def job(job: Annotated[JobId, Query()]) -> StudioJob:
