@@ -179,7 +179,8 @@ def by_distance(causal: Tensor) -> Tensor:
     length = causal.size(-1)
     places = torch.arange(length)
     distance = (places[1:, None] - places).clamp(min=0).flatten()  # what lies ahead is zero, wherever it is added
-    return torch.zeros(causal.size(0), length).index_add_(1, distance, causal[:, 1:].flatten(1))
+    values = causal[:, 1:].flatten(1)
+    return torch.zeros(causal.size(0), length).scatter_add_(1, distance.expand_as(values), values)
 
 
 @torch.inference_mode()
