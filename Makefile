@@ -33,8 +33,8 @@ test-browser: .venv/for-work ## open exported pages in Chromium, where it is ins
 	@$(BIN)/python -m pytest -m browser
 
 .PHONY: page
-page: ## build the page that export writes from web/ (needs Node 20; the built files are in git)
-	@cd web && npm ci --no-fund --no-audit && npm run --silent check && npm run --silent build
+page: ## build the page that export writes, and the studio's, from web/ (needs Node 20; the built files are in git)
+	@cd web && npm ci --no-fund --no-audit && npm run --silent schema && npm run --silent check && npm run --silent test && npm run --silent build
 
 properties: .venv/for-work ## what shall hold for every input, with inputs that nobody has tried
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile "other ones" -n auto --dist worksteal
