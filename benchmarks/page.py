@@ -31,6 +31,7 @@ NAMES = (
     "generation_start",
     "generation_loss",
     "generation_chart",
+    "busy",
     "serving",
     "finetune_speed",
     "finetune_code",

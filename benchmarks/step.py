@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from homespun.kernels.selfcheck import matmul_rate
+from homespun.machine.contention import check_contention
 from homespun.machine.device import autocast, choose_dtype, compiler
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import build
@@ -49,6 +50,7 @@ def our_way(model: nn.Module, dtype: torch.dtype, compiled: bool) -> Step:
         optimizers.use_native_kernels()
 
     def step(x: Tensor, y: Tensor) -> float:
+        check_contention()
         with context():
             _, loss = forward(x, y)
         loss.backward()
