@@ -19,6 +19,14 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURES = ROOT / "docs" / "pictures"
 
+# Kinds of machines, by what they multiply in: the folder of their results, and the column of the table.
+KINDS = {
+    "amx": "AMX",
+    "avx512-bf16": "AVX512-BF16, no AMX",
+    "arm-bf16": "Arm with BF16",
+    "float32": "float32 only (AVX2, say)",
+}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -85,9 +93,10 @@ class Benchmark:
         rounds = options.rounds if options.rounds is not None else 1 if options.smoke else self.rounds
         if rounds < 1:
             parser.error("--rounds takes at least 1")
-        results = options.results or (None if options.smoke else RESULTS)  # a smoke run is no result
+        kept = RESULTS / kind_of(machine())
+        results = options.results or (None if options.smoke else kept)  # a smoke run is no result
         with tempfile.TemporaryDirectory(prefix="homespun-benchmark-", ignore_cleanup_errors=True) as folder:
-            pictures = PICTURES if results == RESULTS else (results or Path(folder))
+            pictures = PICTURES if results == kept else (results or Path(folder))
             work = Work(rounds, options.smoke, Path(folder), pictures, options)
             outcome = self.measure(work)
         result = self.result(outcome, work, " ".join([parser.prog, *spoken(arguments)]))
@@ -217,6 +226,16 @@ def machine() -> dict[str, Any]:
         "compiler": facts.compiler is not None,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def kind_of(facts: dict[str, Any]) -> str:
+    """Of KINDS, from what `machine` returns.
+
+    >>> kind_of({"matrix_units": ["amx_bf16", "avx512_bf16"]}), kind_of({"matrix_units": []})
+    ('amx', 'float32')
+    """
+    names = {"amx_bf16": "amx", "avx512_bf16": "avx512-bf16", "bf16": "arm-bf16"}
+    return next((kind for unit, kind in names.items() if unit in facts["matrix_units"]), "float32")
 
 
 def spoken(arguments: Sequence[str]) -> list[str]:

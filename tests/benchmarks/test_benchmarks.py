@@ -53,7 +53,7 @@ def test_its_smallest_form_runs_and_leaves_a_whole_result(name: str, results: Pa
     if name in TWO_SIDED:
         assert result["ratio"].keys() == SPREAD | {"of"}
         assert len(result["sides"]) >= 2
-    assert f"- `{result['command']}`" in page.generated(results)
+    assert f"- `{result['command']}`" in page.behind(page.read(results))
 
 
 def benchmark(name: str) -> Benchmark:
@@ -74,37 +74,63 @@ def test_a_ratio_is_that_of_the_pair() -> None:
     assert ratios(plain, ours) == [4.0, 4.0, 4.0]
 
 
-def test_the_page_is_rendered_from_the_results() -> None:
-    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
-    assert text.partition(page.MARKER)[2].strip() == page.generated().strip()
+def test_the_pages_are_rendered_from_the_results() -> None:
+    found = page.read()
+    for path, below in ((page.PAGE, page.table(found)), (page.NOTES, page.behind(found))):
+        assert path.read_text(encoding="utf-8").partition(page.MARKER)[2].strip() == below.strip()
 
 
 def test_rendering_leaves_what_was_written_by_hand(tmp_path: Path) -> None:
-    here = tmp_path / "speed.md"
-    here.write_text(f"By hand.\n\n{page.MARKER}\nwhat was there before\n", encoding="utf-8")
-    (tmp_path / "throughput.json").write_text(json.dumps(made_up_result()), encoding="utf-8")
-    page.render(here, tmp_path)
-    text = here.read_text(encoding="utf-8")
-    assert text.startswith(f"By hand.\n\n{page.MARKER}\n") and "there before" not in text
-    assert "| 4.2 times | 3.9 to 4.6 times | 3 | 4 times | 6 times |" in text
-    assert "not measured yet" in text  # the others
-    assert "- ours: 42,000 tokens/s (39,000 to 46,000)" in text
-    once = text
-    page.render(here, tmp_path)
-    assert here.read_text(encoding="utf-8") == once
+    here, notes, results = tmp_path / "speed.md", tmp_path / "speed-notes.md", tmp_path / "results"
+    for path in (here, notes):
+        path.write_text(f"By hand.\n\n{page.MARKER}\nwhat was there before\n", encoding="utf-8")
+    results.mkdir()
+    (results / "throughput.json").write_text(json.dumps(made_up_result()), encoding="utf-8")
+    page.render(here, notes, results)
+    text, behind = here.read_text(encoding="utf-8"), notes.read_text(encoding="utf-8")
+    for path in (text, behind):
+        assert path.startswith(f"By hand.\n\n{page.MARKER}\n") and "there before" not in path
+    assert "| 4.2 times<br>3.9 to 4.6 times, 3 rounds, machine 1 | 4 times | 6 times |" in text
+    assert "| not measured |" in text  # the others
+    assert "- ours: 42,000 tokens/s (39,000 to 46,000)" in behind
+    page.render(here, notes, results)
+    assert here.read_text(encoding="utf-8") == text and notes.read_text(encoding="utf-8") == behind
+
+
+def test_kinds_of_machines_stand_side_by_side_each_number_with_its_machine(tmp_path: Path) -> None:
+    for kind, units, median in (("amx", ["amx_bf16"], 4.2), ("float32", [], 1.7)):
+        result = made_up_result()
+        result["machine"]["matrix_units"] = units
+        result["rows"]["throughput"] = {**result["rows"]["throughput"], "median": median}
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "throughput.json").write_text(json.dumps(result), encoding="utf-8")
+    found = page.read(tmp_path)
+    assert list(found) == ["amx", "float32"]
+    (row,) = [line for line in page.table(found).splitlines() if "4.2 times" in line]
+    assert row.index("machine 1") < row.index("1.7 times (not there yet)") < row.index("machine 2")
+    assert "2. one, 2 cores, 2 threads, no matrix units" in page.behind(found)
+
+
+def test_two_results_for_one_kind_of_machine_are_a_mistake(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "other"):
+        place.mkdir(exist_ok=True)
+        (place / "throughput.json").write_text(json.dumps(made_up_result()), encoding="utf-8")
+    with pytest.raises(AssertionError, match="another result"):
+        page.read(tmp_path)
 
 
 def test_what_has_not_reached_its_goal_is_said_to() -> None:
     (row,) = benchmark("throughput").rows
     slow = made_up_result()
+    machines = {page.describe_machine(slow["machine"]): 1}
     slow["rows"]["throughput"]["median"] = 3.5
-    assert "3.5 times (not there yet)" in page.line(row, slow)
-    assert "not there yet" not in page.line(row, made_up_result())
+    assert "3.5 times (not there yet)" in page.cell(row, slow, machines)
+    assert "not there yet" not in page.cell(row, made_up_result(), machines)
 
 
 def test_a_smoke_run_is_no_result() -> None:
     kept = ROOT / "benchmarks" / "results"
-    assert not any(json.loads(path.read_text(encoding="utf-8"))["smoke"] for path in kept.glob("*.json"))
+    assert not any(json.loads(path.read_text(encoding="utf-8"))["smoke"] for path in kept.rglob("*.json"))
 
 
 def made_up_result() -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_where_our_side_never_reached_the_loss_there_is_no_ratio(
     assert row["median"] is row["at_least"] is result["ratio"]["median"] is None and row["values"] == [None, None]
     assert "ours ended at" in row["not_reached"][0]["why"]
     assert "for a CPU: not reached (not reached in 2 of 2 rounds: ours ended at" in said
-    assert "| not reached | not reached in 2 of 2 rounds: ours ended at" in text
+    assert "| not reached<br>not reached in 2 of 2 rounds: ours ended at" in text
     assert "times" not in said.replace("8 times", "").replace("15 times", "")
     assert result["sides"]["plain"]["median"] == 214.0
 
@@ -75,7 +75,7 @@ def test_where_the_other_side_never_reached_it_the_ratio_is_a_bound_and_named_on
     result, said, text = ran(time_to_loss.BENCHMARK, "--rounds", "1")
     assert result["rows"]["sooner"]["median"] is None and result["rows"]["sooner"]["at_least"] == 9.0
     assert "at least 9 times (not reached in 1 of 1 rounds: plain ended at a loss of 1.9400" in said
-    assert "| at least 9 times | not reached in 1 of 1 rounds: plain" in text
+    assert "| at least 9 times<br>not reached in 1 of 1 rounds: plain" in text
     assert "- plain: at least 72 s (not reached in 1 of 1 rounds)" in text
 
 
@@ -201,7 +201,7 @@ def test_a_run_that_fails_leaves_the_other_runs_their_rows(
     result, _, text = ran(MINUTES, "--rounds", "2")
     assert result["rows"]["1 minute"]["median"] == result["rows"]["3 minutes, cold"]["median"] == 1.5
     assert result["rows"]["3 minutes"]["median"] is result["rows"]["time"]["median"] is None
-    assert "| not reached | not reached in 1 of 2 rounds: homespun train ended with 1 |" in text
+    assert "| not reached<br>not reached in 1 of 2 rounds: homespun train ended with 1, machine 1 |" in text
 
 
 # --- benchmarks with tables of their own -----------------------------------------------------------------------
