@@ -121,8 +121,7 @@ def measured_pair(
 def way(facts: dict[str, Any]) -> str:
     """What our side was, for a note.
 
-    >>> way({"dtype": "bfloat16", "compiled": True, "threads": 2})
+    >>> way({"dtype": "bfloat16", "how": "compiled", "threads": 2})
     'ours: bfloat16, compiled, Muon; 2 threads on both sides'
     """
-    compiled = "compiled" if facts["compiled"] else "eager"
-    return f"ours: {facts['dtype']}, {compiled}, Muon; {facts['threads']} threads on both sides"
+    return f"ours: {facts['dtype']}, {facts['how']}, Muon; {facts['threads']} threads on both sides"

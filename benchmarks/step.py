@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from homespun.kernels.float32.source import FLOAT32
+from homespun.kernels.select import with_step_kernels
 from homespun.kernels.selfcheck import matmul_rate
 from homespun.machine.contention import check_contention
 from homespun.machine.device import autocast, choose_dtype, compiler
@@ -36,13 +38,18 @@ CLIP = 1.0
 Step = Callable[[Tensor, Tensor], float]
 
 
-def our_way(model: nn.Module, dtype: torch.dtype, compiled: bool) -> Step:
-    """The step as `training/loop.py` takes it, with the fast paths that this machine has."""
+def our_way(model: nn.Module, dtype: torch.dtype, compiled: bool) -> tuple[Step, str]:
+    """The step as `training/loop.py` takes it, with the fast paths that this machine has; and what they are."""
     context = autocast("cpu", dtype)
-    forward, quick = model, False
-    if compiled:
+    FLOAT32.library(wait=True)
+    forward: Callable[..., Any] = with_step_kernels(model, "cpu", dtype)
+    how = "native kernels"
+    quick = forward is not model
+    if not quick and compiled:
         form = forms(model, "cpu", dtype)[0]
-        forward, quick = torch.compile(form, dynamic=False), form is not model
+        forward, how, quick = torch.compile(form, dynamic=False), "compiled", form is not model
+    elif not quick:
+        how = "eager"
     optimizers = Optimizers(
         model, kind="muon", learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, dtype=dtype
     )
@@ -60,7 +67,7 @@ def our_way(model: nn.Module, dtype: torch.dtype, compiled: bool) -> Step:
         optimizers.zero_grad()
         return value
 
-    return step
+    return step, how
 
 
 def plain_way(model: nn.Module) -> Step:
@@ -112,11 +119,12 @@ def main() -> None:
     ids = torch.randint(config.vocab_size, (BATCHES, asked.sequences, config.context_length + 1))
     dtype = choose_dtype(asked.dtype if asked.side == "ours" else "float32")
     compiled = asked.side == "ours" and not asked.eager and compiler() is not None
-    step = our_way(model, dtype, compiled) if asked.side == "ours" else plain_way(model)
+    step, how = our_way(model, dtype, compiled) if asked.side == "ours" else (plain_way(model), "eager")
     tokens = asked.sequences * config.context_length
     tell(
         dtype=str(dtype).removeprefix("torch."),
-        compiled=compiled,
+        compiled=how == "compiled",
+        how=how,
         threads=torch.get_num_threads(),
         parameters=config.number_of_parameters(),
         tokens=tokens,

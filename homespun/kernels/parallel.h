@@ -3,7 +3,7 @@
      parallel_for(threads, pieces, [&](int piece, int thread) { … });
 
    calls the function for every piece from 0 to pieces - 1, with thread from 0 (the caller) to threads - 1, and returns
-   when all are done. A thread takes a piece when it is ready for one, so a thread whose core another program uses
+   when all are done. The function may also take the piece alone. A thread takes a piece when it is ready for one, so a thread whose core another program uses
    takes none, and the others wait for it no longer than for the piece that it has begun. OpenMP divides the work
    before it begins, and lets threads spin for each other.
 
@@ -23,7 +23,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include <pthread.h>
@@ -223,16 +223,18 @@ inline Team &own_team() {
 }  // namespace parallel
 
 template <typename F>
-void parallel_for(int threads, int pieces, F body) {
+void parallel_for(int threads, int pieces, const F &body) {
   const int each = (pieces + parallel::MOST_PIECES - 1) / parallel::MOST_PIECES;
-  auto call = [](void *state, int number, int thread) {
-    const auto &[body, pieces, each] = *(std::tuple<F &, int, int> *)state;
-    for (int piece = number * each; piece < pieces && piece < (number + 1) * each; piece++) body(piece, thread);
+  auto compute = [&body](int piece, int thread) {
+    if constexpr (std::is_invocable_v<const F &, int, int>) body(piece, thread);
+    else (void)thread, body(piece);
   };
+  auto run = [&](int number, int thread) {
+    for (int piece = number * each; piece < pieces && piece < (number + 1) * each; piece++) compute(piece, thread);
+  };
+  auto call = [](void *run_it, int number, int thread) { (*(decltype(run) *)run_it)(number, thread); };
   threads = threads < parallel::MOST_THREADS ? threads : parallel::MOST_THREADS;
-  if (threads > 1 && pieces > 1) {
-    std::tuple<F &, int, int> state(body, pieces, each);
-    if (parallel::own_team().run(threads, (pieces + each - 1) / each, call, &state)) return;
-  }
-  for (int piece = 0; piece < pieces; piece++) body(piece, 0);
+  if (threads > 1 && pieces > 1)
+    if (parallel::own_team().run(threads, (pieces + each - 1) / each, call, &run)) return;
+  for (int piece = 0; piece < pieces; piece++) compute(piece, 0);
 }

@@ -116,7 +116,9 @@ def quick_step(
     matrices = [matrix for of_shape, _ in shapes for matrix in of_shape]
     momenta = [one for _, of_shape in shapes for one in of_shape.unbind()]
     walking = {id(matrix) for (of_shape, _), turn in zip(shapes, turns, strict=True) for matrix in of_shape[turn]}
-    muon_step(matrices, gradients_of(matrices), momenta, [id(matrix) in walking for matrix in matrices], rates, dtype)
+    muon_step(
+        matrices, gradients_of(matrices), momenta, [id(matrix) in walking for matrix in matrices], rates, dtype
+    )
 
 
 def by_shape(matrices: Iterable[nn.Parameter]) -> list[list[Tensor]]:

@@ -1,17 +1,12 @@
-/* The one place where work is divided among threads. */
+/* Where work is divided among threads, and what a thread works in. An item's result must not depend on the thread that
+   computes it, nor on the order of the items. */
 
 #pragma once
 
+#include "../parallel.h"
+
 #include <cstddef>
 #include <cstdlib>
-
-/* body(item) for each of the items, which threads take one after the other, whichever is free. An item's result must
-   not depend on the thread that computes it, nor on the order of the items. */
-template <class Body>
-static void parallel_for(int threads, int items, const Body &body) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-  for (int item = 0; item < items; item++) body(item);
-}
 
 /* Memory that is taken in pieces and given back all at once; it grows, and is kept for the next time. */
 class Room {

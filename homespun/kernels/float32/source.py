@@ -18,6 +18,8 @@ FLOAT32 = Source(
         "weights.h",
         "attention.h",
         "block.h",
-        "head.h", "muon.h",
+        "head.h",
+        "muon.h",
+        "../parallel.h",
     ),
 )
