@@ -53,8 +53,8 @@ def test_help_lists_every_verb_in_the_order_of_use(run: Run) -> None:
     places = [outcome.out.index(f"  {verb} ") for verb in VERBS]
     assert outcome.code == 0 and places == sorted(places)
     assert list(VERBS) == [
-        "train", "plan", "generate", "chat", "finetune", "show", "evaluate", "import", "export", "serve", "data",
-        "doctor", "lessons",
+        "train", "plan", "generate", "chat", "finetune", "show", "evaluate", "import", "export", "serve", "studio",
+        "data", "doctor", "lessons",
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 
 import pytest
 
+from homespun.studio.reports import plan_report
 from homespun.studio.run_list import RunList
 from homespun.studio.run_summary import summary_of
 from homespun.studio.schema.runs import RunSummary
 from homespun.studio.tail import START, Position, read_tail
 from homespun.studio.watching import id_of, positions_of, run_events
+from homespun.training import lock
+from homespun.training.progress_log import ProgressLog
+from homespun.training.watcher import Progress, Watcher
 from tests.studio.conftest import make_run, metrics_line
 from tests.studio.running import RunningStudio
 
@@ -148,6 +153,32 @@ def test_a_run_that_is_being_prepared_is_in_the_list_before_it_has_a_folder(tmp_
     assert (run.run, run.state, run.can_stop) == ("runs/new", "preparing", False)
 
 
+def test_a_run_that_another_process_trains_shows_up_live(tmp_path: Path) -> None:
+    """As of a terminal: this process holds the lock of the run, and writes its lines."""
+    run = make_run(tmp_path / "runs" / "elsewhere")
+    log = ProgressLog(run, Watcher())
+    with lock.held(run), log.begun():
+        log.begins_at(0, 20)
+        log.stepped(Progress(20, 20, 99, 2.5, 0.01, 1000.0, 1.0, 3.0))
+        (found,) = RunList(tmp_path).all({}).runs
+        assert (found.state, found.process, found.can_stop) == ("training", os.getpid(), True)
+        assert (found.step, found.train_loss, found.seconds_left) == (20, 2.5, 3.0)
+        # A process that was killed leaves this file behind, and its number to another process.
+        holder = run / "resume" / "holder.json"
+        said = json.loads(holder.read_text())
+        holder.write_text(json.dumps({**said, "began": said["began"] - 1000}))
+        (found,) = RunList(tmp_path).all({}).runs
+        assert (found.state, found.process, found.can_stop) == ("stopped", None, False)
+        assert "killed" in (found.problem or "")
+
+
+def test_a_plan_that_was_measured_beside_a_training_says_so(tmp_path: Path) -> None:
+    report = plan_report(PRINTED, lines=["tokenizer char: why."], next_name="book", disturbed="beside it")
+    assert report.disturbed == "beside it" and report.why[0] == "Tokenizer char: why."
+    assert "a larger model (2.0 million parameters) is expected to end at 1.50" in report.why[1]
+    assert {value.name: value.value for value in report.plan}["rescheduled"] == ((3, 9),)
+
+
 def test_up_to_six_runs_are_compared(studio: RunningStudio) -> None:
     found = studio.get("/api/compare", run=["runs/one", "runs/two", "runs/one"])
     assert [one["run"] for one in found["runs"]] == ["runs/one", "runs/two"]
@@ -158,6 +189,22 @@ def test_up_to_six_runs_are_compared(studio: RunningStudio) -> None:
 
 
 # ---- events ----
+
+PLANNED = {
+    **{"text": ["book.txt"], "tokenizer": "char", "model": "modern", "n_layer": 1, "n_head": 1, "n_kv_head": 1},
+    **{"n_embd": 8, "n_inner": 8, "tied_head": False, "context_length": 8, "steps": 9, "batch_size": 1},
+    **{"learning_rate": 0.1, "warmup_steps": 0, "rescheduled": [[3, 9]], "extended": [], "micro_batches": 1},
+    **{"dropout": 0.0, "compile": False},
+}
+PRINTED = {
+    **{"text": "book.txt", "train_tokens": 9, "val_tokens": 1, "vocab_size": 5, "parameters": 7, "plan": PLANNED},
+    "forecast": {
+        **{"loss": {"loss": 2.0, "low": 1.0, "high": 3.0}, "curve": [], "ngram_losses": [3.0, 2.0]},
+        **{"uniform_loss": 4.0, "seconds": 60.0, "memory": 1000, "epochs": 8.0},
+    },
+    **{"planned_memory": 1000, "memory_free": 5000, "smaller": None, "epochs": 8.0, "notes": [], "findings": []},
+    "larger": {"parameters": 2_000_000, "loss": 1.5},
+}
 
 
 async def collected(folder: Path, last: str | None, act: Any, count: int) -> list[tuple[str, dict[str, Any], str]]:
