@@ -41,6 +41,7 @@ NAMES = (
     "generation_chart",
     "busy",
     "serving",
+    "serving_llama",
     "finetune_speed",
     "finetune_code",
 )
