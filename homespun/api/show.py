@@ -149,14 +149,13 @@ def own_tokenizer(place: Path) -> Tokens | None:
 
 def stored_in_folder(folder: Path, config: ModelConfig) -> Stored:
     """The headers of the folder's weight files, checked against the config."""
-    from homespun.checkpoint.hf_names import layout
-    from homespun.checkpoint.weights import check_tensors, find_tensors, shapes_of, stored_shape
+    from homespun.checkpoint.layout import layout
+    from homespun.checkpoint.weights import check_tensors, find_tensors, head_of, shapes_of, stored_shape
 
     tensors = find_tensors(folder, config)
     shapes = shapes_of(config)
-    check_tensors(
-        folder, {tensor.name: stored_shape(tensor, shapes) for tensor in layout(config, shapes)}, tensors
-    )
+    expected = {tensor.name: stored_shape(tensor, shapes) for tensor in layout(config, shapes)}
+    check_tensors(folder, expected, tensors, head_of(config))
     files = {tensor.path for tensor in tensors.values()}
     size = sum(path.stat().st_size for path in files)
     types = counted((tensor.code, tensor.shape) for tensor in tensors.values())
@@ -173,10 +172,12 @@ def counted(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, int]:
 
 def of_config(config: ModelConfig) -> dict[str, Any]:
     """The fields of a portrait that follow from the config alone."""
+    from homespun.checkpoint.hf_names import settings_to_json
+
     total = config.number_of_parameters()
     return {
         "family": config.family,
-        "shape": {name: value for name, value in vars(config).items() if name != "family"},
+        "shape": settings_to_json(config),
         "parameters": Parameters(total, config.table_entries()),
         "memory": Memory({kind: total * size for kind, size in BYTES.items()}, config.cache_bytes()),
         "flops": Flops(config.flops_per_token(context=0), config.flops_per_token()),

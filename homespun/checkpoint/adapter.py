@@ -2,8 +2,8 @@
 
 A matrix W (out, in) becomes W + scale · B A, with A (rank, in) and B (out, rank) (Hu et al. 2021, arXiv
 2106.09685). The folder holds adapter_config.json and adapter_model.safetensors, in the names of Hugging Face's
-model: `peft` loads it onto the same model there. GPT-2 has queries, keys and values in one matrix in that world,
-and three here: on the way out their changes are put together as blocks, on the way in they are cut apart.
+model: `peft` loads it onto the same model there. Some models have queries, keys and values in one matrix in that
+world, and three here: on the way out their changes are put together as blocks, on the way in they are cut apart.
 
 Like a model folder it is trusted with nothing: what it asks for and we do not have is refused by name.
 """
@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from homespun.checkpoint.fields import Fields, brief, read_json
-from homespun.checkpoint.hf_names import counterpart, layout
+from homespun.checkpoint.hf_names import counterpart
+from homespun.checkpoint.layout import Layout, layout
 from homespun.checkpoint.place import GENERATION, INDEX, WEIGHTS
 from homespun.checkpoint.special_ids import generation_text
 from homespun.checkpoint.tensors import opened, read_header, write_tensors
@@ -101,10 +102,10 @@ def of_module(pattern: Mapping[str, Any], module: str, usual: Any) -> Any:
     return next(found, usual)
 
 
-def modules_of(config: GPTConfig) -> dict[str, tuple[str, ...]]:
+def modules_of(config: GPTConfig) -> dict[str, Layout]:
     """The matrices of the blocks by their names in Hugging Face's model, and which of ours stand in each."""
     names = [name for name, shape in shapes_of(config).items() if name.startswith("blocks.") and len(shape) == 2]
-    return {tensor.name.removesuffix(".weight"): tensor.parts for tensor in layout(config, names)}
+    return {tensor.name.removesuffix(".weight"): tensor for tensor in layout(config, names)}
 
 
 # ---- out ----
@@ -130,13 +131,14 @@ def write_adapter(
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
     alphas: dict[str, float] = {}
-    for module, parts in modules_of(config).items():
-        there = [changes[part] for part in parts if part in changes]
+    for module, tensor in modules_of(config).items():
+        there = [changes[part] for part in tensor.parts if part in changes]
         if not there:
             continue
-        assert len(there) == len(parts), f"{module} is changed in part"
+        assert len(there) == len(tensor.parts), f"{module} is changed in part"
+        blocks = torch.block_diag(*(change.b for change in there)).split([len(change.b) for change in there])
         tensors[f"{PREFIX}{module}.lora_A.weight"] = torch.cat([change.a for change in there])
-        tensors[f"{PREFIX}{module}.lora_B.weight"] = torch.block_diag(*(change.b for change in there))
+        tensors[f"{PREFIX}{module}.lora_B.weight"] = tensor.join(blocks)
         if len(there) > 1:  # blocks side by side: the rank is their sum, and the scale has to stay
             ranks[module.rsplit(".", 1)[1]] = rank * len(there)
             alphas[module.rsplit(".", 1)[1]] = alpha * len(there)
@@ -252,12 +254,11 @@ def read_changes(folder: Path, adapter: AdapterConfig, config: GPTConfig) -> dic
         raise CheckpointError(f"{path} is empty: it changes nothing.", "Get the file again.")
     changes: dict[str, Change] = {}
     for module, pair in pairs.items():
-        parts = modules[module]
-        rows = [shapes[part][0] for part in parts]
-        check_pair(
-            path, module, pair, of_module(adapter.ranks, module, adapter.rank), sum(rows), shapes[parts[0]][1]
-        )
-        for part, b in zip(parts, pair["B"].split(rows), strict=True):
+        tensor = modules[module]
+        rows = [shapes[part][0] for part in tensor.parts]
+        rank = of_module(adapter.ranks, module, adapter.rank)
+        check_pair(path, module, pair, rank, sum(rows), shapes[tensor.parts[0]][1])
+        for part, b in zip(tensor.parts, tensor.cut(pair["B"], rows), strict=True):
             changes[part] = Change(pair["A"], b, adapter.scale(module))
     return changes
 

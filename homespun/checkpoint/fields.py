@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from homespun.errors import CheckpointError
-from homespun.model.config import LIMITS
+from homespun.model.config import LIMITS, SCALES
 from homespun.model.family import Field
 
 LARGEST = 2**20  # bytes: configs have a few thousand
 REQUIRED: Any = object()
 # Fields of a config that are no whole numbers: from, and below.
-NUMBERS = {"norm_eps": (0.0, 1.0), "dropout": (0.0, 1.0), "rotary_base": (1.0, 1e12)}
+NUMBERS = {
+    "norm_eps": (0.0, 1.0),
+    "dropout": (0.0, 1.0),
+    "rotary_base": (1.0, 1e12),
+    "local_base": (1.0, 1e12),
+    **dict.fromkeys(SCALES, (1e-6, 1e6)),
+}
 
 
 def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any]:
@@ -79,12 +85,14 @@ class Fields:
         for ours, field in wanted.items():
             name, default = self.name_of(field, prefix), field.default_beside(found)
             default = REQUIRED if default is None else default
+            value: Any
             if ours in LIMITS:
-                found[ours] = self.whole(name, 1, LIMITS[ours], default)
+                value = self.whole(name, 1, LIMITS[ours], default)
             elif ours in NUMBERS:
-                found[ours] = self.number(name, *NUMBERS[ours], default)
+                value = self.number(name, *NUMBERS[ours], default)
             else:
-                found[ours] = self.flag(name, default)
+                value = self.flag(name, default)
+            found[ours] = field.read(value) if field.read else value
         return found
 
     def name_of(self, field: Field, prefix: str = "") -> str:
@@ -116,8 +124,9 @@ def model_settings(config: Any, wanted: Mapping[str, Field], prefix: str = "") -
     said: dict[str, Any] = {}
     for ours, field in wanted.items():
         value = getattr(config, ours)
+        value = field.write(value) if field.write else value
         for name in (field.name, *field.copies):
-            said[prefix + name] = float(value) if ours in NUMBERS else value
+            said[prefix + name] = float(value) if ours in NUMBERS and not field.write else value
     return said
 
 

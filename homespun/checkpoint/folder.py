@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from homespun.checkpoint.fields import read_json
-from homespun.checkpoint.hf_names import counterpart, from_hf, generation_to_hf, layout, to_hf
+from homespun.checkpoint.hf_names import counterpart, from_hf, generation_to_hf, to_hf
+from homespun.checkpoint.layout import layout
 from homespun.checkpoint.place import CONFIG, GENERATION, WEIGHTS, model_folder
 from homespun.checkpoint.special_ids import generation_text, load_tokenizer
 from homespun.checkpoint.tensors import check_memory, write_tensors
@@ -26,6 +27,7 @@ from homespun.checkpoint.weights import (
     find_tensors,
     from_stored,
     has_no_head,
+    head_of,
     shapes_of,
     stored_shape,
     to_stored,
@@ -132,7 +134,7 @@ def read_model(
     shapes = shapes_of(config)
     tensors = layout(config, shapes)
     expected = {tensor.name: stored_shape(tensor, shapes) for tensor in tensors}
-    check_tensors(folder, expected, stored)
+    check_tensors(folder, expected, stored, head_of(config))
     dtype = dtype or common_dtype(stored.values())
     if torch.device(device).type == "cpu":
         check_memory(folder, sum(map(math.prod, expected.values())) * dtype.itemsize)
@@ -153,8 +155,10 @@ def complete(model: GPT, device: torch.device | str) -> None:
     """What a GPT has and a file has not: the other name of a tied head, and the angles of its positions."""
     if model.config.tied_head:
         model.head.weight = model.token_embedding.weight
-    if model.config.position == "rotary":  # in float32 whatever the dtype, as the model made them
-        model.cosines, model.sines = model.cosines.to(device), model.sines.to(device)
+    for name, angles in model.named_buffers(
+        recurse=False
+    ):  # in float32 whatever the dtype, as the model made them
+        setattr(model, name, angles.to(device))
 
 
 @contextmanager

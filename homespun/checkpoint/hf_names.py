@@ -1,4 +1,4 @@
-"""Where homespun's names and Hugging Face's meet: config.json and the names of the weights, both ways.
+"""Where homespun's names and Hugging Face's meet: config.json, both ways. The weights' names are in layout.py.
 
 What transformers calls a family and its parts is said by the family (model/families.py). Some have no
 counterpart there (the lecture's), and neither has a config that leaves its family's path (a GPT-2 with
@@ -8,21 +8,26 @@ homespun alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from homespun.checkpoint.fields import NUMBERS, Fields, brief, model_settings
-from homespun.errors import CheckpointError, ModelError, warn
+from homespun.checkpoint.layer_kinds import kinds_of, layers_to_json, read_layers
+from homespun.checkpoint.rope_fields import read_rope, rope_to_json
+from homespun.errors import CheckpointError, ModelError
 from homespun.model.config import LIMITS, GPTConfig, ModelConfig, config_of
 from homespun.model.families import FAMILIES, MODELS
-from homespun.model.family import Alias, Family, Field, HuggingFace, headless
+from homespun.model.family import Family, Field, HuggingFace, headless
+from homespun.model.layers import LOCAL, NOPE
+from homespun.model.rope_scaling import RopeScaling
 from homespun.tokenizer.special_ids import SpecialIds
 
 OURS = "homespun-"  # model_type of what opens with homespun alone: homespun-lecture, homespun-bigram
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")  # the same words on both sides
-FREE = {"norm_eps"}  # what a family leaves open, and Hugging Face's config has a word for
-ROTARY_BASE = {"rotary_base": Field("rope_theta")}
+# Settings with a default that changes nothing.
+USUAL = {one.name: one.default for one in fields(GPTConfig) if one.default is not MISSING}
+OPTIONAL = USUAL.keys() - {"rotary_base", "dropout"}  # that files of earlier versions do not have
 
 
 # ---- config: ours -> config.json ----
@@ -59,10 +64,18 @@ def only_here(config: ModelConfig) -> str:
         return f"transformers has no model like {family.name}"
     assert isinstance(config, GPTConfig)
     shape = theirs.architecture
-    for name, usual in family.settings.items():
-        free = FREE | {name for name in theirs.choices if getattr(config, name) in theirs.choices[name].values}
-        if name not in free and getattr(config, name) != usual:
+    said = expressed(theirs)
+    for name, usual in {**USUAL, **family.settings_for(vars(config))}.items():
+        if name not in said and getattr(config, name) != usual:
             return f"{shape} has {name} = {usual!r}, and this model has {getattr(config, name)!r}"
+    for ours, choice in theirs.choices.items():
+        if getattr(config, ours) not in choice.values:
+            return f"{shape} has {ours} = {family.settings[ours]!r}, and this model has {getattr(config, ours)!r}"
+    kinds = set(kinds_of(config))
+    if (LOCAL in kinds and theirs.windows is None) or (NOPE in kinds and theirs.no_rope is None):
+        return f"{shape} does not have layers of the kinds that this model has: {', '.join(sorted(kinds))}"
+    if theirs.windows is not None and not theirs.windows.listed and len(kinds) > 1:
+        return f"{shape} has layers of one kind, and this model has {', '.join(sorted(kinds))}"
     if "n_kv_head" not in theirs.fields and config.n_kv_head != config.n_head:
         return f"{shape} has keys and values for every head, and this model shares n_kv_head = {config.n_kv_head}"
     if "head_width" not in theirs.fields and config.query_width != config.n_embd:
@@ -74,22 +87,39 @@ def only_here(config: ModelConfig) -> str:
     return ""
 
 
+def expressed(theirs: HuggingFace) -> set[str]:
+    """The settings that its config has words for."""
+    said = {*theirs.fields, *theirs.choices, "rotary_base", "rope_scaling"}
+    if theirs.windows is not None or theirs.no_rope is not None:
+        said |= {"layers", "window"}
+    if theirs.rope.local is not None:
+        said.add("local_base")
+    return said | {"rotary_width"} if theirs.rope.share is not None else said
+
+
 def theirs_to_json(config: ModelConfig, theirs: HuggingFace) -> dict[str, Any]:
     values: dict[str, Any] = {"architectures": [theirs.architecture], "model_type": theirs.model_type}
+    assert isinstance(config, GPTConfig)
     values |= model_settings(config, theirs.fields)
     if is_rotary(MODELS[config.family]):
-        base = model_settings(config, ROTARY_BASE)
-        # The first is what transformers 5 reads, the second what older readers do.
-        values |= {"rope_parameters": {**base, "rope_type": "default"}, **base}
+        values |= rope_to_json(config, theirs.rope)
+    values |= layers_to_json(config, theirs)
     chosen = {one.name: one.values[getattr(config, ours)][0] for ours, one in theirs.choices.items()}
     return values | chosen | dict(theirs.written)
 
 
 def ours_to_json(config: ModelConfig) -> dict[str, Any]:
     """Every field by our own name."""
-    settings = {name: value for name, value in vars(config).items() if name != "family"}
     about = f"This model opens with homespun alone: {only_here(config)}."
-    return {"model_type": OURS + config.family, "about": about, **settings}
+    return {"model_type": OURS + config.family, "about": about, **settings_to_json(config)}
+
+
+def settings_to_json(config: ModelConfig) -> dict[str, Any]:
+    """Every field but the family, by our own name."""
+    settings = {name: value for name, value in vars(config).items() if name != "family"}
+    if settings.get("rope_scaling") is not None:
+        settings["rope_scaling"] = settings["rope_scaling"].as_json()
+    return settings
 
 
 def generation_to_hf(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +150,7 @@ def known_model_types() -> dict[str, Family]:
     theirs: dict[str, Family] = {}
     for one in FAMILIES.values():
         if one.hugging_face:
-            theirs |= dict.fromkeys((one.hugging_face.model_type, *one.hugging_face.aliases), one)
+            theirs[one.hugging_face.model_type] = one
     return {**theirs, **{OURS + name: one for name, one in MODELS.items()}}
 
 
@@ -168,19 +198,16 @@ def from_hf(values: dict[str, Any], origin: str) -> ModelConfig:
         )
     try:
         return (
-            ours_from_json(file, known[shape])
-            if shape.startswith(OURS)
-            else theirs_from_json(file, known[shape], shape)
+            ours_from_json(file, known[shape]) if shape.startswith(OURS) else theirs_from_json(file, known[shape])
         )
     except ModelError as error:
         raise CheckpointError(f"{origin}: {error.what}", error.todo) from error
 
 
-def theirs_from_json(file: Fields, family: Family, model_type: str) -> GPTConfig:
+def theirs_from_json(file: Fields, family: Family) -> GPTConfig:
     theirs = family.hugging_face
     assert theirs is not None
-    alias = theirs.aliases.get(model_type)
-    check_architecture(file, (theirs.architecture, *theirs.old_names) if alias is None else (alias.architecture,))
+    check_architecture(file, (theirs.architecture, *theirs.old_names))
     for name, values in theirs.accepted.items():
         file.one_of(name, values, values[0])
     found = file.model_fields(theirs.fields)
@@ -188,9 +215,16 @@ def theirs_from_json(file: Fields, family: Family, model_type: str) -> GPTConfig
         known = {value: name for name, values in choice.values.items() for value in values}
         found[ours] = known[file.one_of(choice.name, tuple(known), next(iter(known)))]
     if is_rotary(family):
-        found["context_length"] = context_within_window(file, found["context_length"], alias)
-        found["rotary_base"] = rotary_base(file)
+        found |= read_rope(file, theirs.rope, found)
+        found |= without_idle_windows(read_layers(file, theirs, found["n_layer"]), found)
     return GPTConfig.of(family.name, **found)
+
+
+def without_idle_windows(layers: dict[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """The layers that compute the same: a window that is as wide as the context is none, where that is all that
+    makes a layer local."""
+    idle = layers["window"] >= found["context_length"] and not found.get("local_base")
+    return {"layers": USUAL["layers"], "window": 0} if idle else layers
 
 
 def is_rotary(family: Family) -> bool:
@@ -202,12 +236,32 @@ def ours_from_json(file: Fields, family: Family) -> ModelConfig:
     if family.is_table:
         return config_of(family.name, vocab_size=vocab_size, context_length=context_length)
     settings: dict[str, Any] = {}
-    for name in family.settings.keys() - FREE:
+    for name in family.settings.keys() - NUMBERS.keys() - USUAL.keys():
         choices = {one.settings[name] for one in FAMILIES.values()}  # false and true, or the words that there are
         settings[name] = file.flag(name) if choices <= {False, True} else file.one_of(name, tuple(sorted(choices)))
     settings.update({name: size(file, name) for name in LIMITS})
-    settings |= file.model_fields({name: Field(name) for name in ("tied_head", *NUMBERS)})
-    return GPTConfig(family=family.name, **settings)
+    settings |= file.model_fields({name: Field(name) for name in ("tied_head", *NUMBERS.keys() - OPTIONAL)})
+    return GPTConfig(family=family.name, **settings, **other_settings(file, settings))
+
+
+def other_settings(file: Fields, read: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of our own config that are there beside `read`; files of earlier versions have fewer."""
+    found: dict[str, Any] = {}
+    for name in USUAL.keys() - read.keys():
+        value = file.values.get(name)
+        if value is None:
+            continue
+        if name == "rope_scaling" and isinstance(value, dict):
+            found[name] = RopeScaling.of(value)
+            continue
+        if isinstance(USUAL[name], tuple):
+            if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+                file.refuse(name, value, "a list of words")
+            value = tuple(value)
+        elif type(value) is not type(USUAL[name]):
+            file.refuse(name, value, f"a value like {USUAL[name]!r}")
+        found[name] = value
+    return found
 
 
 def size(file: Fields, name: str) -> int:
@@ -219,99 +273,3 @@ def check_architecture(file: Fields, wanted: tuple[str, ...]) -> None:
     named = file.values.get("architectures")
     if named and named not in [[name] for name in (*wanted, *map(headless, wanted))]:
         file.refuse("architectures", named, f'["{wanted[0]}"], a model that says what comes next')
-
-
-def context_within_window(file: Fields, context_length: int, alias: Alias | None) -> int:
-    """The context within which the model attends to every token: the whole, or its window where it has one.
-
-    A window that is as wide as the context is none. Up to a narrower one both compute the same.
-    """
-    kinds = file.values.get("layer_types")
-    window = file.values.get("sliding_window", alias.window if alias else None)
-    if alias is not None and kinds is None:
-        slides = window is not None
-    elif kinds is None:  # then the layers from max_window_layers on have one
-        layers = file.whole("num_hidden_layers", 1, LIMITS["n_layer"])
-        slides = file.flag("use_sliding_window", False) and file.whole("max_window_layers", 0, 2**31, 28) < layers
-    else:
-        slides = not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds)
-    if not slides:
-        return context_length
-    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-        file.refuse("sliding_window", window, "attention over the whole context in every layer")
-    assert isinstance(window, int), "it was refused otherwise"
-    if window < context_length:
-        warn(narrower(file.origin, window, context_length))
-    return min(window, context_length)
-
-
-def narrower(origin: str, window: int, context_length: int) -> str:
-    """What is said of a model that opens within its window of attention."""
-    return (
-        f"{origin}: attention is limited to a window of {window:,} tokens, which homespun does not compute; the "
-        f"model opens with a context of {window:,} instead of {context_length:,} tokens, where it is the same"
-    )
-
-
-def rotary_base(file: Fields) -> float:
-    """The base of the rotary angles: rope_parameters.rope_theta in transformers 5, rope_theta in older files."""
-    for name in ("rope_parameters", "rope_scaling"):
-        settings = file.values.get(name)
-        if settings is None:
-            continue
-        if not isinstance(settings, dict) or any(isinstance(value, dict) for value in settings.values()):
-            file.refuse(name, settings, "one rope_type and rope_theta for all layers")
-        inner = Fields(settings, f"{file.origin}: {name}")
-        inner.one_of("rope_type", ("default",), settings.get("type", "default"))
-        inner.one_of("partial_rotary_factor", (1.0, 1), 1.0)
-    file.one_of("partial_rotary_factor", (1.0, 1), 1.0)
-    older = file.number("rope_theta", 1.0, 1e12, 10_000.0)
-    newer = Fields(file.values.get("rope_parameters") or {}, f"{file.origin}: rope_parameters")
-    base = newer.number("rope_theta", 1.0, 1e12, older)
-    if base != older and "rope_theta" in file.values:
-        file.refuse("rope_theta", older, f"{base:g}, which is what rope_parameters says")
-    return base
-
-
-# ---- weights ----
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One tensor of the file, and the tensors of our model that it holds.
-
-    Several parts stand one below the other. Transposed: GPT-2's Conv1D keeps (in, out)
-    where Linear keeps (out, in).
-    """
-
-    name: str
-    parts: tuple[str, ...]
-    transposed: bool = False
-
-
-def layout(config: ModelConfig, names: Iterable[str]) -> list[Layout]:
-    """The file's tensors for the model's: names are those of the model's state_dict, in its order.
-
-    A tied head is not stored: it is the embedding.
-    """
-    stored = [name for name in names if not (name == "head.weight" and config.tied_head)]
-    theirs = counterpart(config)
-    if theirs is None:
-        return [Layout(name, (name,)) for name in stored]
-    parts: dict[str, tuple[str, ...]] = {}
-    for name in stored:
-        foreign = foreign_name(name, theirs.names)
-        parts[foreign] = (*parts.get(foreign, ()), name)
-    return [Layout(name, ours, name.endswith(theirs.transposed)) for name, ours in parts.items()]
-
-
-def foreign_name(name: str, words: Mapping[str, str]) -> str:
-    """
-    >>> foreign_name("blocks.3.feed_forward.up.weight", {"blocks": "transformer.h", "feed_forward.up": "mlp.c_fc"})
-    'transformer.h.3.mlp.c_fc.weight'
-    """
-    path, kind = name.rsplit(".", 1)  # weight or bias
-    if path.startswith("blocks."):
-        _, layer, inner = path.split(".", 2)
-        return f"{words['blocks']}.{layer}.{words[inner]}.{kind}"
-    return f"{words[path]}.{kind}"

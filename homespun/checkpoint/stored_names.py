@@ -10,7 +10,9 @@ from homespun.model.config import ModelConfig
 from homespun.model.family import HuggingFace
 
 # What older files carry beside the weights: the triangle of causal attention, the rotary frequencies.
-NOT_WEIGHTS = re.compile(r"(^|\.)h\.\d+\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
+NOT_WEIGHTS = re.compile(
+    r"(^|\.)(h\.\d+\.attn|layers\.\d+\.attention)\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$"
+)
 
 # Modules that a trainer puts around a model or a part of it, and that stand in the names of what it saves:
 # torch.compile, DataParallel, FSDP, checkpointed activations, DeepSpeed.

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from homespun.checkpoint.fields import read_json
-from homespun.checkpoint.hf_names import Layout, counterpart, layout
+from homespun.checkpoint.hf_names import counterpart
+from homespun.checkpoint.layout import Layout, layout
 from homespun.checkpoint.place import INDEX, WEIGHTS, no_weights
 from homespun.checkpoint.stored_names import usual_names
 from homespun.checkpoint.tensors import DTYPES, StoredTensor, opened, read_header
@@ -22,7 +23,6 @@ from homespun.model.gpt import build
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 FIRST_BLOCK = "blocks.0."
-HEAD = "lm_head.weight"  # what every family of transformers calls it
 LARGEST_INDEX = 2**24  # bytes
 
 
@@ -31,8 +31,7 @@ def to_stored(model: CausalLM) -> dict[str, Tensor]:
     weights = model.state_dict()
     stored = {}
     for tensor in layout(model.config, weights):
-        parts = [weights[name] for name in tensor.parts]
-        whole = torch.cat(parts) if len(parts) > 1 else parts[0]
+        whole = tensor.join([weights[name] for name in tensor.parts])
         stored[tensor.name] = whole.t() if tensor.transposed else whole
     return stored
 
@@ -55,7 +54,7 @@ def from_stored(
             for tensor in inside:
                 whole = file.get_tensor(stored[tensor.name].name).to(device, dtype)
                 whole = whole.t() if tensor.transposed else whole
-                parts = whole.split([shapes[name][0] for name in tensor.parts])
+                parts = tensor.cut(whole, [shapes[name][0] for name in tensor.parts])
                 # Cloned: what the library gives is a window onto a file that may be replaced.
                 clones = [part.clone(memory_format=torch.contiguous_format) for part in parts]
                 weights.update(zip(tensor.parts, clones, strict=True))
@@ -115,7 +114,13 @@ def has_no_head(folder: Path, config: ModelConfig) -> bool:
     except CheckpointError:
         return False  # whoever reads them says what is wrong
     names = [name for path in paths for name in read_header(path)]
-    return bool(names) and HEAD not in usual_names(names, config).values()
+    return bool(names) and head_of(config) not in usual_names(names, config).values()
+
+
+def head_of(config: ModelConfig) -> str:
+    """What the head's matrix is called in the file."""
+    theirs = counterpart(config)
+    return f"{theirs.names['head'] if theirs else 'head'}.weight"
 
 
 def drop_tied_head(folder: Path, stored: dict[str, StoredTensor], names: Mapping[str, str]) -> None:
@@ -135,9 +140,9 @@ def drop_tied_head(folder: Path, stored: dict[str, StoredTensor], names: Mapping
 
 
 def check_tensors(
-    folder: Path, expected: Mapping[str, tuple[int, ...]], stored: Mapping[str, StoredTensor]
+    folder: Path, expected: Mapping[str, tuple[int, ...]], stored: Mapping[str, StoredTensor], head: str
 ) -> None:
-    """Every tensor that the config asks for is there, in its shape, as floats, and no other is."""
+    """Every tensor that the config asks for is there, in its shape, as floats, and no other is. head: its name."""
     wrong = []
     for name, shape in expected.items():
         found = stored.get(name)
@@ -149,9 +154,9 @@ def check_tensors(
             wrong.append(f"{name} is stored as {found.code}; expected {', '.join(FLOATS)}")
     extra = sorted(stored.keys() - expected.keys())
     wrong += [f"{name[:80]} {list(stored[name].shape)} was not expected" for name in extra]
-    if expected.keys() - stored.keys() == {HEAD} and len(wrong) == 1:
+    if expected.keys() - stored.keys() == {head} and len(wrong) == 1:
         raise CheckpointError(
-            f"{folder} has no head ({HEAD}): it was saved without it, as AutoModel does.",
+            f"{folder} has no head ({head}): it was saved without it, as AutoModel does.",
             "Get the folder that was saved with its head (AutoModelForCausalLM). If the head is the embedding,\n"
             'config.json has to say "tie_word_embeddings": true.',
         )
@@ -202,7 +207,7 @@ class NoWeights(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(function, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
-        if function in (torch.empty, torch.ones):  # how the layers make their weights
+        if function in (torch.empty, torch.ones, torch.zeros):  # how the layers make their weights
             return torch.empty(*args, **{**kwargs, "device": "meta"})
         return function(*args, **kwargs)
 

@@ -11,7 +11,7 @@ import click
 from homespun.cli.run_options import read_as_asked
 from homespun.cli.screens.plain import json_option, print_json, program
 from homespun.machine.device import DTYPES
-from homespun.model.families import MODELS
+from homespun.model.families import TRAINED
 from homespun.planning.search import SIZES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--minutes", type=float, metavar="M", help="As for train: the time from its start to its end. [default: 5]"
 )
 @click.option("--steps", type=int, metavar="N", help="So many updates of the weights, however long they take.")
-@click.option("--model", type=click.Choice(list(MODELS)), help="The family. [default: modern]")
+@click.option("--model", type=click.Choice(list(TRAINED)), help="The family. [default: modern]")
 @click.option("--size", type=click.Choice(["auto", *SIZES]), help="auto searches for the best. [default: auto]")
 @click.option("--tokenizer", metavar="KIND", help="char, byte, bpe, bpe:N, gpt2, or a path. [default: auto]")
 @click.option(

@@ -10,7 +10,7 @@ import click
 from homespun.cli.errors import INTERRUPTED
 from homespun.cli.run_options import length_options, process_start, run_options
 from homespun.cli.screens.plain import json_option, print_json
-from homespun.model.families import MODELS
+from homespun.model.families import TRAINED
 from homespun.planning.search import SIZES
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @length_options
 @click.option(
     "--model",
-    type=click.Choice(list(MODELS)),
+    type=click.Choice(list(TRAINED)),
     help="The family: modern is the strongest, lecture and bigram are those of the lessons. [default: modern]",
 )
 @click.option(

@@ -18,6 +18,7 @@ from homespun.checkpoint.adapter import (
     ADAPTER_WEIGHTS,
     Base,
     Change,
+    modules_of,
     read_adapter_config,
     read_changes,
     write_adapter,
@@ -94,10 +95,12 @@ class LowRank:
 
     def reopened(self, out: Path, plan: TuningPlan, model: CausalLM) -> CausalLM:
         """The trained model itself, with its last LoRA matrices replaced by the best ones."""
-        changes = read_changes(out, read_adapter_config(out), transformer(model).config)
+        config = transformer(model).config
+        changes = read_changes(out, read_adapter_config(out), config)
+        places = {part: place for tensor in modules_of(config).values() for place, part in enumerate(tensor.parts)}
         with torch.no_grad():
             for name, part in lora_parts(transformer(model)).items():
-                a, b = own_block(changes[name], name, plan.rank)
+                a, b = own_block(changes[name], places[name], plan.rank)
                 part.lora_A.copy_(a)
                 part.lora_B.copy_(b)
         return model
@@ -141,9 +144,9 @@ def transformer(model: CausalLM) -> GPT:
     return model
 
 
-def own_block(change: Change, name: str, rank: int) -> tuple[Tensor, Tensor]:
-    """A and B of one of our matrices, cut from an adapter's fused query-key-value matrices (GPT-2)."""
+def own_block(change: Change, place: int, rank: int) -> tuple[Tensor, Tensor]:
+    """A and B of one of our matrices, cut from those of a matrix in which it stands at that place."""
     if len(change.a) == rank:
         return change.a, change.b
-    place = rank * ("query", "key", "value").index(name.split(".")[-2])
+    place *= rank
     return change.a[place : place + rank], change.b[:, place : place + rank]

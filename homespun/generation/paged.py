@@ -62,14 +62,16 @@ class Paged(Context):
     def longest(self, ids: Tensor) -> int:
         return self.end
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, *, window: int = 0, dropout: float = 0.0
+    ) -> Tensor:
         """q (1, N, H, D), k and v (1, N, G, D) -> (1, N, H, D)"""
         keys, values = self.cache.store(layer, k[0], v[0], self.place)
         if len(self.groups) == 1:
-            return self.groups[0].attend(q[0], keys, values, scale).flatten(0, 1)[None]
+            return self.groups[0].attend(q[0], keys, values, scale, window).flatten(0, 1)[None]
         out = torch.empty_like(q)
         for group in self.groups:
-            out[0, group.slots] = group.attend(q[0, group.slots], keys, values, scale)
+            out[0, group.slots] = group.attend(q[0, group.slots], keys, values, scale, window)
         return out
 
 
@@ -79,22 +81,46 @@ class Group:
 
     slots   (B, T)
     tables  (B, blocks)
-    mask    (B, 1, 1, S) where sequences with one new token are not equally long
+    ends    (B), how many tokens each has by then
     """
 
     slots: Tensor
     tables: Tensor
-    mask: Tensor | None
+    ends: Tensor
+    shortest: int
     longest: int
 
-    def attend(self, q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    def __post_init__(self) -> None:
+        self.masks: dict[int, Tensor | None] = {}  # by the window of a layer
+
+    def attend(self, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int) -> Tensor:
         """q (B, T, H, D) or (B · T, H, D); keys and values (blocks, 16, G, D) -> (B, T, H, D)"""
+        first = self.first_block(window)
+        tables, end = self.tables[:, first:], self.longest - first * BLOCK
         k, v = (
-            part[self.tables].flatten(1, 2)[:, : self.longest].transpose(1, 2)  # (B, G, S, D)
+            part[tables].flatten(1, 2)[:, :end].transpose(1, 2)  # (B, G, S, D)
             for part in (keys, values)
         )
+        if window not in self.masks:
+            self.masks[window] = self.visible(window)
         q = q.reshape(*self.slots.shape, *q.shape[-2:]).transpose(1, 2)  # (B, H, T, D)
-        return attend_fused(q, k, v, scale, mask=self.mask).transpose(1, 2)
+        return attend_fused(q, k, v, scale, mask=self.masks[window]).transpose(1, 2)
+
+    def first_block(self, window: int) -> int:
+        """The first block that any of the new tokens attends to."""
+        return max(self.shortest - self.slots.size(1) + 1 - window, 0) // BLOCK if window else 0
+
+    def visible(self, window: int) -> Tensor | None:
+        """(B, 1, T, S) booleans; None where new tokens attend to all before them, and are the last of all."""
+        first, new = self.first_block(window) * BLOCK, self.slots.size(1)
+        if self.shortest == self.longest and not 0 < window < self.longest:
+            return None
+        places = torch.arange(first, self.longest, device=self.ends.device)  # (S)
+        own = self.ends[:, None] - new + torch.arange(new, device=self.ends.device)  # (B, T)
+        mask = places <= own[..., None]
+        if window:
+            mask &= places > own[..., None] - window
+        return mask[:, None]
 
 
 def groups_of(slots: Slots, device: torch.device) -> list[Group]:
@@ -113,10 +139,7 @@ def group_of(slots: Slots, members: list[list[int]], device: torch.device) -> Gr
     blocks = blocks_for(longest)
     tables = [slots.block_tables[slots.sequences[of_sequence[0]]][:blocks] for of_sequence in members]
     filled = [table + [table[-1]] * (blocks - len(table)) for table in tables]  # what is filled up is masked
-    mask = None  # of one sequence, however many its new tokens: they are its last
-    if min(ends) < longest:
-        mask = (torch.arange(longest, device=device) < tensor(ends, device)[:, None])[:, None, None]
-    return Group(tensor(members, device), tensor(filled, device), mask, longest)
+    return Group(tensor(members, device), tensor(filled, device), tensor(ends, device), min(ends), longest)
 
 
 def tensor(numbers: list[Any], device: torch.device) -> Tensor:

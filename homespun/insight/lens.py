@@ -63,7 +63,7 @@ def logit_lens(
     window = list(ids[window_start(place, model.config.context_length) : place])
     streams = residual_stream(model, window)[:, -places:]  # (L + 1, S, C)
     with torch.inference_mode():
-        logits = model.head(model.final_norm(streams)).float()  # (L + 1, S, V)
+        logits = model.head(model.for_head(streams)).float()  # (L + 1, S, V)
         best = logits.log_softmax(-1)[..., : tokenizer.vocab_size].max(-1)
     count = streams.size(1)
     return LogitLens(

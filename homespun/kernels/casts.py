@@ -58,7 +58,8 @@ def casts(dtype: torch.dtype) -> Replacement:
         if name == "head" and isinstance(module, nn.Linear):
             return CastInputLinear(module)
         if name.rpartition(".")[2] in BLOCK_NORMS:
-            return (CastRMSNorm if isinstance(module, RMSNorm) else CastLayerNorm)(module, dtype)
+            kinds = ((RMSNorm, CastRMSNorm), (nn.LayerNorm, CastLayerNorm))
+            return next((cast(module, dtype) for kind, cast in kinds if isinstance(module, kind)), None)
         return None
 
     return replacement

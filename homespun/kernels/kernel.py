@@ -1,13 +1,14 @@
 """A kernel: a faster way to compute what `homespun/model` says, and what it is made for.
 
 A kernel names every setting of a model, and which of its values it computes. A setting that it does not name, such
-as one that a later version adds, excludes it: the model is then computed as it is written.
+as one that a later version adds, excludes it: the model is then computed as it is written. A model that leaves the
+setting at a default that changes nothing is the model that the kernel was made for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
 import torch
@@ -23,22 +24,27 @@ def any_value(config: GPTConfig) -> bool:
     return True
 
 
-# The settings of a model that there are. Where one does not concern a kernel, its value does not matter to it.
-NO_CONCERN: dict[str, Condition] = dict.fromkeys(
+def usual_value(field: Field[Any]) -> Condition:
+    """The kernel computes a model that makes no use of that setting: one with its default."""
+    return lambda config: getattr(config, field.name) == field.default
+
+
+# The settings of a model that there are. Where one does not concern a kernel, its value does not matter to it. A
+# setting that stands here by no name is computed at its default only, with which it changes nothing.
+NO_CONCERN: dict[str, Condition] = {field.name: usual_value(field) for field in fields(GPTConfig)} | dict.fromkeys(
     (
         *("family", "vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd", "n_inner"),
-        *(
-            "head_width",
-            "norm",
-            "norm_eps",
-            "position",
-            "feed_forward",
-            "qk_norm",
-            "qkv_bias",
-            "bias",
-            "head_bias",
-        ),
-        *("scale_by", "tied_head", "rotary_base", "dropout"),
+        *("head_width", "norm", "norm_eps", "position", "feed_forward", "qk_norm", "qkv_bias", "bias"),
+        *("head_bias", "scale_by", "tied_head", "rotary_base", "rope_scaling", "dropout"),
+    ),
+    any_value,
+)
+
+# What other people's models have around the single layers: it does not matter to a kernel of one layer.
+ELSEWHERE: dict[str, Condition] = dict.fromkeys(
+    (
+        *("layers", "window", "local_base", "rotary_width", "norm_place", "parallel", "attention_scale"),
+        *("embedding_scale", "residual_scale", "logit_scale"),
     ),
     any_value,
 )

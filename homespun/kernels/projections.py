@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from homespun.kernels.exchange import Exchanged
-from homespun.kernels.kernel import NO_CONCERN, ModuleKernel, always
+from homespun.kernels.kernel import ELSEWHERE, NO_CONCERN, ModuleKernel, always
 from homespun.kernels.rounding import RoundedLinear
 from homespun.model.attention import CausalSelfAttention
 
@@ -45,7 +45,7 @@ PROJECTIONS = ModuleKernel(
     "the joined projections",
     frozenset({"cpu"}),
     frozenset({"float32", "bfloat16"}),
-    NO_CONCERN,
+    NO_CONCERN | ELSEWHERE,
     always,
     joined_attention,
 )

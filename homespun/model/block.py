@@ -24,7 +24,10 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_exact": F.gelu,
     "relu": F.relu,
 }
-GATED: dict[str, Activation] = {"swiglu": F.silu}  # Shazeer 2020, arXiv 2002.05202
+GATED: dict[str, Activation] = {  # Shazeer 2020, arXiv 2002.05202
+    "swiglu": F.silu,
+    "geglu": partial(F.gelu, approximate="tanh"),
+}
 
 
 class FeedForward(nn.Module):
@@ -50,10 +53,16 @@ class Block(nn.Module):
 
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = make_norm(config)
+        # What a layer reads is normalised, or what it adds, or both.
+        before, after = config.norm_place != "after", config.norm_place != "before"
+        self.attention_norm = make_norm(config) if before else nn.Identity()
         self.attention = CausalSelfAttention(config, layer)
-        self.feed_forward_norm = make_norm(config)
+        self.attention_post_norm = make_norm(config) if after else nn.Identity()
+        self.feed_forward_norm = make_norm(config) if before else nn.Identity()
         self.feed_forward = FeedForward(config)
+        self.feed_forward_post_norm = make_norm(config) if after else nn.Identity()
+        self.parallel = config.parallel
+        self.residual_scale = config.residual_scale
         self.dropout = dropout_of(config)
 
     def set_dropout(self, config: GPTConfig) -> None:
@@ -61,9 +70,14 @@ class Block(nn.Module):
         self.dropout = dropout_of(config)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x), context))
-        x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        return x
+        y = x + self.added(self.attention_post_norm(self.attention(self.attention_norm(x), context)))
+        read = self.feed_forward_norm(x if self.parallel else y)
+        return y + self.added(self.feed_forward_post_norm(self.feed_forward(read)))
+
+    def added(self, branch: Tensor) -> Tensor:
+        """What of a layer's output is added to the residual stream."""
+        branch = self.dropout(branch)
+        return branch if self.residual_scale == 1.0 else branch * self.residual_scale
 
 
 def dropout_of(config: GPTConfig) -> nn.Module:

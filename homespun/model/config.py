@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from homespun.errors import ModelError
 from homespun.model import size
 from homespun.model.families import BIGRAM, FAMILIES, MODELS
+from homespun.model.layers import GLOBAL, KINDS, LOCAL
+from homespun.model.model_config import ModelConfig
+from homespun.model.rope_scaling import RopeScaling
 
 # Larger than any model that a person trains or opens with homespun; a config
 # beyond them is damaged or hostile, and nothing is allocated for it.
@@ -21,53 +24,8 @@ LIMITS = {
     "n_inner": 2**18,
     "head_width": 2**14,
 }
-
-
-class ModelConfig(Protocol):
-    """What the config of every kind of model answers. The numbers of its blocks are 0 where there are none.
-
-    number_of_parameters  all of them, a tied head counted once
-    table_entries         those of them that are looked up, and the head
-    matrix_entries        those of the matrices of one block
-    matrix_sides          inputs and outputs of these matrices
-    numbers_in_the_blocks that training makes of a token and needs again
-    flops_per_token       floating-point operations, of a full context unless `context` says how many tokens
-    memory                bytes of a training step on so many sequences at once, beyond the program's own
-    cache_bytes           keys and values of a full context in float32
-    """
-
-    @property
-    def family(self) -> str: ...
-    @property
-    def vocab_size(self) -> int: ...
-    @property
-    def context_length(self) -> int: ...
-    @property
-    def n_layer(self) -> int: ...
-    @property
-    def n_head(self) -> int: ...
-    @property
-    def n_embd(self) -> int: ...
-    @property
-    def n_inner(self) -> int: ...
-    @property
-    def query_width(self) -> int: ...
-    @property
-    def key_width(self) -> int: ...
-    @property
-    def tied_head(self) -> bool: ...
-    @property
-    def dropout(self) -> float: ...
-
-    def number_of_parameters(self) -> int: ...
-    def table_entries(self) -> int: ...
-    def matrix_entries(self) -> int: ...
-    def matrix_sides(self) -> int: ...
-    def numbers_in_the_blocks(self, *, scores: bool = True) -> int: ...
-    def flops_per_token(self, *, training: bool = False, context: int | None = None) -> int: ...
-    def memory(self, sequences: int) -> int: ...
-    def cache_bytes(self) -> int: ...
-    def with_(self, **changes: Any) -> ModelConfig: ...
+CHOICES = {"norm_place": ("before", "after", "both"), "qk_norm_over": ("head", "all")}
+SCALES = ("attention_scale", "embedding_scale", "residual_scale", "logit_scale")
 
 
 @dataclass(frozen=True)
@@ -82,6 +40,18 @@ class GPTConfig:
     n_embd          C, numbers that a token is written as between the blocks
     n_inner         width inside the feed-forward layer
     head_width      D, numbers that a head sees of a token
+    layers          what kind each layer is of (layers.py), as a pattern that is repeated from the first layer on
+    window          how many tokens a local layer attends to, the token itself included
+    rope_scaling    how the rotary frequencies are changed for longer texts; None for not at all
+    local_base      of the rotary positions in local layers, which are not changed; 0 where they are as elsewhere
+    rotary_width    R, how many numbers of a head are rotated, the first ones; 0 for all
+    norm_place      whether a block normalises what its layers read ("before"), what they add ("after"), or "both"
+    qk_norm_over    whether queries and keys are normalised in each "head", or over "all" heads together
+    parallel        whether the two layers of a block read the same
+    attention_scale what a query's product with a key is multiplied with; 0 for what scale_by says
+    embedding_scale what the embedding of a token is multiplied with
+    residual_scale  what a layer's output is multiplied with before it is added
+    logit_scale     what the logits are multiplied with
     """
 
     family: str
@@ -105,6 +75,19 @@ class GPTConfig:
     tied_head: bool
     rotary_base: float = 10_000.0
     dropout: float = 0.0
+    # Settings of other people's models. Each has a default with which it changes nothing.
+    layers: tuple[str, ...] = (GLOBAL,)
+    window: int = 0
+    rope_scaling: RopeScaling | None = None
+    local_base: float = 0.0
+    rotary_width: int = 0
+    norm_place: str = "before"
+    qk_norm_over: str = "head"
+    parallel: bool = False
+    attention_scale: float = 0.0
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
 
     @classmethod
     def of(
@@ -128,7 +111,6 @@ class GPTConfig:
         """
         if family not in FAMILIES:
             raise ModelError(f"There is no family {family!r}.", f"The families are: {', '.join(FAMILIES)}.")
-        chosen = {**FAMILIES[family].settings, **settings}
         for name, value in (("vocab_size", vocab_size), ("n_embd", n_embd), ("n_head", n_head)):
             if not isinstance(value, int) or value < 1:
                 raise ModelError(f"{name} is {value!r}.", f"{name} is a whole number of at least 1.")
@@ -139,6 +121,8 @@ class GPTConfig:
                     f"Take a multiple of {n_head} for n_embd, such as {-(-n_embd // n_head) * n_head}.",
                 )
             head_width = n_embd // n_head
+        sizes = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd, "head_width": head_width}
+        chosen = {**FAMILIES[family].settings_for(sizes), **settings}
         if tied_head is None:
             usual = FAMILIES[family].ties_head
             tied_head = vocab_size > 8 * n_embd if usual is None else usual
@@ -184,6 +168,54 @@ class GPTConfig:
             raise ModelError(f"norm_eps is {self.norm_eps!r}.", "norm_eps is more than 0 and less than 1.")
         if not self.rotary_base > 1.0:
             raise ModelError(f"rotary_base is {self.rotary_base!r}.", "rotary_base is more than 1.")
+        self.check_layers()
+        self.check_rope()
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ModelError(f"{name} is {getattr(self, name)!r}.", f"It is one of: {', '.join(choices)}.")
+        for name in SCALES:
+            value = getattr(self, name)
+            least = 0.0 if name == "attention_scale" else 1e-9
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value < 1e9:
+                raise ModelError(f"{name} is {value!r}.", f"{name} is a number above 0.")
+
+    def check_rope(self) -> None:
+        width = self.rotary_width
+        if not isinstance(width, int) or isinstance(width, bool) or not 0 <= width <= self.head_width or width % 2:
+            raise ModelError(
+                f"rotary_width is {width!r}.", f"It is even, and at most the head_width of {self.head_width}."
+            )
+        if width == self.head_width:
+            object.__setattr__(self, "rotary_width", 0)
+        if self.local_base and not self.local_base > 1.0:
+            raise ModelError(f"local_base is {self.local_base!r}.", "local_base is more than 1, or 0.")
+        if self.rope_scaling is not None:
+            self.rope_scaling.check_width(self.rotary)
+
+    def check_layers(self) -> None:
+        if not self.layers or not set(self.layers) <= set(KINDS):
+            raise ModelError(
+                f"layers is {self.layers!r}.", f"A layer is of one of these kinds: {', '.join(KINDS)}."
+            )
+        if not isinstance(self.window, int) or isinstance(self.window, bool) or self.window < 0:
+            raise ModelError(f"window is {self.window!r}.", "window is a whole number of tokens.")
+        if LOCAL in self.layers and not self.window:
+            raise ModelError(
+                "Local layers attend to a window, and window is 0.", "window is a number of tokens above 0."
+            )
+
+    def kind_of(self, layer: int) -> str:
+        """What kind the layer of that index is of."""
+        return self.layers[layer % len(self.layers)]
+
+    def window_of(self, layer: int) -> int:
+        """How many tokens the layer of that index attends to; 0 for all."""
+        return self.window if self.kind_of(layer) == LOCAL else 0
+
+    @property
+    def rotary(self) -> int:
+        """R, how many numbers of a head are rotated."""
+        return self.rotary_width or self.head_width
 
     @property
     def query_width(self) -> int:
@@ -198,6 +230,8 @@ class GPTConfig:
     @property
     def scale(self) -> float:
         """What a query's product with a key is multiplied with."""
+        if self.attention_scale:
+            return self.attention_scale
         return float((self.head_width if self.scale_by == "head_width" else self.n_embd) ** -0.5)
 
     @property
@@ -323,12 +357,12 @@ def config_of(family: str, *, vocab_size: int, context_length: int, **settings: 
 
 
 def usual_inner_width(n_embd: int, feed_forward: str) -> int:
-    """Four times n_embd; SwiGLU has three matrices where the others have two, so two thirds of that.
+    """Four times n_embd; a gated layer has three matrices where the others have two, so two thirds of that.
 
     >>> usual_inner_width(192, "gelu"), usual_inner_width(192, "swiglu")
     (768, 512)
     """
-    if feed_forward != "swiglu":
+    if feed_forward not in size.GATED:
         return 4 * n_embd
     multiple = 32  # matrix units work on tiles of 16 or 32 numbers
     return max(multiple, round(8 * n_embd / 3 / multiple) * multiple)

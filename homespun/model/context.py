@@ -8,10 +8,13 @@ in all of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
-from homespun.model.dot_product import attend, attention_weights, document_mask
+from homespun.model.dot_product import attend, attention_weights, causal_mask, document_mask
 
 Rope = tuple[Tensor, Tensor]
 
@@ -19,10 +22,11 @@ Rope = tuple[Tensor, Tensor]
 class Context:
     """What a context answers; one value serves one forward pass.
 
-    rope    cosines and sines (T or B, T; 1, D/2) of the positions, which the model sets; None without rope
+    ropes   kind of layer -> cosines and sines (T or B, T; 1, R/2) of the positions, which the model sets; a kind
+            that is missing has no rope
     """
 
-    rope: Rope | None = None
+    ropes: Mapping[str, Rope] = MappingProxyType({})
 
     def positions(self, ids: Tensor) -> slice | Tensor:
         """The position of each id of (B, T) in its text: a slice for all rows, or int64 (B, T)."""
@@ -32,10 +36,13 @@ class Context:
         """How many tokens the longest text has by the end of ids (B, T)."""
         raise NotImplementedError
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, *, window: int = 0, dropout: float = 0.0
+    ) -> Tensor:
         """q (B, T, H, D), k and v (B, T, G, D) of one layer -> (B, T, H, D).
 
-        layer: its index. dropout: the share of attention weights to drop.
+        layer: its index. window: how many tokens a position attends to, itself included; 0 for all.
+        dropout: the share of attention weights to drop.
         """
         raise NotImplementedError
 
@@ -52,6 +59,7 @@ class Causal(Context):
         self.documents = documents
         self.given = positions
         self.mask = None if documents is None else document_mask(documents)  # (B, 1, T, T)
+        self.windowed: dict[int, Tensor] = {}  # such masks by the window of a layer
 
     def positions(self, ids: Tensor) -> slice | Tensor:
         if self.documents is None:
@@ -61,11 +69,23 @@ class Causal(Context):
     def longest(self, ids: Tensor) -> int:
         return ids.size(1)
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+    def visible(self, tokens: int, window: int, device: torch.device) -> Tensor | None:
+        """The mask of a layer with that window: (B or 1, 1, T, T) booleans, or None where it is plain causal."""
+        if not 0 < window < tokens:
+            return self.mask
+        if window not in self.windowed:
+            near = causal_mask(tokens, tokens, device, window)[None, None]
+            self.windowed[window] = near if self.mask is None else self.mask & near
+        return self.windowed[window]
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, *, window: int = 0, dropout: float = 0.0
+    ) -> Tensor:
         # Only here do the heads move forward: up to here all numbers are read and written in the order in
         # which they lie in memory, which the backward pass of norm and rope takes half the time for.
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D) or (B, G, T, D)
-        return attend(q, k, v, scale, dropout, self.mask).transpose(1, 2)
+        mask = self.visible(q.size(2), window, q.device)
+        return attend(q, k, v, scale, dropout, mask).transpose(1, 2)
 
 
 class Recording(Context):
@@ -86,11 +106,14 @@ class Recording(Context):
     def longest(self, ids: Tensor) -> int:
         return self.inner.longest(ids)
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
-        mask = None if self.inner.mask is None else self.inner.mask[:, :, -self.queries :]
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, *, window: int = 0, dropout: float = 0.0
+    ) -> Tensor:
+        mask = self.inner.visible(q.size(1), window, q.device)
+        mask = None if mask is None else mask[:, :, -self.queries :]
         last = q[:, -self.queries :].transpose(1, 2)  # (B, H, queries, D)
         self.weights.append(attention_weights(last, k.transpose(1, 2), scale, mask).float().cpu())
-        return self.inner.attend(layer, q, k, v, scale, dropout)
+        return self.inner.attend(layer, q, k, v, scale, window=window, dropout=dropout)
 
 
 def positions_in(documents: Tensor) -> Tensor:

@@ -70,13 +70,18 @@ def per_query_head(x: Tensor, heads: int) -> Tensor:
     return x.repeat_interleave(share, dim=1) if share > 1 else x
 
 
-def causal_mask(queries: int, tokens: int, device: torch.device) -> Tensor:
+def causal_mask(queries: int, tokens: int, device: torch.device, window: int = 0) -> Tensor:
     """Which keys each query sees: (T, S) booleans, where the T queries are the last of S tokens.
+
+    window: how many of the last tokens, its own included; 0 for all.
 
     >>> causal_mask(2, 3, torch.device("cpu")).int().tolist()
     [[1, 1, 0], [1, 1, 1]]
+    >>> causal_mask(2, 3, torch.device("cpu"), window=2).int().tolist()
+    [[1, 1, 0], [0, 1, 1]]
     """
-    return torch.ones(queries, tokens, dtype=torch.bool, device=device).tril(tokens - queries)
+    mask = torch.ones(queries, tokens, dtype=torch.bool, device=device).tril(tokens - queries)
+    return mask.triu(tokens - queries - window + 1) if window else mask
 
 
 def document_mask(documents: Tensor) -> Tensor:

@@ -2,30 +2,27 @@
 
 A family is settings of the one model that gpt.py computes, and what other people's files call such a model: the
 fields of Hugging Face's config.json, the settings of a GGUF file, the names and the order of the weights. A family
-that needs no new arithmetic is one more value in this file. No other file asks which family it has before it
-(a test): it asks the family for what it wants to know.
+that needs no new arithmetic is one more value: here, or in opened_families.py where it is not trained from
+scratch. No file asks which family it has before it (a test): it asks the family for what it wants to know.
 """
 
 from __future__ import annotations
 
-from homespun.model.family import GGUF, Alias, Choice, Family, Field, Found, HuggingFace
-
-# ---- what families share ----
-
-
-def heads(found: Found) -> int:
-    """As many keys and values as queries."""
-    n_head: int = found["n_head"]
-    return n_head
-
-
-def width_by_heads(found: Found) -> int:
-    return max(1, found["n_embd"] // found["n_head"])
-
-
-def four_times_wider(found: Found) -> int:
-    return 4 * int(found["n_embd"])
-
+from homespun.model.family import GGUF, Choice, Family, Field, HuggingFace
+from homespun.model.family_words import (
+    GGUF_FIELDS,
+    GGUF_NAMES,
+    LLAMA_FIELDS,
+    LLAMA_GGUF,
+    LLAMA_NAMES,
+    LLAMA_SETTINGS,
+    LLAMA_WRITTEN,
+    MODERN_SETTINGS,
+    QWEN_WINDOWS,
+    SILU,
+    four_times_wider,
+)
+from homespun.model.opened_families import OPENED
 
 # The lecture's way to train: AdamW at a constant rate.
 LECTURE_RECIPE = {
@@ -37,89 +34,11 @@ LECTURE_RECIPE = {
     "clip": 0.0,
 }
 
-LLAMA_FIELDS = {
-    "n_head": Field("num_attention_heads"),
-    "n_embd": Field("hidden_size"),
-    "context_length": Field("max_position_embeddings", others=("max_sequence_length",)),
-    "vocab_size": Field("vocab_size"),
-    "n_layer": Field("num_hidden_layers"),
-    "n_kv_head": Field("num_key_value_heads", heads),
-    "n_inner": Field("intermediate_size"),
-    "head_width": Field("head_dim", width_by_heads),
-    "norm_eps": Field("rms_norm_eps", 1e-6),
-    "dropout": Field("attention_dropout", 0.0),
-    "tied_head": Field("tie_word_embeddings", False),
-}
-LLAMA_NAMES = {
-    "token_embedding": "model.embed_tokens",
-    "final_norm": "model.norm",
-    "head": "lm_head",
-    "blocks": "model.layers",
-    "attention_norm": "input_layernorm",
-    "attention.query": "self_attn.q_proj",
-    "attention.key": "self_attn.k_proj",
-    "attention.value": "self_attn.v_proj",
-    "attention.output": "self_attn.o_proj",
-    "attention.query_norm": "self_attn.q_norm",
-    "attention.key_norm": "self_attn.k_norm",
-    "feed_forward_norm": "post_attention_layernorm",
-    "feed_forward.gate": "mlp.gate_proj",
-    "feed_forward.up": "mlp.up_proj",
-    "feed_forward.down": "mlp.down_proj",
-}
-LLAMA_WRITTEN = {"hidden_act": "silu", "initializer_range": 0.02, "use_cache": True}
-SILU = ("silu", "swish")
-
-# llama.cpp's words are gguf-py's (tensor_mapping.py, constants.py).
-GGUF_NAMES = {
-    "token_embedding": "token_embd",
-    "position_embedding": "position_embd",
-    "final_norm": "output_norm",
-    "head": "output",
-    "blocks": "blk",
-    "attention_norm": "attn_norm",
-    "attention.query": "attn_q",
-    "attention.key": "attn_k",
-    "attention.value": "attn_v",
-    "attention.output": "attn_output",
-    "attention.query_norm": "attn_q_norm",
-    "attention.key_norm": "attn_k_norm",
-    "feed_forward_norm": "ffn_norm",
-    "feed_forward.gate": "ffn_gate",
-    "feed_forward.up": "ffn_up",
-    "feed_forward.down": "ffn_down",
-}
-GGUF_FIELDS = {
-    "n_embd": Field("embedding_length"),
-    "n_head": Field("attention.head_count"),
-    "head_width": Field(
-        "attention.key_length", width_by_heads, copies=("attention.value_length", "rope.dimension_count")
-    ),
-    "context_length": Field("context_length"),
-    "n_layer": Field("block_count"),
-    "n_kv_head": Field("attention.head_count_kv", heads),
-    "n_inner": Field("feed_forward_length"),
-    "norm_eps": Field("attention.layer_norm_rms_epsilon"),
-    "rotary_base": Field("rope.freq_base", 10_000.0),
-}
-
-# ---- the families ----
-
 # The shape of Qwen3 (arXiv 2505.09388): opens there without code of ours.
 MODERN = Family(
     name="modern",
     label="the shape of Qwen3",
-    settings={
-        "norm": "rmsnorm",
-        "norm_eps": 1e-6,
-        "position": "rotary",
-        "feed_forward": "swiglu",
-        "qk_norm": True,
-        "qkv_bias": False,
-        "bias": False,
-        "head_bias": False,
-        "scale_by": "head_width",
-    },
+    settings=MODERN_SETTINGS,
     hugging_face=HuggingFace(
         model_type="qwen3",
         architecture="Qwen3ForCausalLM",
@@ -130,8 +49,9 @@ MODERN = Family(
         },
         names=LLAMA_NAMES,
         outer_name="model.",
-        written={**LLAMA_WRITTEN, "attention_bias": False, "use_sliding_window": False},
+        written={**LLAMA_WRITTEN, "attention_bias": False},
         accepted={"hidden_act": SILU, "attention_bias": (False,), "mlp_bias": (False,)},
+        windows=QWEN_WINDOWS,
     ),
     gguf=GGUF("qwen3", GGUF_FIELDS, GGUF_NAMES, ollama_engine=True),
 )
@@ -140,23 +60,26 @@ MODERN = Family(
 LLAMA = Family(
     name="llama",
     label="the shape of Llama",
-    settings={**MODERN.settings, "norm_eps": 1e-5, "qk_norm": False},
+    settings=LLAMA_SETTINGS,
     loss_factor=1.005,
     hugging_face=HuggingFace(
         model_type="llama",
         architecture="LlamaForCausalLM",
         old_names=("LLaMAForCausalLM",),
-        # Mistral (arXiv 2310.06825) is Llama with a window of attention, which later versions gave up.
-        aliases={"mistral": Alias("MistralForCausalLM", window=4096)},
         default_ids=(1, 2),
         fields=LLAMA_FIELDS,
         names=LLAMA_NAMES,
         outer_name="model.",
         written={**LLAMA_WRITTEN, "attention_bias": False, "mlp_bias": False},
-        accepted={"hidden_act": SILU, "attention_bias": (False,), "mlp_bias": (False,)},
+        accepted={
+            "hidden_act": SILU,
+            "attention_bias": (False,),
+            "mlp_bias": (False,),
+            "use_sliding_window": (False,),
+        },
         whole_heads=True,
     ),
-    gguf=GGUF("llama", GGUF_FIELDS, GGUF_NAMES, permuted=True),
+    gguf=LLAMA_GGUF,
 )
 
 # Qwen2 and Qwen2.5 (arXiv 2407.10671): Llama with a bias on queries, keys and values.
@@ -171,9 +94,10 @@ QWEN2 = Family(
         fields={**LLAMA_FIELDS, "n_kv_head": Field("num_key_value_heads")},
         names=LLAMA_NAMES,
         outer_name="model.",
-        written={**LLAMA_WRITTEN, "use_sliding_window": False},
+        written=LLAMA_WRITTEN,
         accepted={"hidden_act": SILU, "mlp_bias": (False,)},
         whole_heads=True,
+        windows=QWEN_WINDOWS,
     ),
     gguf=GGUF("qwen2", GGUF_FIELDS, GGUF_NAMES),
 )
@@ -289,7 +213,8 @@ BIGRAM = Family(
     tuning_recipe={"learning_rate": 1e-2},
 )
 
-# Those of GPTConfig, in the order in which they are offered; and all that --model takes.
-FAMILIES: dict[str, Family] = {family.name: family for family in (MODERN, LLAMA, QWEN2, GPT2, LECTURE)}
+# Those of GPTConfig, in the order in which they are offered; with the table; and all that --model takes.
+FAMILIES: dict[str, Family] = {family.name: family for family in (MODERN, LLAMA, QWEN2, GPT2, LECTURE, *OPENED)}
 MODELS: dict[str, Family] = {**FAMILIES, BIGRAM.name: BIGRAM}
+TRAINED: dict[str, Family] = {name: family for name, family in MODELS.items() if family.trained}
 DEFAULT = MODERN.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,7 +11,8 @@ from homespun.model.bigram import Bigram
 from homespun.model.block import Block
 from homespun.model.causal_lm import CausalLM
 from homespun.model.config import BigramConfig, GPTConfig, ModelConfig
-from homespun.model.context import Causal, Context
+from homespun.model.context import Causal, Context, Rope
+from homespun.model.layers import GLOBAL, LOCAL
 from homespun.model.norm import make_norm
 from homespun.model.rotary import rope
 
@@ -19,8 +21,10 @@ class GPT(CausalLM):
     """A decoder-only transformer, of the family that its config says."""
 
     config: GPTConfig
-    cosines: Tensor  # (context_length, D/2), only where positions are rotary
+    cosines: Tensor  # (context_length, R/2), only where positions are rotary
     sines: Tensor
+    local_cosines: Tensor  # of local layers, where these have a base of their own
+    local_sines: Tensor
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -36,9 +40,10 @@ class GPT(CausalLM):
         if config.tied_head:
             self.head.weight = self.token_embedding.weight
         if config.position == "rotary":
-            cosines, sines = rope(config.context_length, config.head_width, config.rotary_base)
-            self.register_buffer("cosines", cosines, persistent=False)
-            self.register_buffer("sines", sines, persistent=False)
+            length, width = config.context_length, config.rotary
+            self.keep_rope("", *rope(length, width, config.rotary_base, config.rope_scaling))
+            if config.local_base:
+                self.keep_rope("local_", *rope(length, width, config.local_base))
         self.apply(initialise)
         if config.shrinks_branches:
             self.shrink_branches()
@@ -60,7 +65,7 @@ class GPT(CausalLM):
 
     def features(self, ids: Tensor, context: Context | None = None) -> Tensor:
         """ids (B, T) -> the input of the head, (B, T, C)."""
-        return self.final_norm(self.residual_stream(ids, context))
+        return self.for_head(self.residual_stream(ids, context))
 
     def residual_stream(self, ids: Tensor, context: Context | None = None) -> Tensor:
         """ids (B, T) -> what the blocks have added up to, (B, T, C)."""
@@ -71,19 +76,41 @@ class GPT(CausalLM):
                 "Give the model the last tokens of the text only.",
             )
         positions = context.positions(ids)
-        x = self.token_embedding(ids)  # (B, T, C)
+        x = self.embed(ids)  # (B, T, C)
         if self.position_embedding is not None:
             x = x + self.position_embedding.weight[positions]  # (B, T, C) + (T, C) or (B, T, C)
         else:
-            context.rope = self.rope(positions)
+            context.ropes = self.ropes(positions)
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, context)  # (B, T, C)
         return x
 
-    def rope(self, positions: slice | Tensor) -> tuple[Tensor, Tensor]:
-        """The cosines and sines of those positions, (T or B, T; 1, D/2) each: the same for all heads."""
-        return self.cosines[positions].unsqueeze(-2), self.sines[positions].unsqueeze(-2)
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids (B, T) -> (B, T, C)"""
+        x = self.token_embedding(ids)
+        scale = self.config.embedding_scale
+        # Gemma rounds the factor to the dtype of its weights, and was trained so.
+        return x if scale == 1.0 else x * torch.tensor(scale, dtype=x.dtype, device=x.device)
+
+    def for_head(self, x: Tensor) -> Tensor:
+        """The residual stream behind a block -> what the head reads there, (…, C)."""
+        x = self.final_norm(x)
+        return x if self.config.logit_scale == 1.0 else x * self.config.logit_scale
+
+    def keep_rope(self, prefix: str, cosines: Tensor, sines: Tensor) -> None:
+        self.register_buffer(f"{prefix}cosines", cosines, persistent=False)
+        self.register_buffer(f"{prefix}sines", sines, persistent=False)
+
+    def ropes(self, positions: slice | Tensor) -> dict[str, Rope]:
+        """By the kind of layer, the cosines and sines of those positions, (T or B, T; 1, R/2) each."""
+
+        def at(cosines: Tensor, sines: Tensor) -> Rope:
+            return cosines[positions].unsqueeze(-2), sines[positions].unsqueeze(-2)  # the same for all heads
+
+        everywhere = at(self.cosines, self.sines)
+        local = at(self.local_cosines, self.local_sines) if self.config.local_base else everywhere
+        return {GLOBAL: everywhere, LOCAL: local}
 
     def set_dropout(self, share: float) -> None:
         """The share of activations that training sets to zero, whatever the model was built with."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from homespun.model.config import GPTConfig
 
+GATED = ("swiglu", "geglu")  # feed-forward layers with a gate
+
 
 def number_of_parameters(config: GPTConfig) -> int:
     """All weights of the model, a tied head counted once."""
@@ -19,7 +21,10 @@ def number_of_parameters(config: GPTConfig) -> int:
         biases += config.query_width + 2 * config.key_width
     if config.bias:
         biases += width + config.n_inner + width
-    block = matrix_entries(config) + biases + 2 * norm + (2 * config.head_width if config.qk_norm else 0)
+    norms = (4 if config.norm_place == "both" else 2) * norm
+    if config.qk_norm:
+        norms += 2 * config.head_width if config.qk_norm_over == "head" else config.query_width + config.key_width
+    block = matrix_entries(config) + biases + norms
     return table_entries(config) + config.n_layer * block + norm + (config.vocab_size if config.head_bias else 0)
 
 
@@ -42,8 +47,8 @@ def matrix_sides(config: GPTConfig) -> int:
 
 
 def ways(config: GPTConfig) -> int:
-    """Matrices of a feed-forward layer: SwiGLU has a second way up."""
-    return 3 if config.feed_forward == "swiglu" else 2
+    """Matrices of a feed-forward layer: a gated one has a second way up."""
+    return 3 if config.feed_forward in GATED else 2
 
 
 def numbers_in_the_blocks(config: GPTConfig, *, scores: bool = True) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homespun.model.config import ModelConfig, config_of
-from homespun.model.families import MODELS
+from homespun.model.families import TRAINED
 from homespun.planning import base_plan as course
 from homespun.planning.base_plan import BasePlan, fact, setting
 
@@ -16,7 +16,7 @@ class Plan(BasePlan):
     """All hyperparameters of a run. `homespun train --plan FILE` replays it, to the bit on the same machine."""
 
     tokenizer: str = fact("char, byte, bpe:N, gpt2, or a path")
-    model: str = fact(", ".join(list(MODELS)[:-1]) + f" or {list(MODELS)[-1]}")
+    model: str = fact(", ".join(list(TRAINED)[:-1]) + f" or {list(TRAINED)[-1]}")
 
     n_layer: int = setting("transformer blocks", least=1)
     n_head: int = setting("attention heads per block", least=1)
@@ -38,7 +38,7 @@ class Plan(BasePlan):
         return "n_layer=4"
 
     def __post_init__(self) -> None:
-        self.check_one_of("model", tuple(MODELS))
+        self.check_one_of("model", tuple(TRAINED))
         super().__post_init__()
 
     def config(self, vocab_size: int) -> ModelConfig:

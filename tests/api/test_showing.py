@@ -16,11 +16,11 @@ from homespun.checkpoint.tensors import write_tensors
 from homespun.errors import CheckpointError
 from homespun.model.bigram import Bigram
 from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from homespun.tokenizer.make import build
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.watcher import Watcher
+from tests.model.shapes import FAMILY_NAMES as FAMILIES
 
 SHAPE: dict[str, Any] = {"context_length": 24, "n_layer": 2, "n_head": 4, "n_embd": 32}
 
@@ -156,7 +156,8 @@ def test_no_weights_are_read(tokenizer: Tokenizer, tmp_path: Path) -> None:
     folder, _ = folder_of("modern", tokenizer, tmp_path / "m")
     wide = GPTConfig.of("modern", vocab_size=257, **{**SHAPE, "n_layer": 500, "n_embd": 2**15, "n_head": 256})
     said = json.loads((folder / "config.json").read_text())
-    from homespun.checkpoint.hf_names import layout, to_hf
+    from homespun.checkpoint.hf_names import to_hf
+    from homespun.checkpoint.layout import layout
     from homespun.checkpoint.weights import shapes_of, stored_shape
     from homespun.tokenizer.special_ids import SpecialIds
 

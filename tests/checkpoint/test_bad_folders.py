@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from homespun.checkpoint.folder import load_config, load_model, load_weights, save_model
-from homespun.checkpoint.hf_names import layout
+from homespun.checkpoint.layout import layout
 from homespun.checkpoint.weights import shapes_of, stored_shape
 from homespun.errors import HomespunError, TokenizerError
 from homespun.model.gpt import GPT

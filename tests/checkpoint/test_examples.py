@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("module", ["fields", "hf_names"])
+@pytest.mark.parametrize("module", ["fields", "hf_names", "layout"])
 def test_the_examples_in_the_docstrings_are_true(module: str) -> None:
     result = doctest.testmod(import_module(f"homespun.checkpoint.{module}"))
     assert result.attempted > 0

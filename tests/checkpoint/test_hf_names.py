@@ -158,11 +158,19 @@ def refused(values: dict[str, Any]) -> str:
         ({**GPT2, "scale_attn_weights": False}, "scale_attn_weights is false"),
         ({**GPT2, "add_cross_attention": True}, "add_cross_attention is true"),
         (
-            {**QWEN3, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}},
-            'config.json: rope_scaling: rope_type is "yarn". homespun can work with: "default"',
+            {**QWEN3, "rope_scaling": {"rope_type": "proportional", "factor": 4.0}},
+            'config.json: rope_scaling: rope_type is "proportional". homespun can work with: default, linear',
         ),
-        ({**LLAMA, "rope_scaling": {"type": "linear", "factor": 2.0}}, 'rope_type is "linear"'),
-        ({**LLAMA, "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}, 'rope_type is "llama3"'),
+        ({**LLAMA, "rope_scaling": {"type": "linear"}}, "rope_scaling does not say factor"),
+        ({**LLAMA, "rope_scaling": {"type": "linear", "factor": -2.0}}, "rope_scaling: factor is -2.0"),
+        ({**LLAMA, "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}, "does not say factor"),
+        (
+            {**LLAMA, "rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}},
+            "The short factors of the rope scaling are 1, and a head has 4 pairs",
+        ),
+        ({**LLAMA, "use_sliding_window": True}, "use_sliding_window is true"),
+        ({**SLIDING, "layer_types": ["full_attention", "linear_attention"]}, 'layer_types is "linear_attention"'),
+        ({**LLAMA, "layer_types": ["full_attention", "sliding_attention"]}, "layer_types is"),
         ({**LLAMA, "rope_parameters": {"full_attention": {"rope_theta": 5e5}}}, "rope_parameters is"),
         ({**LLAMA, "rope_parameters": "default"}, 'rope_parameters is "default"'),
         ({**LLAMA, "rope_parameters": {"rope_theta": 5e5}, "rope_theta": 1e4}, "rope_theta is 10000.0"),
@@ -230,6 +238,12 @@ def test_whatever_a_setting_says_it_is_a_config_or_a_message(
         "layer_types",
         "tie_word_embeddings",
         "use_sliding_window",
+        "sliding_window",
+        "sliding_window_pattern",
+        "no_rope_layers",
+        "partial_rotary_factor",
+        "rotary_pct",
+        "query_pre_attn_scalar",
     ]
     name = data.draw(st.sampled_from([*values, *extra]))
     try:

@@ -11,9 +11,9 @@ from homespun.errors import UsageError
 from homespun.finetuning.methods import prepared_model
 from homespun.model.causal_lm import CausalLM
 from homespun.model.config import config_of
-from homespun.model.families import FAMILIES
 from homespun.model.gpt import build
 from homespun.planning.tuning_plan import TuningPlan
+from tests.model.shapes import FAMILY_NAMES as FAMILIES
 
 IDS = torch.arange(24).view(2, 12) % 11
 

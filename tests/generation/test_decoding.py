@@ -12,9 +12,9 @@ from homespun.generation.engine import Engine
 from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
 from homespun.kernels.decoding.source import STEP
-from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
+from tests.model.shapes import FAMILY_NAMES as FAMILIES
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -15,10 +15,10 @@ from homespun.generation.request import Request
 from homespun.generation.runner import PagedRunner
 from homespun.generation.settings import Sampling
 from homespun.kernels.decoding.slots import BLOCK
-from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.fakes import Parrot
 from tests.generation.models import CONTEXT, prompt_of, sure_model
+from tests.model.shapes import FAMILY_NAMES as FAMILIES
 
 LIKELIEST = Sampling(temperature=0)
 

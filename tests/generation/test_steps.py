@@ -27,9 +27,9 @@ from homespun.kernels.decoding.source import STEP
 from homespun.machine import builds as compiling
 from homespun.machine.jobs import Job
 from homespun.machine.thread_count import ThreadCount
-from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
+from tests.model.shapes import FAMILY_NAMES as FAMILIES
 
 MakeStep = Callable[..., DecodeStep]
 SHAPES = [

@@ -12,9 +12,9 @@ from homespun.generation.settings import Sampling
 from homespun.generation.text import generate, generate_ids, generate_pieces
 from homespun.model.bigram import Bigram
 from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.generation.fakes import ByteTokenizer, Parrot
+from tests.model.shapes import FAMILY_NAMES as FAMILIES
 
 CONTEXT = 12
 LIKELIEST = Sampling(temperature=0)

@@ -117,8 +117,8 @@ def changed(tmp_path: Path, family: str = "llama", **changes: Any) -> Path:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"general__architecture": "mamba"}, 'general.architecture is "mamba"'),
     ({"general__architecture": ["llama"]}, 'general.architecture is ["llama"]'),
-    ({"llama__rope__scaling__type": "yarn"}, 'llama.rope.scaling.type is "yarn"'),
-    ({"llama__rope__scaling__type": "linear"}, 'llama.rope.scaling.type is "linear"'),
+    ({"llama__rope__scaling__type": "yarn"}, "does not say llama.rope.scaling.factor"),
+    ({"llama__rope__scaling__type": "longrope"}, 'llama.rope.scaling.type is "longrope"'),
     ({"llama__rope__scale_linear": 4.0}, "llama.rope.scale_linear is 4.0"),
     ({"llama__expert_count": 8}, "llama.expert_count is 8"),
     ({"llama__attention__sliding_window": "wide"}, 'llama.attention.sliding_window is "wide"'),
@@ -155,13 +155,13 @@ def test_what_would_be_another_model_is_refused_by_name(
     assert words in told(changed(tmp_path, **changes))
 
 
-def test_llama_3s_stretched_positions_are_refused_by_name(tmp_path: Path) -> None:
+def test_rotary_positions_that_are_not_changed_as_llama_3_does_are_refused_by_name(tmp_path: Path) -> None:
     tokenizer = bpe()
     model = lively(tiny("llama", vocab_size=tokenizer.vocab_size))
     tensors = foreign_tensors(model)
     tensors["rope_freqs.weight"] = tensors["output_norm.weight"]
     path = write_gguf(tmp_path / "model.gguf", "llama", settings_of(model, tokenizer), tensors)
-    assert "rope_freqs.weight stretches the rotary positions (rope scaling)" in told(path)
+    assert "rope_freqs.weight changes the rotary positions in another way than Llama 3" in told(path)
 
 
 def test_a_bias_that_the_shape_has_not_is_not_left_out_in_silence(tmp_path: Path) -> None:

@@ -12,15 +12,15 @@ import torch
 
 import homespun
 from homespun.checkpoint.folder import load_config
-from homespun.errors import CheckpointError
+from homespun.errors import CheckpointError, UsageError
 from homespun.generation.settings import Sampling
 from homespun.generation.text import generate_ids
 from homespun.insight.embedding import embedding_map
 from homespun.insight.lens import logit_lens
 from homespun.insight.probabilities import attention_of, looked_at, token_probabilities
+from homespun.interop.page.contents import PAGE_COMPUTES
 from homespun.interop.page.weights import unpacked
 from homespun.interop.page.write import in_script, read_page
-from homespun.model.block import ACTIVATIONS, GATED
 from homespun.model.causal_lm import CausalLM
 from homespun.tokenizer.byte_level import byte_characters
 from homespun.tokenizer.chat_marks import with_chat_template
@@ -61,7 +61,7 @@ def test_a_page_computes_the_model_and_draws_as_the_engine_does(
 
 
 @needs_node
-@pytest.mark.parametrize("feed_forward", [*ACTIVATIONS, *GATED])
+@pytest.mark.parametrize("feed_forward", PAGE_COMPUTES["feed_forward"])
 def test_every_activation_that_a_model_may_have_is_computed(feed_forward: str, tmp_path: Path) -> None:
     tokenizer = tokenizer_of("char")
     model = model_of("gpt2", tokenizer, feed_forward=feed_forward)
@@ -69,6 +69,15 @@ def test_every_activation_that_a_model_may_have_is_computed(feed_forward: str, t
     assert done.proof is not None
     assert done.proof.apart < 0.001
     assert done.proof.written == 30
+
+
+def test_a_model_that_a_page_does_not_compute_is_refused_by_the_name_of_the_setting(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("char")
+    for settings in ({"feed_forward": "geglu"}, {"norm": "rmsnorm_plus_one"}, {"parallel": True}):
+        model = model_of("llama", tokenizer, **settings)
+        with pytest.raises(UsageError, match=next(iter(settings))):
+            exported(model, tokenizer, tmp_path / "page.html", "f16")
+    assert not list(tmp_path.iterdir())
 
 
 @needs_node

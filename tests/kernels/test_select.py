@@ -27,10 +27,11 @@ from homespun.kernels.selfcheck import computes_gradients_of
 from homespun.kernels.training.modules import ATTENTION, SWIGLU, NativeSwiGLU, native_swiglu
 from homespun.model import block
 from homespun.model.block import FeedForward
-from homespun.model.config import FAMILIES, GPTConfig
+from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
 from tests.generation.conftest import compiled, native  # noqa: F401
 from tests.generation.models import prompt_of, sure_model
+from tests.model.shapes import FAMILY_NAMES
 
 KERNELS: list[Kernel] = [*TRAINING, DECODING, PROJECTIONS]
 SHAPE: dict[str, Any] = {"vocab_size": 61, "context_length": 40, "n_layer": 2, "n_head": 4, "n_embd": 64}
@@ -56,12 +57,36 @@ def test_every_kernel_has_considered_every_setting(kernel: Kernel) -> None:
     assert set(kernel.settings) == {field.name for field in fields(GPTConfig)}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILY_NAMES)
 def test_the_families_have_the_kernels_that_they_had(family: str) -> None:
     suited = {kernel.name for kernel in KERNELS if kernel.suits(config_of(family), "cpu", "bfloat16")}
     expected = {kernel.name for kernel in KERNELS}
     gated = config_of(family).feed_forward == "swiglu"
     assert suited == (expected if gated else expected - {SWIGLU.name})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layers": ("global", "local"), "window": 8},
+        {"layers": ("global", "nope")},
+        {"local_base": 1e4},
+        {"rotary_width": 8},
+        {"norm_place": "after"},
+        {"norm_place": "both"},
+        {"qk_norm_over": "all"},
+        {"parallel": True},
+        {"attention_scale": 0.1},
+        {"embedding_scale": 8.0},
+        {"residual_scale": 0.5},
+        {"logit_scale": 0.5},
+        {"norm": "rmsnorm_plus_one"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_the_settings_of_other_peoples_models_exclude_the_compiled_step(settings: dict[str, Any]) -> None:
+    assert DECODING.suits(config_of(), "cpu", "float32")
+    assert not DECODING.suits(config_of(**settings), "cpu", "float32")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +177,7 @@ def test_a_kernel_that_computes_something_else_is_not_used_and_a_line_says_so(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILY_NAMES)
 def test_the_model_itself_passes_its_check(family: str, dropout: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     assert computes_gradients_of(GPT(config_of(family, dropout=dropout)), lambda model: model, dtype)
@@ -175,7 +200,7 @@ def test_a_decoding_step_that_computes_something_else_is_not_used(
     assert notes == ["the C++ decoding step computes something else than the model here; PyTorch computes it"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILY_NAMES)
 def test_joined_projections_are_those_of_the_model_and_are_not_used_where_they_are_not(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -13,6 +13,7 @@ from homespun.cli.screens.plain import shows_unicode, visible
 from homespun.cli.screens.terminal import console, facts, size_in_words
 from homespun.dataset.finding import percent
 from homespun.model.families import MODELS
+from homespun.model.layers import LOCAL, NOPE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,6 +84,7 @@ def model_rows(portrait: Portrait) -> Rows:
                 f"{shape['n_embd']:,} wide, {shape['n_inner']:,} in the feed-forward layers",
             )
         )
+        rows += layer_rows(shape)
     rows.append(("context", f"{shape['context_length']:,} tokens"))
     rows.append(
         (
@@ -97,6 +99,22 @@ def model_rows(portrait: Portrait) -> Rows:
     if memory.cache:
         rows.append(("cache", f"{size_in_words(memory.cache)} for a full context, half beside rounded weights"))
     rows += work_rows(flops.first, flops.last)
+    return rows
+
+
+def layer_rows(shape: Mapping[str, Any]) -> Rows:
+    """What kinds of layers there are, where there are several or all have a window; how positions are stretched.
+
+    >>> layer_rows({"layers": ("local", "local", "global"), "window": 512, "rope_scaling": None})
+    [('layers', 'local, local, global, and so on; a local one attends to 512 tokens')]
+    """
+    rows, kinds = [], tuple(shape.get("layers") or ())
+    if LOCAL in kinds or NOPE in kinds:
+        named = ", ".join("without rope" if kind == NOPE else kind for kind in kinds)
+        window = f"; a local one attends to {shape['window']:,} tokens" if LOCAL in kinds else ""
+        rows.append(("layers", f"{named}, and so on{window}" if len(kinds) > 1 else f"{named}{window}"))
+    if scaling := shape.get("rope_scaling"):
+        rows.append(("rope scaling", scaling["kind"]))
     return rows
 
 

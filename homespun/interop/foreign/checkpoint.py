@@ -12,10 +12,11 @@ import torch
 
 from homespun.checkpoint.fields import read_json
 from homespun.checkpoint.folder import assemble, leaves_head_open
-from homespun.checkpoint.hf_names import counterpart, from_hf, layout, model_type_of
+from homespun.checkpoint.hf_names import counterpart, from_hf, model_type_of
+from homespun.checkpoint.layout import layout
 from homespun.checkpoint.stored_names import bare, usual_names
 from homespun.checkpoint.tensors import check_memory
-from homespun.checkpoint.weights import HEAD, shapes_of
+from homespun.checkpoint.weights import head_of, shapes_of
 from homespun.errors import CheckpointError
 from homespun.interop.foreign import llama2c_file
 from homespun.interop.foreign.names import AGAIN, NOT_WEIGHTS, Described, Part, State, Wishes, described
@@ -91,13 +92,19 @@ def opened_with(values: dict[str, Any], path: Path, state: State, file: TorchFil
     config = from_hf(values, str(path.with_name(BESIDE)))
     usual = {usual: stored for stored, usual in usual_names(state.tensors, config).items() if usual}
     shapes = shapes_of(config)
-    if isinstance(config, GPTConfig) and counterpart(config) and not config.tied_head and HEAD not in usual:
+    head = head_of(config)
+    if isinstance(config, GPTConfig) and counterpart(config) and not config.tied_head and head not in usual:
         if not leaves_head_open(values, config):
-            raise CheckpointError(f"{path} has no head ({HEAD}).", "Get the file of the whole model.")
+            raise CheckpointError(f"{path} has no head ({head}).", "Get the file of the whole model.")
         config = config.with_(tied_head=True)
     parts: dict[str, tuple[Part, ...]] = {}
     for tensor in layout(config, shapes):
         several = len(tensor.parts)
+        if tensor.heads or len({shapes[name][0] for name in tensor.parts}) > 1:
+            raise CheckpointError(
+                f"{path}: {tensor.name} holds {several} matrices; homespun takes them apart in .safetensors only.",
+                "Take the same model as .safetensors.",
+            )
         for at, ours in enumerate(tensor.parts):
             parts[ours] = (Part(usual.get(tensor.name, tensor.name), (at, several), tensor.transposed),)
     stored = set(usual.values())

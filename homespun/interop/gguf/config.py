@@ -10,14 +10,18 @@ from typing import Any
 
 from homespun.checkpoint.fields import Fields, brief
 from homespun.checkpoint.folder import check_context
-from homespun.checkpoint.hf_names import narrower
+from homespun.checkpoint.hf_names import without_idle_windows
+from homespun.checkpoint.layer_kinds import read_layers
+from homespun.checkpoint.rope_fields import within_original_context
 from homespun.errors import CheckpointError, ModelError, warn
 from homespun.interop.gguf.file import GGUFFile
+from homespun.interop.gguf.rope import read_rope_scaling
 from homespun.model.config import GPTConfig
 from homespun.model.families import FAMILIES
 from homespun.model.family import GGUF
 
-FAMILY_OF = {one.gguf.architecture: one for one in FAMILIES.values() if one.gguf}
+# Of several families that it does not tell apart, the first: a Mistral is a Llama there.
+FAMILY_OF = {one.gguf.architecture: one for one in reversed(FAMILIES.values()) if one.gguf}
 # Settings of other shapes, and the value with which they change nothing.
 WITHOUT_EFFECT = {
     "expert_count": 0,
@@ -45,7 +49,7 @@ def config_of(file: GGUFFile) -> GPTConfig:
     family = FAMILY_OF[shape]
     theirs = family.gguf
     assert theirs is not None
-    check_the_rest(fields, shape)
+    check_the_rest(fields, shape, theirs)
     try:
         config = GPTConfig.of(family.name, **settings_of(fields, file, theirs))
     except ModelError as error:
@@ -54,8 +58,11 @@ def config_of(file: GGUFFile) -> GPTConfig:
     return config
 
 
-def check_the_rest(fields: Fields, shape: str) -> None:
+def check_the_rest(fields: Fields, shape: str, theirs: GGUF) -> None:
+    understood = {field.name for field in theirs.fields.values()}
     for name, harmless in WITHOUT_EFFECT.items():
+        if name in understood:
+            continue
         value = fields.values.get(f"{shape}.{name}")
         if value is not None and value != harmless:
             fields.refuse(f"{shape}.{name}", value, f"{harmless}, or nothing said of it")
@@ -68,14 +75,11 @@ def settings_of(fields: Fields, file: GGUFFile, theirs: GGUF) -> dict[str, Any]:
     for ours, field in theirs.fields.items():
         for copy in field.copies:
             fields.one_of(f"{shape}.{copy}", (found[ours],), found[ours])
-    window = fields.values.get(f"{shape}.attention.sliding_window")
-    if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 0):
-        fields.refuse(f"{shape}.attention.sliding_window", window, "attention over the whole context")
-    if window and window < found["context_length"]:
-        warn(narrower(str(file.path), window, found["context_length"]))
-        found["context_length"] = window
+    found |= {name: value(found) for name, value in theirs.fixed.items()}
+    found |= layers_of(fields, theirs, found)
     if "rotary_base" in found:
-        check_no_scaling(fields, file, shape)
+        found |= read_rope_scaling(fields, file, f"{shape}.", found, permuted=theirs.permuted)
+        found |= within_original_context(found, fields.origin)
     return {
         **found,
         "vocab_size": rows_of(file, "token_embd.weight"),
@@ -84,16 +88,21 @@ def settings_of(fields: Fields, file: GGUFFile, theirs: GGUF) -> dict[str, Any]:
     }
 
 
-def check_no_scaling(fields: Fields, file: GGUFFile, shape: str) -> None:
-    """Rotary angles that are stretched to make the context longer: linear, yarn, longrope, and Llama 3's."""
-    fields.one_of(f"{shape}.rope.scaling.type", ("none",), "none")
-    fields.one_of(f"{shape}.rope.scale_linear", (1.0,), 1.0)
-    for name in ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"):
-        if name in file.tensors:
-            raise CheckpointError(
-                f"{file.path}: {name} stretches the rotary positions (rope scaling), which homespun does not do.",
-                "Take a model without it, such as SmolLM2 or Qwen3.",
-            )
+def layers_of(fields: Fields, theirs: GGUF, found: dict[str, Any]) -> dict[str, Any]:
+    """Which layers are local. Where llama.cpp has no windows, the context is only as long as the file's window."""
+    prefix, context_length = f"{theirs.architecture}.", found["context_length"]
+    if theirs.windows is not None or theirs.no_rope is not None:
+        layers = read_layers(fields, theirs, found["n_layer"], prefix)
+        return without_idle_windows(layers, found)
+    name = f"{prefix}attention.sliding_window"
+    window = fields.whole(name, 0, 2**31, 0)
+    if not 0 < window < context_length:
+        return {}
+    warn(
+        f"{fields.origin}: {name} limits attention to {window:,} tokens, and llama.cpp does not compute that; the "
+        f"model opens with a context of {window:,} instead of {context_length:,} tokens, where it is the same"
+    )
+    return {"context_length": window}
 
 
 def in_full(epsilon: float) -> float:

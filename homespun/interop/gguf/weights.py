@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from homespun.checkpoint.hf_names import foreign_name
+from homespun.checkpoint.layout import foreign_name, module_of
 from homespun.checkpoint.tensors import check_memory
 from homespun.checkpoint.weights import shapes_of
 from homespun.errors import CheckpointError
-from homespun.interop.gguf.blocks import floats
-from homespun.interop.gguf.file import GGUFFile, GGUFTensor
+from homespun.interop.gguf.file import GGUFFile
+from homespun.interop.gguf.rope import TENSORS
+from homespun.interop.gguf.tensor import PLAIN, read_tensor
 from homespun.model.config import GPTConfig
 from homespun.model.families import FAMILIES
 from homespun.model.family import GGUF
-
-PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def gguf_layout(config: GPTConfig, names: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
@@ -30,7 +28,10 @@ def gguf_layout(config: GPTConfig, names: Mapping[str, tuple[int, ...]]) -> dict
         if not (name == "head.weight" and config.tied_head):
             foreign = foreign_name(name, words)
             parts[foreign] = (*parts.get(foreign, ()), name)
-    return parts
+    order = {name: place for place, name in enumerate(words)}  # of modules that stand in one
+    return {
+        foreign: tuple(sorted(ours, key=lambda name: order[module_of(name)])) for foreign, ours in parts.items()
+    }
 
 
 def read_weights(
@@ -59,7 +60,7 @@ def check_tensors(
     file: GGUFFile, config: GPTConfig, layout: Mapping[str, tuple[str, ...]], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
     """Every tensor that the settings ask for is there, in its shape, and no other is."""
-    known = set(layout) | ({"output.weight"} if config.tied_head else set())
+    known = {*layout, *TENSORS} | ({"output.weight"} if config.tied_head else set())
     wrong = []
     for name, parts in layout.items():
         expected = (sum(shapes[part][0] for part in parts), *shapes[parts[0]][1:])
@@ -84,17 +85,6 @@ def common_dtype(file: GGUFFile) -> torch.dtype:
     return PLAIN.get(types.pop(), torch.float32) if len(types) == 1 else torch.float32
 
 
-def read_tensor(file: GGUFFile, tensor: GGUFTensor) -> Tensor:
-    """One tensor, in the file's order of rows: as it is stored, or as float32 where that is in blocks."""
-    # Read and not mapped: a file that is cut short meanwhile is an error then, and no crash.
-    stored = np.fromfile(file.path, np.uint8, tensor.bytes, offset=tensor.start)
-    if stored.size < tensor.bytes:
-        raise CheckpointError(f"{file.path} became shorter while it was read.", "Try again.")
-    if tensor.type in PLAIN:
-        return torch.from_numpy(stored).view(PLAIN[tensor.type]).view(tensor.shape)
-    return floats(torch.from_numpy(stored).view(*tensor.shape[:-1], -1), tensor.type)
-
-
 def llama_cpp_of(config: GPTConfig) -> GGUF:
     theirs = FAMILIES[config.family].gguf
     assert theirs is not None, "a file of it was found, or it was said that there can be none"
@@ -108,7 +98,14 @@ def is_permuted(name: str, config: GPTConfig) -> bool:
     return llama_cpp_of(config).permuted and ".attention." in name and name.split(".")[-2] in ("query", "key")
 
 
+def has_its_one(name: str, config: GPTConfig) -> bool:
+    """Whether the weight of a norm is stored with the one that the norm adds to it."""
+    return llama_cpp_of(config).plus_one and module_of(name).endswith("norm")
+
+
 def in_our_order(rows: Tensor, name: str, config: GPTConfig) -> Tensor:
+    if has_its_one(name, config):
+        return rows.float() - 1.0
     if not is_permuted(name, config):
         return rows
     halves = rows.unflatten(0, (-1, config.head_width // 2, 2))  # (heads, D/2, 2, C)
@@ -116,6 +113,8 @@ def in_our_order(rows: Tensor, name: str, config: GPTConfig) -> Tensor:
 
 
 def in_file_order(rows: Tensor, name: str, config: GPTConfig) -> Tensor:
+    if has_its_one(name, config):
+        return rows.float() + 1.0
     if not is_permuted(name, config):
         return rows
     neighbours = rows.unflatten(0, (-1, 2, config.head_width // 2))  # (heads, 2, D/2, C)

@@ -21,10 +21,12 @@ from homespun.checkpoint.fields import model_settings
 from homespun.checkpoint.hf_names import only_here
 from homespun.errors import MissingExtra, ModelError
 from homespun.interop.gguf.config import FAMILY_OF
+from homespun.interop.gguf.rope import rope_settings, rope_tensors
 from homespun.interop.gguf.weights import gguf_layout, in_file_order, llama_cpp_of
 from homespun.model.causal_lm import CausalLM
 from homespun.model.config import GPTConfig, ModelConfig
 from homespun.model.families import DEFAULT, MODELS
+from homespun.model.layers import LOCAL
 
 # What --quantize takes -> the format's name of the numbers, and its number for such a file.
 QUANTIZATIONS = {
@@ -47,12 +49,16 @@ MOST_OF_F16 = 65504.0
 
 @dataclass(frozen=True)
 class Part:
-    """A tensor of the file: its name there, which of ours stand in it, one below the other, and its type."""
+    """A tensor of the file: its name there, which of ours stand in it, one below the other, and its type.
+
+    given: its numbers, where it is none of ours.
+    """
 
     name: str
     ours: tuple[str, ...]
     shape: tuple[int, ...]
     type: str  # "F32", "Q8_0", …
+    given: Tensor | None = None
 
 
 def write_gguf(
@@ -73,10 +79,15 @@ def write_gguf(
     with path.open("ab") as file:
         for part in parts:
             file.write(b"\0" * (-file.tell() % BLOCK))
-            rows = torch.cat([in_file_order(weights[name].detach().cpu(), name, config) for name in part.ours])
-            for stored in numbers(rows, part):
+            for stored in numbers(rows_of(part, weights, config), part):
                 file.write(stored.data)
         file.write(b"\0" * (-file.tell() % BLOCK))
+
+
+def rows_of(part: Part, weights: Mapping[str, Tensor], config: GPTConfig) -> Tensor:
+    if part.given is not None:
+        return part.given
+    return torch.cat([in_file_order(weights[name].detach().cpu(), name, config) for name in part.ours])
 
 
 def check_counterpart(config: ModelConfig) -> GPTConfig:
@@ -94,19 +105,46 @@ def check_counterpart(config: ModelConfig) -> GPTConfig:
             "Export a model whose settings are those of its family.",
         )
     assert isinstance(config, GPTConfig)
+    check_settings(config)
     return config
+
+
+def check_settings(config: GPTConfig) -> None:
+    """Raises ModelError where llama.cpp would compute something else than this model."""
+    theirs = llama_cpp_of(config)
+    for name, value in theirs.fixed.items():
+        own, fixed = getattr(config, name), value(vars(config))
+        if own != fixed:
+            raise ModelError(
+                f"llama.cpp computes models of the kind {theirs.architecture} with {name} = {fixed!r}, and this "
+                f"one has {own!r}.",
+                "Export it with --to merged.",
+            )
+    if LOCAL in config.layers and theirs.windows is None:
+        raise ModelError(
+            f"llama.cpp computes models of the kind {theirs.architecture} without the window of {config.window:,} "
+            "tokens that this one has.",
+            "Export it with --to merged.",
+        )
 
 
 def settings_of(config: GPTConfig) -> dict[str, Any]:
     """The settings of the model itself, by llama.cpp's names."""
     theirs = llama_cpp_of(config)
     shape = f"{theirs.architecture}."
-    return {f"{shape}vocab_size": config.vocab_size, **model_settings(config, theirs.fields, shape)}
+    said = {f"{shape}vocab_size": config.vocab_size, **model_settings(config, theirs.fields, shape)}
+    if theirs.windows is not None and LOCAL in config.layers:
+        said[shape + theirs.windows.name] = config.window
+    if config.rope_scaling is not None and config.rope_scaling.full_context:
+        said[shape + theirs.fields["context_length"].name] = config.rope_scaling.full_context
+    return said | rope_settings(config, shape)
 
 
 def parts_of(config: GPTConfig, weights: Mapping[str, Tensor], quantize: str) -> Iterator[Part]:
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wanted = QUANTIZATIONS[quantize][0]
+    for name, given in rope_tensors(config).items():
+        yield Part(name, (), tuple(given.shape), "F32", given)
     for name, ours in gguf_layout(config, shapes).items():
         shape = (sum(shapes[part][0] for part in ours), *shapes[ours[0]][1:])
         yield Part(name, ours, shape, type_of(name, shape, wanted, tied_head=config.tied_head))

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from homespun import __version__
-from homespun.errors import HomespunError
+from homespun.checkpoint.hf_names import USUAL
+from homespun.errors import HomespunError, UsageError
 from homespun.interop.compare import log_probabilities
 from homespun.interop.modelfile import form_of
 from homespun.interop.origin import Origin
@@ -21,6 +22,12 @@ from homespun.tokenizer.chat_template import ChatTokenizer, chat_tokenizer
 from homespun.tokenizer.tokenizer import Tokenizer
 
 VERSION = 1  # of what a page contains
+# Of the settings with a default that changes nothing, those that web/page/config.ts has as well.
+PAGE_KNOWS = {"rotary_base", "dropout"}
+PAGE_COMPUTES = {
+    "norm": ("rmsnorm", "layernorm"),
+    "feed_forward": ("swiglu", "gelu", "gelu_exact", "relu"),
+}
 MOST_PROBED = 96  # tokens of each text whose log-probabilities are written down
 MOST_IDS = 6_000  # of all texts that the page's tokenizer is tried on
 # Bytes of keys, values, queries and residual stream of two windows. A browser gives a tab a few gigabytes, and
@@ -85,9 +92,28 @@ def contents(
 def config_data(config: ModelConfig) -> dict[str, Any]:
     """The config in its own words, and what follows from them."""
     if isinstance(config, GPTConfig):
-        return {"kind": "gpt", **asdict(config), "scale": config.scale}
+        unknown = set(USUAL) - PAGE_KNOWS
+        return {
+            "kind": "gpt",
+            **{name: value for name, value in asdict(config).items() if name not in unknown},
+            "scale": config.scale,
+        }
     names = ("family", "vocab_size", "context_length")
     return {"kind": "table", **{name: getattr(config, name) for name in names}}
+
+
+def check_settings(config: ModelConfig) -> None:
+    """Raises UsageError for a model that the page's code does not compute."""
+    if not isinstance(config, GPTConfig):
+        return
+    own = {name: getattr(config, name) for name in USUAL if name not in PAGE_KNOWS}
+    other = [name for name, value in own.items() if value != USUAL[name]]
+    other += [name for name, values in PAGE_COMPUTES.items() if getattr(config, name) not in values]
+    if other:
+        raise UsageError(
+            f"A page does not compute models of the family {config.family}: this one has another {other[0]}.",
+            "llama.cpp runs many of them, and llama-server has a page: --to gguf.",
+        )
 
 
 def fitting_context(config: ModelConfig) -> int:

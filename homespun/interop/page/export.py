@@ -9,7 +9,7 @@ from pathlib import Path
 from homespun.errors import CheckpointError, UsageError
 from homespun.interop.compare import Difference, compared
 from homespun.interop.export import Check, Exported, Leaving, Proof
-from homespun.interop.page.contents import Sample, contents, fitting_context
+from homespun.interop.page.contents import Sample, check_settings, contents, fitting_context
 from homespun.interop.page.proof import proved
 from homespun.interop.page.weights import packed, unpacked
 from homespun.interop.page.write import MOST_BYTES, page_of, read_page
@@ -49,6 +49,7 @@ def export_page(leaving: Leaving, about: About, out: Path, *, precision: str, pr
     written is not the model.
     """
     model, tokenizer = leaving.model, leaving.tokenizer
+    check_settings(model.config)
     check_size(model.config, precision)
     config = model.config.with_(context_length=fitting_context(model.config))
     weights = packed(model, precision, config.context_length)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from homespun.kernels.exchange import Exchanged
-from homespun.kernels.kernel import NO_CONCERN, ModuleKernel, one_of
+from homespun.kernels.kernel import ELSEWHERE, NO_CONCERN, ModuleKernel, any_value, one_of
 from homespun.kernels.training import operations
 from homespun.model.attention import CausalSelfAttention
 from homespun.model.block import FeedForward
@@ -40,10 +40,11 @@ class NativeLinear(nn.Module):
 
 
 class NativeAttention(Exchanged, CausalSelfAttention):
-    """Plain causal attention by the C++ operation; in any other context that of the context."""
+    """Plain causal attention by the C++ operation; in other contexts, and beyond a window, that of the context."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
-        if type(context) is not Causal or context.mask is not None:
+        is_plain = type(context) is Causal and context.mask is None
+        if not is_plain or 0 < self.window < q.size(1):
             return super().attend(q, k, v, context)
         out, _ = operations.attend(*(part.to(torch.bfloat16) for part in (q, k, v)), self.scale)
         return out
@@ -81,14 +82,16 @@ def available(at_most: float) -> bool:
 
 
 CPU, BFLOAT16 = frozenset({"cpu"}), frozenset({"bfloat16"})
-EMBEDDING = ModuleKernel("the C++ embedding", CPU, BFLOAT16, NO_CONCERN, available, native_embedding)
-LINEAR = ModuleKernel("the C++ linear layer", CPU, BFLOAT16, NO_CONCERN, available, native_linear)
+EMBEDDING = ModuleKernel("the C++ embedding", CPU, BFLOAT16, NO_CONCERN | ELSEWHERE, available, native_embedding)
+LINEAR = ModuleKernel("the C++ linear layer", CPU, BFLOAT16, NO_CONCERN | ELSEWHERE, available, native_linear)
 ATTENTION = ModuleKernel(
     "the C++ attention",
     CPU,
     BFLOAT16,
     NO_CONCERN
+    | ELSEWHERE
     | {
+        "qk_norm_over": any_value,
         "context_length": lambda config: config.context_length <= LONGEST,
         "dropout": lambda config: config.dropout == 0.0 or config.drops_whole,  # none of single weights
         "scale_by": one_of("scale_by", "head_width", "n_embd"),
@@ -100,7 +103,7 @@ SWIGLU = ModuleKernel(
     "the C++ SwiGLU",
     CPU,
     BFLOAT16,
-    NO_CONCERN | {"feed_forward": one_of("feed_forward", "swiglu")},
+    NO_CONCERN | ELSEWHERE | {"qk_norm_over": any_value, "feed_forward": one_of("feed_forward", "swiglu")},
     available,
     native_swiglu,
 )
