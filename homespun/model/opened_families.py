@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from homespun.model.family import Family, HuggingFace, Windows
+from homespun.model.family import GGUF, Family, Field, Found, HuggingFace, Rope, Windows
 from homespun.model.family_words import (
+    GGUF_FIELDS,
+    GGUF_NAMES,
+    GGUF_POST_NORMS,
     LLAMA_FIELDS,
     LLAMA_GGUF,
     LLAMA_NAMES,
     LLAMA_SETTINGS,
     LLAMA_WRITTEN,
+    MODERN_SETTINGS,
     SILU,
+    inverse_root,
+    inverse_square,
 )
+from homespun.model.layers import GLOBAL, LOCAL
+
+# Their classes have a row for padding where nobody has set one, which may be outside of the vocabulary.
+NO_PADDING = {"pad_token_id": None}
+
 
 # Mistral (arXiv 2310.06825): Llama with a window of attention, which later versions gave up. To llama.cpp it is a
 # Llama, and it leaves the window out there.
@@ -34,4 +45,84 @@ MISTRAL = Family(
     gguf=LLAMA_GGUF,
 )
 
-OPENED = (MISTRAL,)
+
+def root_of_width(found: Found) -> float:
+    return float(found["n_embd"]) ** 0.5
+
+
+def gemma_scale(found: Found) -> float:
+    """Only that of 27 billion weights, the one with 62 layers, has another than the width of a head says."""
+    n_embd, n_head, head_width = (int(found[name]) for name in ("n_embd", "n_head", "head_width"))
+    return inverse_root(n_embd / n_head if found["n_layer"] == 62 else head_width)
+
+
+GEMMA_NORMS = {
+    "attention_norm": "input_layernorm",
+    "attention_post_norm": "post_attention_layernorm",
+    "feed_forward_norm": "pre_feedforward_layernorm",
+    "feed_forward_post_norm": "post_feedforward_layernorm",
+}
+
+# Gemma 3, the text models of it (arXiv 2503.19786): five layers of six attend to a window, and have a rotary base
+# of their own. Its larger models see images, too, and are other classes.
+GEMMA3 = Family(
+    name="gemma3",
+    label="the shape of Gemma 3",
+    settings={
+        **MODERN_SETTINGS,
+        "norm": "rmsnorm_plus_one",
+        "feed_forward": "geglu",
+        "norm_place": "both",
+        "embedding_scale": root_of_width,
+        "layers": (LOCAL,) * 5 + (GLOBAL,),
+        "window": 512,
+        "rotary_base": 1_000_000.0,
+        "local_base": 10_000.0,
+    },
+    ties_head=True,
+    planned=False,
+    trained=False,
+    hugging_face=HuggingFace(
+        model_type="gemma3_text",
+        architecture="Gemma3ForCausalLM",
+        default_ids=(2, 1),
+        fields={
+            **LLAMA_FIELDS,
+            "head_width": Field("head_dim", 256),
+            "tied_head": Field("tie_word_embeddings", True),
+            "attention_scale": Field("query_pre_attn_scalar", 256.0, read=inverse_root, write=inverse_square),
+        },
+        names={**LLAMA_NAMES, **GEMMA_NORMS},
+        outer_name="model.",
+        written={
+            "hidden_activation": "gelu_pytorch_tanh",
+            "initializer_range": 0.02,
+            "use_cache": True,
+            **NO_PADDING,
+        },
+        accepted={
+            "hidden_activation": ("gelu_pytorch_tanh",),
+            "attention_bias": (False,),
+            "use_bidirectional_attention": (False,),
+            "final_logit_softcapping": (None,),
+            "attn_logit_softcapping": (None,),
+        },
+        whole_heads=True,
+        windows=Windows(default=4096, every=Field("sliding_window_pattern", 6)),
+        rope=Rope(base=Field("rope_theta", 1_000_000.0), local=Field("rope_local_base_freq", 10_000.0)),
+    ),
+    gguf=GGUF(
+        "gemma3",
+        fields={
+            **GGUF_FIELDS,
+            "rotary_base": Field("rope.freq_base", 1_000_000.0),
+            "local_base": Field("rope.freq_base_swa", 10_000.0),
+        },
+        names={**GGUF_NAMES, **GGUF_POST_NORMS},
+        windows=Windows("attention.sliding_window", every=Field("attention.sliding_window_pattern", 6)),
+        plus_one=True,
+        fixed={"attention_scale": gemma_scale},
+    ),
+)
+
+OPENED = (MISTRAL, GEMMA3)

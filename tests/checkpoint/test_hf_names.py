@@ -116,6 +116,9 @@ SLIDING = {**QWEN3, "use_sliding_window": True}
 GPT2 = {"model_type": "gpt2", "vocab_size": 100, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
 
 
+GEMMA3 = {**LLAMA, "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text"}
+
+
 def test_the_rotary_base_is_read_by_its_new_name_and_its_old_one() -> None:
     new = {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}
     old = {"rope_theta": 5e5, "rope_scaling": None}
@@ -171,6 +174,8 @@ def refused(values: dict[str, Any]) -> str:
         ({**LLAMA, "use_sliding_window": True}, "use_sliding_window is true"),
         ({**SLIDING, "layer_types": ["full_attention", "linear_attention"]}, 'layer_types is "linear_attention"'),
         ({**LLAMA, "layer_types": ["full_attention", "sliding_attention"]}, "layer_types is"),
+        ({**GEMMA3, "final_logit_softcapping": 30.0}, "final_logit_softcapping is 30.0"),
+        ({**GEMMA3, "query_pre_attn_scalar": 0}, "query_pre_attn_scalar is 0"),
         ({**LLAMA, "rope_parameters": {"full_attention": {"rope_theta": 5e5}}}, "rope_parameters is"),
         ({**LLAMA, "rope_parameters": "default"}, 'rope_parameters is "default"'),
         ({**LLAMA, "rope_parameters": {"rope_theta": 5e5}, "rope_theta": 1e4}, "rope_theta is 10000.0"),
@@ -220,7 +225,7 @@ def test_our_own_configs_are_not_trusted_either(changes: dict[str, Any], what: s
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([QWEN3, LLAMA, QWEN2, GPT2]),
+    st.sampled_from([QWEN3, LLAMA, QWEN2, GPT2, GEMMA3]),
     st.data(),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

@@ -108,6 +108,30 @@ CLASSES |= {
         gguf=False,  # llama.cpp has the usual attention_factor
     ),
 }
+GEMMA_LAYERS = ["sliding_attention", "sliding_attention", "full_attention"]
+GEMMA = {
+    "head_dim": GROUPS,
+    "sliding_window": WINDOW,
+    "query_pre_attn_scalar": 24,
+    "hidden_activation": "gelu_pytorch_tanh",
+}
+CLASSES |= {
+    # As the small ones are: every sixth layer attends to all.
+    "gemma 3": Class("Gemma3TextConfig", {**GEMMA, "num_hidden_layers": 7, "query_pre_attn_scalar": GROUPS}),
+    "gemma 3, its layers listed, longer": Class(
+        "Gemma3TextConfig",
+        {
+            **GEMMA,
+            "tie_word_embeddings": False,
+            "layer_types": [*GEMMA_LAYERS, "full_attention"],
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e5},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            },
+        },
+        gguf=False,  # llama.cpp has one pattern and one scale for queries
+    ),
+}
 every_class = pytest.mark.parametrize("kind", CLASSES)
 
 
