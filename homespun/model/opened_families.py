@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homespun.model.family import GGUF, Family, Field, Found, HuggingFace, Rope, Windows
+from homespun.model.family import GGUF, Family, Field, Found, HuggingFace, NoRope, Rope, Windows
 from homespun.model.family_words import (
     GGUF_FIELDS,
     GGUF_NAMES,
@@ -17,10 +17,11 @@ from homespun.model.family_words import (
     inverse_root,
     inverse_square,
 )
-from homespun.model.layers import GLOBAL, LOCAL
+from homespun.model.layers import GLOBAL, LOCAL, NOPE
 
 # Their classes have a row for padding where nobody has set one, which may be outside of the vocabulary.
 NO_PADDING = {"pad_token_id": None}
+WITHOUT_HEAD_WIDTH = {name: field for name, field in LLAMA_FIELDS.items() if name != "head_width"}
 
 
 # Mistral (arXiv 2310.06825): Llama with a window of attention, which later versions gave up. To llama.cpp it is a
@@ -125,4 +126,39 @@ GEMMA3 = Family(
     ),
 )
 
-OPENED = (MISTRAL, GEMMA3)
+# SmolLM3 (Hugging Face, 2025): Llama, with every fourth layer without rope.
+SMOLLM3 = Family(
+    name="smollm3",
+    label="the shape of SmolLM3",
+    settings={**LLAMA_SETTINGS, "norm_eps": 1e-6, "layers": (GLOBAL,) * 3 + (NOPE,), "rotary_base": 2_000_000.0},
+    ties_head=True,
+    planned=False,
+    trained=False,
+    hugging_face=HuggingFace(
+        model_type="smollm3",
+        architecture="SmolLM3ForCausalLM",
+        default_ids=(128000, 128001),
+        fields={**WITHOUT_HEAD_WIDTH, "tied_head": Field("tie_word_embeddings", True)},
+        names=LLAMA_NAMES,
+        outer_name="model.",
+        written={**LLAMA_WRITTEN, "attention_bias": False, "mlp_bias": False, **NO_PADDING},
+        accepted={
+            "hidden_act": SILU,
+            "attention_bias": (False,),
+            "mlp_bias": (False,),
+            "use_sliding_window": (False,),
+        },
+        no_rope=NoRope("no_rope_layers", every=Field("no_rope_layer_interval", 4)),
+        rope=Rope(base=Field("rope_theta", 2_000_000.0)),
+    ),
+    # Its own words for the layers do not exist there: it is every fourth.
+    gguf=GGUF(
+        "smollm3",
+        GGUF_FIELDS,
+        GGUF_NAMES,
+        no_rope=NoRope("no_rope_layers", every=Field("no_rope_layer_interval", 4)),
+        permuted=True,
+    ),
+)
+
+OPENED = (MISTRAL, GEMMA3, SMOLLM3)

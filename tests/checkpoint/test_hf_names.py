@@ -117,6 +117,7 @@ GPT2 = {"model_type": "gpt2", "vocab_size": 100, "n_positions": 64, "n_embd": 32
 
 
 GEMMA3 = {**LLAMA, "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text"}
+SMOLLM3 = {**QWEN2, "architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3"}
 
 
 def test_the_rotary_base_is_read_by_its_new_name_and_its_old_one() -> None:
@@ -176,6 +177,7 @@ def refused(values: dict[str, Any]) -> str:
         ({**LLAMA, "layer_types": ["full_attention", "sliding_attention"]}, "layer_types is"),
         ({**GEMMA3, "final_logit_softcapping": 30.0}, "final_logit_softcapping is 30.0"),
         ({**GEMMA3, "query_pre_attn_scalar": 0}, "query_pre_attn_scalar is 0"),
+        ({**SMOLLM3, "no_rope_layers": [0, 2]}, "no_rope_layers is [0, 2]"),
         ({**LLAMA, "rope_parameters": {"full_attention": {"rope_theta": 5e5}}}, "rope_parameters is"),
         ({**LLAMA, "rope_parameters": "default"}, 'rope_parameters is "default"'),
         ({**LLAMA, "rope_parameters": {"rope_theta": 5e5}, "rope_theta": 1e4}, "rope_theta is 10000.0"),
@@ -225,7 +227,7 @@ def test_our_own_configs_are_not_trusted_either(changes: dict[str, Any], what: s
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([QWEN3, LLAMA, QWEN2, GPT2, GEMMA3]),
+    st.sampled_from([QWEN3, LLAMA, QWEN2, GPT2, GEMMA3, SMOLLM3]),
     st.data(),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

@@ -132,6 +132,12 @@ CLASSES |= {
         gguf=False,  # llama.cpp has one pattern and one scale for queries
     ),
 }
+CLASSES |= {
+    "smollm3": Class("SmolLM3Config", {"num_hidden_layers": 5}),
+    "smollm3, its layers listed": Class(
+        "SmolLM3Config", {"no_rope_layers": [0, 1, 1, 0], "tie_word_embeddings": False}, gguf=False
+    ),
+}
 every_class = pytest.mark.parametrize("kind", CLASSES)
 
 
