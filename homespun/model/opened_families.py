@@ -14,6 +14,7 @@ from homespun.model.family_words import (
     LLAMA_WRITTEN,
     MODERN_SETTINGS,
     SILU,
+    inverse,
     inverse_root,
     inverse_square,
 )
@@ -22,6 +23,11 @@ from homespun.model.layers import GLOBAL, LOCAL, NOPE
 # Their classes have a row for padding where nobody has set one, which may be outside of the vocabulary.
 NO_PADDING = {"pad_token_id": None}
 WITHOUT_HEAD_WIDTH = {name: field for name, field in LLAMA_FIELDS.items() if name != "head_width"}
+
+
+def scale_of_heads(found: Found) -> float:
+    """What scores are multiplied with where nothing else is said."""
+    return inverse_root(int(found["head_width"]))
 
 
 # Mistral (arXiv 2310.06825): Llama with a window of attention, which later versions gave up. To llama.cpp it is a
@@ -161,4 +167,41 @@ SMOLLM3 = Family(
     ),
 )
 
-OPENED = (MISTRAL, GEMMA3, SMOLLM3)
+# Granite 3 and 4, the dense ones (IBM, 2024): Llama with four multipliers.
+GRANITE = Family(
+    name="granite",
+    label="the shape of Granite",
+    settings={**LLAMA_SETTINGS, "norm_eps": 1e-6},
+    planned=False,
+    trained=False,
+    hugging_face=HuggingFace(
+        model_type="granite",
+        architecture="GraniteForCausalLM",
+        default_ids=(1, 2),
+        fields={
+            **WITHOUT_HEAD_WIDTH,
+            "embedding_scale": Field("embedding_multiplier", 1.0),
+            "attention_scale": Field("attention_multiplier", 1.0),
+            "residual_scale": Field("residual_multiplier", 1.0),
+            "logit_scale": Field("logits_scaling", 1.0, read=inverse, write=inverse),
+        },
+        names=LLAMA_NAMES,
+        outer_name="model.",
+        written={**LLAMA_WRITTEN, "attention_bias": False, "mlp_bias": False},
+        accepted={"hidden_act": SILU, "attention_bias": (False,), "mlp_bias": (False,)},
+    ),
+    gguf=GGUF(
+        "granite",
+        {
+            **GGUF_FIELDS,
+            "embedding_scale": Field("embedding_scale", 1.0),
+            "attention_scale": Field("attention.scale", scale_of_heads),
+            "residual_scale": Field("residual_scale", 1.0),
+            "logit_scale": Field("logit_scale", 1.0, read=inverse, write=inverse),
+        },
+        GGUF_NAMES,
+        permuted=True,
+    ),
+)
+
+OPENED = (MISTRAL, GEMMA3, SMOLLM3, GRANITE)

@@ -138,6 +138,18 @@ CLASSES |= {
         "SmolLM3Config", {"no_rope_layers": [0, 1, 1, 0], "tie_word_embeddings": False}, gguf=False
     ),
 }
+CLASSES |= {
+    "granite": Class(
+        "GraniteConfig",
+        {
+            "embedding_multiplier": 12.0,
+            "attention_multiplier": 0.4,
+            "residual_multiplier": 0.22,
+            "logits_scaling": 3.0,
+            "tie_word_embeddings": True,
+        },
+    ),
+}
 every_class = pytest.mark.parametrize("kind", CLASSES)
 
 
