@@ -204,4 +204,27 @@ GRANITE = Family(
     ),
 )
 
-OPENED = (MISTRAL, GEMMA3, SMOLLM3, GRANITE)
+# OLMo 2 (arXiv 2501.00656): what a layer adds is normalised, not what it reads; queries and keys over all heads.
+OLMO2 = Family(
+    name="olmo2",
+    label="the shape of OLMo 2",
+    settings={**LLAMA_SETTINGS, "norm_place": "after", "qk_norm": True, "qk_norm_over": "all"},
+    planned=False,
+    trained=False,
+    hugging_face=HuggingFace(
+        model_type="olmo2",
+        architecture="Olmo2ForCausalLM",
+        fields={**WITHOUT_HEAD_WIDTH, "norm_eps": Field("rms_norm_eps", 1e-5)},
+        names={
+            **LLAMA_NAMES,
+            "attention_post_norm": "post_attention_layernorm",
+            "feed_forward_post_norm": "post_feedforward_layernorm",
+        },
+        outer_name="model.",
+        written={**LLAMA_WRITTEN, "attention_bias": False, **NO_PADDING},
+        accepted={"hidden_act": SILU, "attention_bias": (False,)},
+    ),
+    gguf=GGUF("olmo2", GGUF_FIELDS, {**GGUF_NAMES, **GGUF_POST_NORMS}),
+)
+
+OPENED = (MISTRAL, GEMMA3, SMOLLM3, GRANITE, OLMO2)

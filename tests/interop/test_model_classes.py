@@ -150,6 +150,9 @@ CLASSES |= {
         },
     ),
 }
+CLASSES |= {
+    "olmo2": Class("Olmo2Config"),
+}
 every_class = pytest.mark.parametrize("kind", CLASSES)
 
 
