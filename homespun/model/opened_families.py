@@ -227,4 +227,43 @@ OLMO2 = Family(
     gguf=GGUF("olmo2", GGUF_FIELDS, {**GGUF_NAMES, **GGUF_POST_NORMS}),
 )
 
-OPENED = (MISTRAL, GEMMA3, SMOLLM3, GRANITE, OLMO2)
+# Phi-3, 3.5 and 4-mini (arXiv 2404.14219): Llama with joined matrices, of which 4-mini rotates three quarters of a
+# head.
+PHI3 = Family(
+    name="phi3",
+    label="the shape of Phi-3",
+    settings=LLAMA_SETTINGS,
+    planned=False,
+    trained=False,
+    hugging_face=HuggingFace(
+        model_type="phi3",
+        architecture="Phi3ForCausalLM",
+        default_ids=(1, 32000),
+        fields={
+            **WITHOUT_HEAD_WIDTH,
+            "norm_eps": Field("rms_norm_eps", 1e-5),
+            "dropout": Field("resid_pdrop", 0.0, copies=("embd_pdrop",)),
+        },
+        names={
+            **LLAMA_NAMES,
+            **dict.fromkeys(("attention.query", "attention.key", "attention.value"), "self_attn.qkv_proj"),
+            **dict.fromkeys(("feed_forward.gate", "feed_forward.up"), "mlp.gate_up_proj"),
+        },
+        outer_name="model.",
+        written={**LLAMA_WRITTEN, **NO_PADDING},
+        accepted={"hidden_act": SILU, "attention_bias": (False,)},
+        windows=Windows(listed=False),
+        rope=Rope(share=Field("partial_rotary_factor", 1.0), original="original_max_position_embeddings"),
+    ),
+    gguf=GGUF(
+        "phi3",
+        GGUF_FIELDS,
+        {
+            **GGUF_NAMES,
+            **dict.fromkeys(("attention.query", "attention.key", "attention.value"), "attn_qkv"),
+            **dict.fromkeys(("feed_forward.gate", "feed_forward.up"), "ffn_up"),
+        },
+    ),
+)
+
+OPENED = (MISTRAL, GEMMA3, SMOLLM3, GRANITE, OLMO2, PHI3)

@@ -153,6 +153,25 @@ CLASSES |= {
 CLASSES |= {
     "olmo2": Class("Olmo2Config"),
 }
+SHORT_FACTORS, LONG_FACTORS = [1.0, 1.1, 1.5], [1.0, 2.0, 8.0]
+CLASSES |= {
+    "phi3": Class("Phi3Config", {"sliding_window": None}),
+    "phi3 with a window": Class("Phi3Config", {"sliding_window": WINDOW}, gguf=False),
+    "phi4-mini": Class(
+        "Phi3Config",
+        {
+            "tie_word_embeddings": True,
+            "max_position_embeddings": 2 * CONTEXT,
+            "original_max_position_embeddings": CONTEXT,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "partial_rotary_factor": 0.75,
+                "short_factor": SHORT_FACTORS,
+                "long_factor": LONG_FACTORS,
+            },
+        },
+    ),
+}
 every_class = pytest.mark.parametrize("kind", CLASSES)
 
 
