@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homespun.model.family import GGUF, Family, Field, Found, HuggingFace, NoRope, Rope, Windows
+from homespun.model.family import GGUF, Choice, Family, Field, Found, HuggingFace, NoRope, Rope, Windows
 from homespun.model.family_words import (
     GGUF_FIELDS,
     GGUF_NAMES,
@@ -266,4 +266,76 @@ PHI3 = Family(
     ),
 )
 
-OPENED = (MISTRAL, GEMMA3, SMOLLM3, GRANITE, OLMO2, PHI3)
+# GPT-NeoX and Pythia (arXiv 2204.06745, 2304.01373): both layers of a block read the same, a part of a head is
+# rotated, and queries, keys and values take turns in one matrix.
+NEOX = Family(
+    name="neox",
+    label="the shape of GPT-NeoX",
+    settings={
+        **MODERN_SETTINGS,
+        "norm": "layernorm",
+        "norm_eps": 1e-5,
+        "feed_forward": "gelu_exact",
+        "qk_norm": False,
+        "qkv_bias": True,
+        "bias": True,
+        "parallel": True,
+    },
+    ties_head=False,
+    drops_whole=False,
+    planned=False,
+    trained=False,
+    hugging_face=HuggingFace(
+        model_type="gpt_neox",
+        architecture="GPTNeoXForCausalLM",
+        default_ids=(0, 2),
+        fields={
+            **{
+                name: LLAMA_FIELDS[name]
+                for name in ("n_head", "n_embd", "context_length", "vocab_size", "n_layer")
+            },
+            "n_inner": LLAMA_FIELDS["n_inner"],
+            "norm_eps": Field("layer_norm_eps", 1e-5),
+            "dropout": Field("hidden_dropout", 0.0, copies=("attention_dropout",)),
+            "tied_head": Field("tie_word_embeddings", False),
+            "parallel": Field("use_parallel_residual", True),
+        },
+        names={
+            "token_embedding": "gpt_neox.embed_in",
+            "final_norm": "gpt_neox.final_layer_norm",
+            "head": "embed_out",
+            "blocks": "gpt_neox.layers",
+            "attention_norm": "input_layernorm",
+            **dict.fromkeys(("attention.query", "attention.key", "attention.value"), "attention.query_key_value"),
+            "attention.output": "attention.dense",
+            "feed_forward_norm": "post_attention_layernorm",
+            "feed_forward.up": "mlp.dense_h_to_4h",
+            "feed_forward.down": "mlp.dense_4h_to_h",
+        },
+        outer_name="gpt_neox.",
+        written={"initializer_range": 0.02, "use_cache": True, "attention_bias": True},
+        accepted={"attention_bias": (True,)},
+        choices={
+            "feed_forward": Choice(
+                "hidden_act", {"gelu_exact": ("gelu",), "gelu": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")}
+            )
+        },
+        rope=Rope(base=Field("rotary_emb_base", 10_000.0), share=Field("rotary_pct", 0.25)),
+        by_head=("query_key_value",),
+    ),
+    gguf=GGUF(
+        "gptneox",
+        fields={
+            **{name: GGUF_FIELDS[name] for name in ("n_embd", "n_head", "context_length", "n_layer", "n_inner")},
+            "norm_eps": Field("attention.layer_norm_epsilon"),
+            "rotary_base": GGUF_FIELDS["rotary_base"],
+            "parallel": Field("use_parallel_residual", True),
+        },
+        names={
+            **GGUF_NAMES,
+            **dict.fromkeys(("attention.query", "attention.key", "attention.value"), "attn_qkv"),
+        },
+    ),
+)
+
+OPENED = (MISTRAL, GEMMA3, SMOLLM3, GRANITE, OLMO2, PHI3, NEOX)

@@ -118,6 +118,7 @@ GPT2 = {"model_type": "gpt2", "vocab_size": 100, "n_positions": 64, "n_embd": 32
 
 GEMMA3 = {**LLAMA, "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text"}
 SMOLLM3 = {**QWEN2, "architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3"}
+NEOX = {**QWEN2, "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox"}
 
 
 def test_the_rotary_base_is_read_by_its_new_name_and_its_old_one() -> None:
@@ -178,6 +179,8 @@ def refused(values: dict[str, Any]) -> str:
         ({**GEMMA3, "final_logit_softcapping": 30.0}, "final_logit_softcapping is 30.0"),
         ({**GEMMA3, "query_pre_attn_scalar": 0}, "query_pre_attn_scalar is 0"),
         ({**SMOLLM3, "no_rope_layers": [0, 2]}, "no_rope_layers is [0, 2]"),
+        ({**NEOX, "rotary_pct": 0.05}, "partial_rotary_factor is 0.05"),
+        ({**NEOX, "attention_bias": False}, "attention_bias is false"),
         ({**LLAMA, "rope_parameters": {"full_attention": {"rope_theta": 5e5}}}, "rope_parameters is"),
         ({**LLAMA, "rope_parameters": "default"}, 'rope_parameters is "default"'),
         ({**LLAMA, "rope_parameters": {"rope_theta": 5e5}, "rope_theta": 1e4}, "rope_theta is 10000.0"),
@@ -227,7 +230,7 @@ def test_our_own_configs_are_not_trusted_either(changes: dict[str, Any], what: s
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([QWEN3, LLAMA, QWEN2, GPT2, GEMMA3, SMOLLM3]),
+    st.sampled_from([QWEN3, LLAMA, QWEN2, GPT2, GEMMA3, SMOLLM3, NEOX]),
     st.data(),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

@@ -172,6 +172,20 @@ CLASSES |= {
         },
     ),
 }
+PLAIN = {"rope_type": "default", "rope_theta": 1e3}
+CLASSES |= {
+    "gpt-neox": Class("GPTNeoXConfig", {"rope_parameters": {**PLAIN, "partial_rotary_factor": 0.25}}),
+    "gpt-neox, one after the other": Class(
+        "GPTNeoXConfig",
+        {
+            "use_parallel_residual": False,
+            "hidden_act": "gelu_new",
+            "tie_word_embeddings": True,
+            "rope_parameters": {**PLAIN, "partial_rotary_factor": 1.0},
+        },
+        gguf=False,  # a file does not say which GELU it is
+    ),
+}
 every_class = pytest.mark.parametrize("kind", CLASSES)
 
 
