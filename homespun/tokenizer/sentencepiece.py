@@ -67,9 +67,10 @@ def load_sentencepiece(path: Path, *, named: Mapping[str, str] | None = None, op
     settings |= {role: token for role, token in (named or {}).items() if token in reserved}
     end, first = settings.pop("eos_token", None), settings.get("bos_token", "")
     if opens and first in reserved:
-        content = json.loads(backend.to_str())
-        content["post_processor"] = opening_template(first, [piece.piece for piece in proto.pieces].index(first))
-        backend = Backend.from_str(json.dumps(content))
+        id = [piece.piece for piece in proto.pieces].index(first)
+        small = Backend(models.BPE())  # which is made anew from its JSON in no time
+        content = {**json.loads(small.to_str()), "post_processor": opening_template(first, id)}
+        backend.post_processor = Backend.from_str(json.dumps(content)).post_processor
     return Tokenizer(backend, "sentencepiece", end_of_text=end, settings=settings)
 
 
@@ -220,7 +221,8 @@ def _escaped(text: str) -> str:
 
 
 def _pieces_of(proto: Any, kind: str) -> list[Any]:
-    return [piece for piece in proto.pieces if piece.Type.Name(piece.type) == kind]
+    wanted = proto.pieces[0].Type.Value(kind)
+    return [piece for piece in proto.pieces if piece.type == wanted]
 
 
 def _names(proto: Any, kind: str) -> list[str]:

@@ -24,6 +24,15 @@ DIGITS = {"type": "Digits", "individual_digits": True}
 NFC = {"type": "NFC"}
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LLAMA_3 = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# The words of o200k_base, which GPT-4o and Phi-4-mini have: they begin anew with a capital letter.
+_UPPER, _LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+O200K = "|".join(
+    (
+        rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+{CONTRACTIONS}?",
+        rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*{CONTRACTIONS}?",
+        r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    )
+)
 QWEN_2 = LLAMA_3.replace(r"\p{N}{1,3}", r"\p{N}")
 
 # The steps of SentencePiece models (sentencepiece.py).
@@ -61,7 +70,7 @@ def replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
 
 
 KNOWN_STEPS = (
-    *(split(expression) for expression in (LLAMA_3, QWEN_2, WORDS)),
+    *(split(expression) for expression in (LLAMA_3, QWEN_2, O200K, WORDS)),
     replace({"String": "\r\n"}, "\n\n"),
     replace({"Regex": OUTER_SPACES}, ""),
     replace({"Regex": SPACES}, " "),

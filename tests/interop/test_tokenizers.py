@@ -11,6 +11,7 @@ import tiktoken
 from homespun.errors import TokenizerError
 from homespun.interop.gguf.file import read_gguf
 from homespun.interop.gguf.tokenizer import tokenizer_of
+from homespun.interop.gguf.write_tokenizer import tokenizer_settings
 from homespun.tokenizer.byte_level import token_bytes
 from homespun.tokenizer.tokenizer import Tokenizer
 from tests.checkpoint.models import lively, tiny
@@ -35,10 +36,17 @@ NASTY = (
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+UPPER, LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
 WAYS = {
     "gpt-2": GPT2,
     "llama-bpe": CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + REST,
     "qwen2": CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + REST,
+    "dbrx": CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + REST,
+    "olmo": GPT2,
+    # As o200k_base has it.
+    "gpt-4o": rf"[^\r\n\p{{L}}\p{{N}}]?[{UPPER}]*[{LOWER}]+{CONTRACTIONS}?"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?[{UPPER}]+[{LOWER}]*{CONTRACTIONS}?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
 
 
@@ -69,6 +77,49 @@ def test_a_mark_before_every_text_is_put_there_where_the_file_asks_for_it(tmp_pa
     llama_3 = {**values, "tokenizer.ggml.pre": "llama-bpe"}
     assert opened(tmp_path, llama_3).opening == [end]
     assert opened(tmp_path, {**llama_3, "tokenizer.ggml.add_bos_token": False}).opening == []
+
+
+def gemma_like() -> dict[str, Any]:
+    """Pieces as Gemma's files have them: roles by other names, runs of spaces and lines that a user defined."""
+    marks = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    symbols = ["\n", "\n\n", "  ", "    ", "<b>"]
+    letters = ["▁", *map(chr, range(33, 127))]
+    pieces = ["an", "▁an", "he", "▁t", "on", "▁tw"]
+    tokens = [*marks, *symbols, *(f"<0x{byte:02X}>" for byte in range(256)), *letters, *pieces]
+    scores = [0.0] * (len(tokens) - len(pieces)) + [-float(place) for place in range(len(pieces))]
+    kinds = [3] * len(marks) + [4] * len(symbols) + [6] * 256 + [1] * (len(letters) + len(pieces))
+    roles = {"padding": 0, "eos": 1, "bos": 2, "unknown": 3}
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": kinds,
+        **{f"tokenizer.ggml.{role}_token_id": id for role, id in roles.items()},
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_space_prefix": False,
+    }
+
+
+def test_pieces_that_a_user_defined_are_found_in_the_text_as_it_is(tmp_path: Path) -> None:
+    values = gemma_like()
+    tokenizer = opened(tmp_path, values)
+    assert tokenizer.opening == [2] and tokenizer.ends == (1,)
+    names = values["tokenizer.ggml.tokens"]
+    ids = tokenizer.encode("an two  on\n\n    <b>the")
+    assert [names[id] for id in ids] == ["an", "▁tw", "o", "  ", "on", "\n\n", "    ", "<b>", "t", "he"]
+    assert tokenizer.decode(ids) == "an two  on\n\n    <b>the"
+
+
+def test_such_a_tokenizer_is_written_as_it_was_read(tmp_path: Path) -> None:
+    values = gemma_like()
+    written = tokenizer_settings(opened(tmp_path, values), rows=len(values["tokenizer.ggml.tokens"]), rarest=0)
+    assert written["tokenizer.ggml.tokens"] == values["tokenizer.ggml.tokens"]
+    kinds = list(values["tokenizer.ggml.token_type"])
+    kinds[3] = 2  # the unknown piece is called so
+    assert written["tokenizer.ggml.token_type"] == kinds
+    assert {name: written[name] for name in values if name.endswith(("_id", "_bos_token", "_prefix"))} == {
+        name: values[name] for name in values if name.endswith(("_id", "_bos_token", "_prefix"))
+    }
 
 
 def test_a_token_for_bytes_that_is_missing_is_told_and_not_dropped(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from homespun.tokenizer.json_file import (
     wrong,
 )
 from homespun.tokenizer.special_ids import SpecialIds, StatedIds
-from homespun.tokenizer.steps import BYTES, DIGITS, LLAMA_3, NFC, QWEN_2, opening_template, words
+from homespun.tokenizer.steps import BYTES, DIGITS, LLAMA_3, NFC, O200K, QWEN_2, SPACE, opening_template, words
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.unknown import UNKNOWN
 
@@ -58,6 +58,9 @@ WAYS: dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None, bool]] = {
     **dict.fromkeys(("smollm", "starcoder", "refact", "codeshell"), ([DIGITS, BYTES], None, False)),
     **dict.fromkeys(("llama-bpe", "llama3", "llama-v3"), (words(LLAMA_3), None, True)),
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), (words(QWEN_2), NFC, False)),
+    "olmo": ([BYTES], NFC, False),  # GPT-NeoX's and Pythia's
+    "dbrx": (words(LLAMA_3), None, False),  # OLMo 2's
+    "gpt-4o": (words(O200K), None, False),  # Phi-4-mini's
 }
 
 
@@ -288,6 +291,9 @@ def sentencepiece(file: GGUFFile) -> Tokenizer:
     for role in ("bos", "eos", "unknown", "padding"):
         mark = token_with_role(file, role, tokens)
         ids[role] = None if mark is None else tokens.index(mark)
+    unknown = ids["unknown"]
+    if unknown is not None and UNKNOWN_KIND not in kinds:  # Gemma's files call it a control token, and name it
+        kinds = [*kinds[:unknown], UNKNOWN_KIND, *kinds[unknown + 1 :]]
     pieces = Pieces(
         tokens,
         kinds,
@@ -326,13 +332,17 @@ def sentencepiece_model(pieces: Pieces) -> bytes:
         raise MissingExtra("The tokenizer of this model", "sentencepiece") from error
     proto: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     for token, kind, score in zip(pieces.tokens, pieces.kinds, pieces.scores, strict=True):
-        proto.pieces.add(piece=token, type=kind, score=float(score))
+        # What a user defined is found in the text as it is there, and other pieces in the text as it is changed.
+        piece = token.replace(" ", SPACE) if kind == USER_DEFINED else token
+        proto.pieces.add(piece=piece, type=kind, score=float(score))
     spec = proto.trainer_spec
     spec.model_type = spec.BPE
     spec.byte_fallback = BYTE in pieces.kinds
     ids = {"bos_id": pieces.bos, "eos_id": pieces.eos, "unk_id": pieces.unknown, "pad_id": pieces.padding}
     for name, id in ids.items():
         setattr(spec, name, -1 if id is None else id)
+        if id is not None:  # SentencePiece finds them by their pieces
+            setattr(spec, f"{name.removesuffix('_id')}_piece", pieces.tokens[id])
     rules = proto.normalizer_spec
     rules.name = "identity"
     rules.add_dummy_prefix = pieces.prefix
