@@ -45,8 +45,10 @@ class HeadsOff(Causal):
         super().__init__()
         self.heads = heads
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
-        out = super().attend(layer, q, k, v, scale, dropout)  # (B, T, H, D)
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, *, window: int = 0, dropout: float = 0.0
+    ) -> Tensor:
+        out = super().attend(layer, q, k, v, scale, window=window, dropout=dropout)  # (B, T, H, D)
         mine = {head: output for (own, head), output in self.heads.items() if own == layer}
         if not mine:
             return out
@@ -63,8 +65,10 @@ class Averaging(Causal):
         super().__init__()
         self.sums: dict[int, Tensor] = {}
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
-        out = super().attend(layer, q, k, v, scale, dropout)  # (B, T, H, D)
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, *, window: int = 0, dropout: float = 0.0
+    ) -> Tensor:
+        out = super().attend(layer, q, k, v, scale, window=window, dropout=dropout)  # (B, T, H, D)
         self.sums[layer] = self.sums.get(layer, 0.0) + out.double().sum((0, 1))
         return out
 
@@ -205,11 +209,11 @@ def head_ablations(
             total += float(full.double().sum())
             for layer, head in every:
                 off = HeadsOff({(layer, head): outputs[layer, head]})
-                off.rope = context.rope
+                off.ropes = context.ropes
                 x = before[layer]
                 for block in model.blocks[layer:]:
                     x = block(x, off)
-                change = (surprises(model.head(model.final_norm(x)), targets) - full).double()
+                change = (surprises(model.head(model.for_head(x)), targets) - full).double()
                 sums[layer, head] += float(change.sum())
                 squares[layer, head] += float(change.square().sum())
     tokens = len(ids) - 1

@@ -130,10 +130,13 @@ class Measuring(Causal):
         super().__init__()
         self.measure = measure
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
-        weights = attention_weights(q.transpose(1, 2), k.transpose(1, 2), scale)
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, *, window: int = 0, dropout: float = 0.0
+    ) -> Tensor:
+        mask = self.visible(q.size(1), window, q.device)
+        weights = attention_weights(q.transpose(1, 2), k.transpose(1, 2), scale, mask)
         self.measure(layer, weights.float().cpu())
-        return super().attend(layer, q, k, v, scale, dropout)
+        return super().attend(layer, q, k, v, scale, window=window, dropout=dropout)
 
 
 class Sums:
