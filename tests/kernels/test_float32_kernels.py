@@ -17,6 +17,7 @@ from homespun.kernels.float32 import operations
 from homespun.kernels.float32.modules import BLOCK, HEAD, NativeBlock, NativeLoss, native_block
 from homespun.kernels.select import STEP, with_step_kernels
 from homespun.model import block
+from homespun.model.block import Block
 from homespun.model.config import GPTConfig
 from homespun.model.context import Causal
 from homespun.model.gpt import GPT, build
@@ -32,6 +33,12 @@ TEXTS = 3
 def available() -> None:
     if not operations.available():
         pytest.skip("there is no compiler here, or no processor of that kind")
+
+
+def block_of(model: GPT, layer: int) -> Block:
+    found = model.blocks[layer]
+    assert isinstance(found, Block)
+    return found
 
 
 def model_of(family: str = "modern", **changes: Any) -> GPT:
@@ -58,7 +65,12 @@ def loss_and_gradients(
     torch.manual_seed(2)  # dropout
     _, loss = model(ids[:, :-1], ids[:, 1:], **given)
     loss.backward()
-    return loss.item(), {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    return loss.item(), {name: gradient_of(weight) for name, weight in model.named_parameters()}
+
+
+def gradient_of(weight: Tensor) -> Tensor:
+    assert weight.grad is not None
+    return weight.grad.clone()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +141,7 @@ def test_targets_of_minus_one_do_not_count() -> None:
         model.zero_grad()
         _, loss = one(ids[:, :-1], targets)
         (loss / 3).backward()  # as a micro-batch of three
-        losses.append((loss.item(), model.head.weight.grad.clone(), model.token_embedding.weight.grad.clone()))
+        losses.append((loss.item(), gradient_of(model.head.weight), gradient_of(model.token_embedding.weight)))
     assert losses[1][0] == pytest.approx(losses[0][0], rel=2e-6)
     assert error(losses[1][1], losses[0][1]) < 2e-5 and error(losses[1][2], losses[0][2]) < 2e-5
 
@@ -234,7 +246,8 @@ def test_a_kernel_does_not_suit_what_it_does_not_compute(kernel: Any, settings: 
 
 def test_a_block_with_a_module_that_it_does_not_know_stays_as_it_is() -> None:
     model = model_of()
-    model.blocks[1].attention.query = nn.Sequential(model.blocks[1].attention.query)
+    attention = block_of(model, 1).attention
+    attention.query = nn.Sequential(attention.query)  # type: ignore[assignment]
     assert isinstance(native_block("blocks.0", model.blocks[0]), NativeBlock)
     assert native_block("blocks.1", model.blocks[1]) is None
 
@@ -251,7 +264,8 @@ def test_kernels_share_the_weights_and_leave_the_model_as_it_is() -> None:
 
 
 def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, notes = model_of(), []
+    model = model_of()
+    notes: list[str] = []
     real = operations.FusedBlock.apply
     monkeypatch.setattr(operations.FusedBlock, "apply", lambda *given: real(*given) * 1.001)
     assert with_step_kernels(model, "cpu", torch.float32, notes.append) is model

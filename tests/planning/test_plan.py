@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from homespun.planning.cost import Speed
 from homespun.planning.evaluations import EVALUATIONS, SHARE_OF_EVALUATIONS, TRAINING_COST, final_eval_tokens
 from homespun.planning.facts import Facts
 from homespun.planning.plan import Plan, parse_settings, settable
-from homespun.planning.planner import Wishes, decide, weighs_compiling
+from homespun.planning.planner import Wishes, decide, wants_kernels, weighs_compiling
 from tests.training.conftest import small_plan
 
 SHAKESPEARE = Facts(train_tokens=1_003_854, val_tokens=111_540, vocab_size=65, dtype="bfloat16")
@@ -244,3 +245,20 @@ def test_a_short_run_reads_all_of_the_validation_text_at_its_end_where_every_loo
         return final_eval_tokens(decide(wishes(steps=10, settings=settings), SHAKESPEARE), SHAKESPEARE.val_tokens)
 
     assert closing(0) == SHAKESPEARE.val_tokens > closing(4096)
+
+
+def test_native_kernels_are_planned_where_they_are_there_and_nothing_is_compiled() -> None:
+    facts = replace(SHAKESPEARE, dtype="float32", speed=LAPTOP, kernels=True)
+    plan = decide(wishes(minutes=3.0), facts)
+    assert plan.kernels and not plan.compile
+    assert not decide(wishes(minutes=3.0), replace(facts, kernels=False)).kernels
+    compiled = decide(wishes(minutes=3.0, settings=(("compile", True),)), replace(facts, can_compile=True))
+    assert compiled.compile and not compiled.kernels
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [((), True), ((("compile", True),), False), ((("compile", False),), True), ((("kernels", False),), False)],
+)
+def test_a_compiled_step_on_request_has_no_native_kernels(settings: object, wanted: bool) -> None:
+    assert wants_kernels(wishes(settings=settings)) is wanted

@@ -16,6 +16,7 @@ import torch
 
 from homespun.dataset.batches import Batches
 from homespun.dataset.preparation import Dataset
+from homespun.kernels.float32 import operations
 from homespun.machine.device import compile_cache, compiler
 from homespun.machine.jobs import GAVE_UP, Job
 from homespun.model.gpt import build
@@ -405,3 +406,32 @@ def test_a_user_without_a_name_has_a_place_for_compiled_code(monkeypatch: pytest
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
     monkeypatch.setattr("getpass.getuser", nameless)
     assert compile_cache().name.startswith("torchinductor_")
+
+
+def test_a_plan_with_native_kernels_computes_with_them_and_compiles_nothing(
+    beside: Beside, dataset: Dataset
+) -> None:
+    if not operations.available():
+        pytest.skip("there is no compiler here, or no processor of that kind")
+    for kernels in (True, False):
+        plan = small_plan(dataset, kernels=kernels)
+        forward = forward_of(plan, dataset)
+        assert forward.prepare(plan, 0) == plan == forward.prepare(plan, 1)
+        assert forward.uses_native_kernels is kernels and not forward.is_compiled
+        assert (forward.compute is forward.model) is not kernels
+
+
+def test_where_the_kernels_of_a_plan_are_missing_it_goes_on_without_and_says_so(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled_module, "with_step_kernels", lambda model, *others: model)
+    notes, plan = Notes(), small_plan(dataset, kernels=True)
+    forward = forward_of(plan, dataset, notes)
+    assert forward.prepare(plan, 0) == plan.with_(kernels=False)
+    assert "native kernels cannot be used here" in notes.lines[0] and not forward.uses_native_kernels
+
+
+def test_a_plan_of_a_version_without_native_kernels_runs_as_it_did(dataset: Dataset) -> None:
+    lines = small_plan(dataset).toml().splitlines()
+    older = "\n".join(line for line in lines if not line.startswith("kernels = "))
+    assert older != "\n".join(lines) and not Plan.parse(older, "plan.toml").kernels

@@ -34,8 +34,8 @@ class NativeBlock(Exchanged, Block):
         of_values = dropped(attention.value_dropout, (texts, tokens, key_heads), self.training)
         share = self.dropout.share if isinstance(self.dropout, ChannelDropout) else 0.0
         of_attention, of_feed_forward = (dropped(share, (texts, channels), self.training) for _ in range(2))
-        found = context.ropes.get(attention.kind)
-        rope = (None, None) if found is None else tuple(part.contiguous() for part in found)
+        rope = context.ropes.get(attention.kind)
+        cosines, sines = (None, None) if rope is None else (part.contiguous() for part in rope)
         head_norm = attention.query_norm if isinstance(attention.query_norm, RMSNorm) else None
         assert isinstance(self.attention_norm, RMSNorm) and feed_forward.gate is not None
         shape = BlockShape(
@@ -54,7 +54,7 @@ class NativeBlock(Exchanged, Block):
         )
         result: Tensor = FusedBlock.apply(
             shape,
-            (*rope, of_values, of_attention, of_feed_forward),
+            (cosines, sines, of_values, of_attention, of_feed_forward),
             x,
             self.attention_norm.weight,
             attention.query.weight,

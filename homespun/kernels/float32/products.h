@@ -8,7 +8,9 @@
 #include "vectors.h"
 
 /* Keeps a sum in its register: without it compilers move the sums around between two steps, and take twice as long. */
-#if defined(__x86_64__)
+#if defined(__AVX512F__)
+#define IN_REGISTER(v) asm("" : "+v"(v)) /* "x" would be one of the first sixteen */
+#elif defined(__x86_64__)
 #define IN_REGISTER(v) asm("" : "+x"(v))
 #elif defined(__aarch64__)
 #define IN_REGISTER(v) asm("" : "+w"(v))
