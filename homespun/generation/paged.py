@@ -6,7 +6,7 @@ new tokens of all sequences as one row (1, N); only attention knows which token 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,17 +26,33 @@ from homespun.model.gpt import GPT
 
 
 class PagedKVCache:
-    """Keys and values (blocks, 16, G, D) of every layer, in the dtype in which the model computes them."""
+    """Keys and values (blocks, 16, G, D) of every layer, in the dtype in which the model computes them.
+
+    On a CPU there are only as many blocks as were used so far, doubled whenever they do not suffice: to fill
+    gigabytes with zeros takes seconds, and most of the blocks of a long context are never used.
+    """
 
     def __init__(self, blocks: int) -> None:
         self.blocks = blocks
+        self.used = 1
         self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def reserve(self, tables: Sequence[Sequence[int]], device: torch.device) -> None:
+        """Makes room for the blocks of these tables, when a layer is next stored."""
+        needed = 1 + max(map(max, tables), default=0)
+        if device.type != "cpu":
+            self.used = self.blocks
+        elif needed > self.used:
+            self.used = min(max(needed, 2 * self.used), self.blocks)
 
     def store(self, layer: int, k: Tensor, v: Tensor, place: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """k and v (N, G, D) go to their places: blocks (N), and positions within them (N). All of the layer's."""
-        if layer not in self.layers:
-            shape = (self.blocks, BLOCK, *k.shape[1:])
+        before = self.layers.get(layer)
+        if before is None or len(before[0]) < self.used:
+            shape = (self.used, BLOCK, *k.shape[1:])
             self.layers[layer] = k.new_zeros(shape), v.new_zeros(shape)
+            for new, old in zip(self.layers[layer], before or (), strict=False):
+                new[: len(old)] = old
         keys, values = self.layers[layer]
         keys[place], values[place] = k, v
         return keys, values
@@ -47,6 +63,7 @@ class Paged(Context):
 
     def __init__(self, cache: PagedKVCache, slots: Slots, device: torch.device) -> None:
         self.cache = cache
+        cache.reserve(slots.block_tables, device)
         self.end = max(slots.positions) + 1
         self.position_ids = tensor([slots.positions], device)  # (1, N)
         blocks = [

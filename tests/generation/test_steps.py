@@ -100,6 +100,20 @@ def test_a_row_of_the_compiled_step_is_the_same_to_the_bit_whatever_stands_besid
         assert torch.equal(together, alone)
 
 
+def test_the_paged_cache_has_no_more_blocks_than_were_used() -> None:
+    step = ModelStep(model_of("modern", {}), "float32", 1000)
+    text = prompt_of(CONTEXT)
+    found = []
+    for begin, blocks in ((0, 4), (16, 8), (32, 40)):
+        slots = Slots()
+        slots.add(text[begin : begin + 16], begin, [3, 4, 39][: begin // 16 + 1], wants_all=True)
+        found.append(step.logits(slots))
+        assert all(len(keys) <= blocks for keys, _ in step.cache.layers.values())
+    torch.testing.assert_close(
+        torch.cat(found).log_softmax(-1), expected(model_of("modern", {}), text), atol=1e-4, rtol=0
+    )
+
+
 @pytest.mark.parametrize(("kind", "close"), [("bfloat16", 0.02), ("int8", 0.08)])
 def test_rounded_weights_come_close(make: MakeStep, kind: str, close: float) -> None:
     model = model_of("modern", {})
