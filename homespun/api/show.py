@@ -124,7 +124,7 @@ def portrait_of_adapter(model: str, place: Path) -> Portrait:
 def base_portrait(adapter: AdapterConfig) -> tuple[Portrait | None, str]:
     """The model that an adapter changes, if it is on this disk; otherwise the reason why it is not shown."""
     from homespun.checkpoint.adapter import is_adapter
-    from homespun.interop.find import PACKAGED
+    from homespun.interop.packaged import PACKAGED
 
     name = adapter.base.name
     place = Path(name).expanduser()

@@ -15,7 +15,8 @@ from homespun.checkpoint.adapter import AdapterConfig, Base, Change, is_adapter,
 from homespun.checkpoint.special_ids import fitting, generation_config
 from homespun.checkpoint.weights import weight_files
 from homespun.errors import CheckpointError
-from homespun.interop.find import PACKAGED, find_model
+from homespun.interop.find import find_model
+from homespun.interop.packaged import PACKAGED
 from homespun.model.causal_lm import CausalLM
 from homespun.model.gpt import GPT
 from homespun.tokenizer.special_ids import SpecialIds

