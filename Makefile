@@ -29,7 +29,7 @@ test-clients: ## programs that talk to homespun serve: lm-eval, llm, LangChain, 
 	@.clients/bin/pip install --quiet -c constraints.txt -e ".[dev]" "lm-eval[api]" llm langchain-openai litellm schemathesis
 	@.clients/bin/python -m pytest tests/server/test_clients.py -m clients
 
-test-browser: .venv/for-work ## open exported pages in Chromium, where it is installed: two minutes
+test-browser: .venv/for-work ## open exported pages and the studio in Chromium, where it is installed: some minutes
 	@$(BIN)/python -m pytest -m browser
 
 .PHONY: page
