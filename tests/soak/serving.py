@@ -72,11 +72,17 @@ async def read_whole(client: Any, url: str, expected: Any, kind: int, rng: Any, 
 
 async def read_stream(client: Any, url: str, expected: Any, kind: int, rng: Any, seen: Counter[str]) -> None:
     texts = [""] * len(expected[kind])
+    done = False
     async with client.stream("POST", url, json={**body_of(kind), "stream": True}) as answer:
+        assert answer.status_code == 200, (await answer.aread())[:500]
         async for line in answer.aiter_lines():
+            done = done or line == "data: [DONE]"
             if line.startswith("data: {"):
-                choice = json.loads(line[6:])["choices"][0]
+                event = json.loads(line[6:])
+                assert "choices" in event, line[:500]
+                choice = event["choices"][0]
                 texts[choice["index"]] += choice["text"]
+    assert done, "the stream ended before [DONE]"
     seen["wrong" if texts != expected[kind] else "streamed"] += 1
 
 
