@@ -18,18 +18,17 @@ export interface Level {
   y: number;
 }
 
-const NGRAMS = ["single characters", "pairs", "triples"];
+const NGRAMS = ["unigram", "bigram", "trigram"];
 
-/** Names for losses of unigrams, bigrams, … and of a uniform guess. The losses of longer ones are left out where
- * they are no better than of shorter ones. */
-export function levels(uniform: number | null, ngrams: readonly number[], characters: boolean): Level[] {
-  const found: Level[] = uniform === null ? [] : [{ label: "guessing", y: uniform }];
+/** The n-gram baselines as lines, and the loss of a uniform distribution. Longer n-grams are left out where their loss
+ * is no lower than that of shorter ones. */
+export function levels(uniform: number | null, ngrams: readonly number[]): Level[] {
+  const found: Level[] = uniform === null ? [] : [{ label: "uniform", y: uniform }];
   let best = Infinity;
   ngrams.forEach((y, n) => {
     if (y >= best) return;
     best = y;
-    const what = characters && n < NGRAMS.length ? `counting ${NGRAMS[n]}` : `counting ${n + 1} in a row`;
-    found.push({ label: what, y });
+    found.push({ label: NGRAMS[n] ?? `${n + 1}-gram`, y });
   });
   return found;
 }

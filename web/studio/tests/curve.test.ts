@@ -40,14 +40,14 @@ describe("the axes of a curve", () => {
 });
 
 describe("what something simpler reaches", () => {
-  test("is named for characters, and left out where more counting is no better", () => {
-    expect(levels(4.17, [3.3, 2.5, 2.0, 2.1], true)).toEqual([
-      { label: "guessing", y: 4.17 }, { label: "counting single characters", y: 3.3 }, { label: "counting pairs", y: 2.5 },
-      { label: "counting triples", y: 2.0 },
+  test("is named, and left out where a longer n-gram is no better", () => {
+    expect(levels(4.17, [3.3, 2.5, 2.0, 2.1, 1.9])).toEqual([
+      { label: "uniform", y: 4.17 }, { label: "unigram", y: 3.3 }, { label: "bigram", y: 2.5 }, { label: "trigram", y: 2.0 },
+      { label: "5-gram", y: 1.9 },
     ]);
   });
 
-  test("is named by its length for other tokens", () => {
-    expect(levels(null, [5, 4], false).map(({ label }) => label)).toEqual(["counting 1 in a row", "counting 2 in a row"]);
+  test("is the n-grams alone where the vocabulary is not known", () => {
+    expect(levels(null, [5, 4]).map(({ label }) => label)).toEqual(["unigram", "bigram"]);
   });
 });
