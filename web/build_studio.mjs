@@ -35,6 +35,7 @@ await build({
             { name: "core", test: /node_modules\/svelte|views\/(Numbers|words)|studio\/(api|folder|address|route|sse|words|state|compare|watched|run_log|ring)[.]|parts\/(Problem|State)[.]/ },
             { name: "curve", test: /uplot|parts\/(Curve|PlanTable)|studio\/curve[.]/ },
             { name: "text", test: /parts\/(ChooseText|TextReport)|studio\/(text|job)[.]/ },
+            { name: "measured", test: /views\/(Heads|Neurons|Parameters|Copied|Course|kinds|inside)|parts\/(Looks|Look[A-Z])/ },
             { name: "manuscript", test: /parts\/(Paper|NextToken|Shaded)|views\/|page\/sampling|studio\/(reading|weigh|settings|stream_cells|numbers|talk)[.]/ },
           ],
         },

@@ -646,6 +646,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/inside/ablations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ablations
+         * @description The loss without each head, one at a time. anyway: also while a training runs.
+         */
+        get: operations["ablations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/inside/ablation": {
         parameters: {
             query?: never;
@@ -673,13 +693,33 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Neurons
+         * @description What the neurons of all layers do. anyway: also while a training runs.
+         */
+        get: operations["neurons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/inside/activations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
         get?: never;
         put?: never;
         /**
-         * Neurons
-         * @description The neurons of an MLP, and their activations on a text. anyway: also while a training runs.
+         * Activations
+         * @description A neuron over a text.
          */
-        post: operations["neurons"];
+        post: operations["activations"];
         delete?: never;
         options?: never;
         head?: never;
@@ -751,18 +791,6 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * Ablation
-         * @description Losses in nats per token, with all heads and without those.
-         */
-        Ablation: {
-            /** Loss */
-            loss: number;
-            /** Loss Without */
-            loss_without: number;
-            /** Tokens */
-            tokens: number;
-        };
-        /**
          * AblationRequest
          * @description heads: (layer, head) of those that are switched off. text: null takes held-out text of the run.
          */
@@ -777,6 +805,36 @@ export interface components {
                 number,
                 number
             ][];
+            /** Text */
+            text?: string | null;
+        };
+        /**
+         * Activations
+         * @description A neuron over a text. tokens: its pieces, each of whole characters; values (pieces) float32.
+         */
+        Activations: {
+            /** Layer */
+            layer: number;
+            /** Neuron */
+            neuron: number;
+            /** Tokens */
+            tokens: string[];
+            values: components["schemas"]["Numbers"];
+        };
+        /**
+         * ActivationsRequest
+         * @description text: null takes held-out text of the run.
+         */
+        ActivationsRequest: {
+            /**
+             * Run
+             * @description The folder of a run, below the studio's folder, as /api/runs lists it: runs/shakespeare
+             */
+            run: string;
+            /** Layer */
+            layer: number;
+            /** Neuron */
+            neuron: number;
             /** Text */
             text?: string | null;
         };
@@ -843,42 +901,54 @@ export interface components {
             notes: string[];
         };
         /**
-         * Copied
-         * @description A piece of the text that stands in the training text: tokens from `place` on. count: how often it is there.
-         *     around: what surrounds it there.
+         * CopiedPiece
+         * @description A piece of the text that stands in the training text: `length` tokens from `start` on.
+         *
+         *     characters  of the text: from, and up to
+         *     place       in the training text, in tokens, of one occurrence; count: how many there are
+         *     before, after  what stands around it there
          */
-        Copied: {
+        CopiedPiece: {
+            /** Start */
+            start: number;
+            /** Length */
+            length: number;
+            /** Characters */
+            characters: [
+                number,
+                number
+            ];
             /** Place */
             place: number;
-            /** Tokens */
-            tokens: number;
-            /** Text */
-            text: string;
             /** Count */
             count: number;
-            /** Around */
-            around: string;
+            /** Before */
+            before: string;
+            /** After */
+            after: string;
         };
         /**
-         * Copies
-         * @description least: shorter pieces are not shown. share: of the tokens, of those in such pieces; held_out_share: the same
-         *     of held-out text, which nobody can have copied.
+         * CopiedPieces
+         * @description least: shorter pieces are not shown. share: of the tokens, of those in such pieces; longest: tokens of the
+         *     longest copy; expected, expected_longest: the same of held-out text, which nobody can have copied.
          */
-        Copies: {
-            /** Ids */
-            ids: number[];
-            /** Hidden */
-            hidden: number;
-            /** Cells */
-            cells: components["schemas"]["Cell"][];
-            /** Copied */
-            copied: components["schemas"]["Copied"][];
+        CopiedPieces: {
+            /** Text */
+            text: string;
+            /** Tokens */
+            tokens: number;
             /** Least */
             least: number;
+            /** Pieces */
+            pieces: components["schemas"]["CopiedPiece"][];
             /** Share */
             share: number;
-            /** Held Out Share */
-            held_out_share: number | null;
+            /** Longest */
+            longest: number;
+            /** Expected */
+            expected: number | null;
+            /** Expected Longest */
+            expected_longest: number | null;
         };
         /** Corpora */
         Corpora: {
@@ -959,11 +1029,12 @@ export interface components {
             done: true;
         };
         /**
-         * EmbeddingFilm
+         * EmbeddingHistory
          * @description The embedding at each evaluation of the run, all on the directions of the last: points (steps, ids, 2)
-         *     float16. steps is empty where the run has kept none.
+         *     float16. shares: of the variance at each step; moved: since the step before, relative to the rows' length.
+         *     steps is empty where the run has kept none.
          */
-        EmbeddingFilm: {
+        EmbeddingHistory: {
             /** Steps */
             steps: number[];
             /** Ids */
@@ -975,7 +1046,9 @@ export interface components {
             shares: [
                 number,
                 number
-            ];
+            ][];
+            /** Moved */
+            moved: number[];
         };
         /**
          * EmbeddingView
@@ -1249,45 +1322,53 @@ export interface components {
             todo: string;
         };
         /**
+         * HeadAblations
+         * @description The loss without each head, one at a time, in nats per token: change (layers)(heads), error: its standard
+         *     error. tokens: predictions.
+         */
+        HeadAblations: {
+            /** Loss */
+            loss: number;
+            /** Replacement */
+            replacement: string;
+            /** Tokens */
+            tokens: number;
+            /** Change */
+            change: number[][];
+            /** Error */
+            error: number[][];
+        };
+        /**
          * HeadCard
-         * @description What a head does, measured on held-out text.
-         *
-         *     scores    name -> mean share of attention of that kind, 0 to 1: one back, same token, induction, …
-         *     entropy   mean, bits: 0 where it attends to one place
-         *     examples  where it is surest: text before the place, the place, and what it attends to
-         *     says      in a sentence
+         * @description What a head does. role: that stands out, null for none; back: the k of "k tokens back"; entropy: bits.
          */
         HeadCard: {
             /** Layer */
             layer: number;
             /** Head */
             head: number;
-            /** Scores */
-            scores: {
-                [key: string]: number;
-            };
+            /** Role */
+            role: string | null;
+            /** Back */
+            back: number;
             /** Entropy */
             entropy: number;
-            /** Says */
-            says: string;
-            /** Examples */
-            examples: {
-                [key: string]: unknown;
-            }[];
+            /** Roles */
+            roles: components["schemas"]["RoleScore"][];
+            /** Surest */
+            surest: components["schemas"]["Surest"][];
         };
         /**
-         * HeadCards
-         * @description about: what each score means, by its name. tokens: how many of the held-out text were looked at.
+         * HeadRoles
+         * @description Every head, measured on so many tokens of held-out text. uniform_entropy: of uniform attention, bits.
          */
-        HeadCards: {
-            /** Heads */
-            heads: components["schemas"]["HeadCard"][];
-            /** About */
-            about: {
-                [key: string]: string;
-            };
+        HeadRoles: {
             /** Tokens */
             tokens: number;
+            /** Uniform Entropy */
+            uniform_entropy: number;
+            /** Heads */
+            heads: components["schemas"]["HeadCard"][];
         };
         /** JobRequest */
         JobRequest: {
@@ -1432,24 +1513,36 @@ export interface components {
             size: number;
         };
         /**
-         * Matrix
-         * @description A tensor as a picture of at most `most` rows and columns, each the mean of a block: (rows, columns) float16.
-         *     smallest, largest, rms: of the tensor itself.
+         * MatrixPicture
+         * @description A tensor as a picture: values (height, width) float16. smallest, largest, std: of the tensor itself.
+         *     A pixel is the mean of a block, or its number with the largest magnitude (how).
          */
-        Matrix: {
+        MatrixPicture: {
             /** Name */
             name: string;
             /** Shape */
-            shape: number[];
-            /** Block */
-            block: number[];
+            shape: [
+                number,
+                number
+            ];
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
             values: components["schemas"]["Numbers"];
+            /** Block */
+            block: [
+                number,
+                number
+            ];
+            /** How */
+            how: string;
             /** Smallest */
             smallest: number;
             /** Largest */
             largest: number;
-            /** Rms */
-            rms: number;
+            /** Std */
+            std: number;
         };
         /**
          * MetricsLine
@@ -1514,48 +1607,46 @@ export interface components {
         };
         /**
          * Neuron
-         * @description told: the class of characters that its activation tells best; score: how well, from 0 to 1.
+         * @description property: that explains its activation best, null for a neuron that is never active.
+         *
+         *     correlation  with it, on text on which it was not chosen; auc: null where the property is a count
+         *     active       the share of places with an activation above zero; mean, std: of the activation
          */
         Neuron: {
+            /** Layer */
+            layer: number;
             /** Neuron */
             neuron: number;
-            /** Told */
-            told: string;
-            /** Score */
-            score: number;
+            /** Property */
+            property: string | null;
+            /** Correlation */
+            correlation: number | null;
+            /** Auc */
+            auc: number | null;
+            /** Active */
+            active: number;
+            /** Mean */
+            mean: number;
+            /** Std */
+            std: number;
+            /** Peaks */
+            peaks: components["schemas"]["Peak"][];
         };
         /**
          * Neurons
-         * @description cells: the text in pieces. activations (neurons, cells) float16, of these neurons.
+         * @description The neurons of all feed-forward layers that a property explains best, those first. width: of a layer.
          */
         Neurons: {
-            /** Layer */
-            layer: number;
+            /** Tokens */
+            tokens: number;
+            /** Layers */
+            layers: number;
+            /** Width */
+            width: number;
+            /** Properties */
+            properties: components["schemas"]["PropertyShare"][];
             /** Neurons */
             neurons: components["schemas"]["Neuron"][];
-            /** Cells */
-            cells: components["schemas"]["Cell"][];
-            activations: components["schemas"]["Numbers"];
-        };
-        /**
-         * NeuronsRequest
-         * @description layer: whose MLP. count: how many, those first that one class of characters explains best.
-         */
-        NeuronsRequest: {
-            /**
-             * Run
-             * @description The folder of a run, below the studio's folder, as /api/runs lists it: runs/shakespeare
-             */
-            run: string;
-            /** Layer */
-            layer: number;
-            /** Text */
-            text?: string | null;
-            /**
-             * Count
-             * @default 40
-             */
-            count: number;
         };
         /**
          * Numbers
@@ -1582,29 +1673,12 @@ export interface components {
             /** Loss */
             loss: number;
         };
-        /**
-         * ParameterPart
-         * @description A tensor. layer: null where it belongs to none. role: what it does, in a word or two. trainable, stored in
-         *     shape.
-         */
-        ParameterPart: {
-            /** Name */
-            name: string;
-            /** Layer */
-            layer: number | null;
-            /** Role */
-            role: string;
-            /** Shape */
-            shape: number[];
-            /** Parameters */
-            parameters: number;
-        };
-        /** ParameterTable */
-        ParameterTable: {
+        /** Parameters */
+        Parameters: {
             /** Total */
             total: number;
-            /** Parts */
-            parts: components["schemas"]["ParameterPart"][];
+            /** Tensors */
+            tensors: components["schemas"]["Tensor"][];
         };
         /**
          * PathText
@@ -1618,6 +1692,23 @@ export interface components {
             kind: "path";
             /** Path */
             path: string;
+        };
+        /**
+         * Peak
+         * @description Where a neuron is most active. token: from which character of the text up to which its token is.
+         */
+        Peak: {
+            /** Place */
+            place: number;
+            /** Value */
+            value: number;
+            /** Text */
+            text: string;
+            /** Token */
+            token: [
+                number,
+                number
+            ];
         };
         /**
          * PlaceRequest
@@ -1767,6 +1858,39 @@ export interface components {
             how: ("finished" | "stopped" | "failed" | "diverged") | null;
             /** Process */
             process: number | null;
+        };
+        /**
+         * PropertyShare
+         * @description A property of text: the share of tokens that have it, and of how many neurons it is the best explanation.
+         */
+        PropertyShare: {
+            /** Property */
+            property: string;
+            /** Share */
+            share: number;
+            /** Neurons */
+            neurons: number;
+        };
+        /**
+         * RoleScore
+         * @description How much of a head's attention goes where a role says, 0 to 1; null where the text has no place for it.
+         *
+         *     chance, by_distance  what uniform attention would give, and the same attention to each distance
+         *     above                score minus the larger of the two; queries: how many places it was measured at
+         */
+        RoleScore: {
+            /** Role */
+            role: string;
+            /** Score */
+            score: number | null;
+            /** Chance */
+            chance: number | null;
+            /** By Distance */
+            by_distance: number | null;
+            /** Above */
+            above: number | null;
+            /** Queries */
+            queries: number;
         };
         /**
          * RunDetails
@@ -2112,6 +2236,38 @@ export interface components {
             export: components["schemas"]["ExportReport"] | null;
         };
         /**
+         * Surest
+         * @description A place where a head attends mostly to one token. query, at: from which character of `text`, of `around`, up
+         *     to which the two tokens are.
+         */
+        Surest: {
+            /** Place */
+            place: number;
+            /** Key */
+            key: number;
+            /** Weight */
+            weight: number;
+            /** Tokens */
+            tokens: [
+                string,
+                string
+            ];
+            /** Text */
+            text: string;
+            /** Query */
+            query: [
+                number,
+                number
+            ];
+            /** Around */
+            around: string;
+            /** At */
+            at: [
+                number,
+                number
+            ];
+        };
+        /**
          * Surprise
          * @description ids      of the text, with what the tokenizer puts before one; hidden: how many of these there are
          *     cells    the text in pieces that can be shown
@@ -2131,6 +2287,50 @@ export interface components {
             bits: number | null;
             /** Context Length */
             context_length: number;
+        };
+        /**
+         * SwitchedOff
+         * @description Losses in nats per token, with all heads and without those. tokens: predictions.
+         */
+        SwitchedOff: {
+            /** Heads */
+            heads: [
+                number,
+                number
+            ][];
+            /** Replacement */
+            replacement: string;
+            /** Loss */
+            loss: number;
+            /** Without */
+            without: number;
+            /** Change */
+            change: number;
+            /** Tokens */
+            tokens: number;
+        };
+        /**
+         * Tensor
+         * @description layer: null where it belongs to none. kind: what it is for. count: of its parameters. shared: other names of
+         *     the same tensor.
+         */
+        Tensor: {
+            /** Name */
+            name: string;
+            /** Layer */
+            layer: number | null;
+            /** Kind */
+            kind: string;
+            /** Shape */
+            shape: number[];
+            /** Count */
+            count: number;
+            /** Mean */
+            mean: number;
+            /** Std */
+            std: number;
+            /** Shared */
+            shared: string[];
         };
         /**
          * TextReport
@@ -3209,7 +3409,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EmbeddingFilm"];
+                    "application/json": components["schemas"]["EmbeddingHistory"];
                 };
             };
             /** @description Default Response */
@@ -3242,7 +3442,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HeadCards"];
+                    "application/json": components["schemas"]["HeadRoles"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ablations: {
+        parameters: {
+            query: {
+                /** @description The folder of a run, below the studio's folder, as /api/runs lists it: runs/shakespeare */
+                run: string;
+                anyway?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeadAblations"];
                 };
             };
             /** @description Default Response */
@@ -3277,7 +3510,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Ablation"];
+                    "application/json": components["schemas"]["SwitchedOff"];
                 };
             };
             /** @description Default Response */
@@ -3293,16 +3526,47 @@ export interface operations {
     };
     neurons: {
         parameters: {
-            query?: {
+            query: {
+                /** @description The folder of a run, below the studio's folder, as /api/runs lists it: runs/shakespeare */
+                run: string;
                 anyway?: boolean;
             };
             header?: never;
             path?: never;
             cookie?: never;
         };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Neurons"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    activations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NeuronsRequest"];
+                "application/json": components["schemas"]["ActivationsRequest"];
             };
         };
         responses: {
@@ -3312,7 +3576,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Neurons"];
+                    "application/json": components["schemas"]["Activations"];
                 };
             };
             /** @description Default Response */
@@ -3344,7 +3608,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ParameterTable"];
+                    "application/json": components["schemas"]["Parameters"];
                 };
             };
             /** @description Default Response */
@@ -3378,7 +3642,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Matrix"];
+                    "application/json": components["schemas"]["MatrixPicture"];
                 };
             };
             /** @description Default Response */
@@ -3413,7 +3677,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Copies"];
+                    "application/json": components["schemas"]["CopiedPieces"];
                 };
             };
             /** @description Default Response */

@@ -127,6 +127,7 @@ export interface CopiedPiece {
   length: number; // tokens
   characters: [number, number]; // of the text
   place: number; // in the training text
+  count: number; // how often it stands there
   before: string;
   after: string;
 }

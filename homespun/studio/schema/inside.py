@@ -1,11 +1,12 @@
 """What is inside of a model: requests and answers of /api/inside. Places are those of the ids, from 0.
 
-The views are in web/views/types.ts; an answer here has the same fields, with arrays as `Numbers`.
+The views are in web/views, their values in types.ts and inside.ts there; an answer here has the same fields, with
+arrays as `Numbers`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -163,40 +164,77 @@ class EmbeddingView(Answer):
     nearest: list[list[str]]
 
 
-class EmbeddingFilm(Answer):
+class EmbeddingHistory(Answer):
     """The embedding at each evaluation of the run, all on the directions of the last: points (steps, ids, 2)
-    float16. steps is empty where the run has kept none."""
+    float16. shares: of the variance at each step; moved: since the step before, relative to the rows' length.
+    steps is empty where the run has kept none."""
 
     steps: list[int]
     ids: list[int]
     tokens: list[str]
     points: Numbers
-    shares: tuple[float, float]
+    shares: list[tuple[float, float]]
+    moved: list[float]
+
+
+class RoleScore(Answer):
+    """How much of a head's attention goes where a role says, 0 to 1; null where the text has no place for it.
+
+    chance, by_distance  what uniform attention would give, and the same attention to each distance
+    above                score minus the larger of the two; queries: how many places it was measured at
+    """
+
+    role: str
+    score: float | None
+    chance: float | None
+    by_distance: float | None
+    above: float | None
+    queries: int
+
+
+class Surest(Answer):
+    """A place where a head attends mostly to one token. query, at: from which character of `text`, of `around`, up
+    to which the two tokens are."""
+
+    place: int
+    key: int
+    weight: float
+    tokens: tuple[str, str]
+    text: str
+    query: tuple[int, int]
+    around: str
+    at: tuple[int, int]
 
 
 class HeadCard(Answer):
-    """What a head does, measured on held-out text.
-
-    scores    name -> mean share of attention of that kind, 0 to 1: one back, same token, induction, …
-    entropy   mean, bits: 0 where it attends to one place
-    examples  where it is surest: text before the place, the place, and what it attends to
-    says      in a sentence
-    """
+    """What a head does. role: that stands out, null for none; back: the k of "k tokens back"; entropy: bits."""
 
     layer: int
     head: int
-    scores: dict[str, float]
+    role: str | None
+    back: int
     entropy: float
-    says: str
-    examples: list[dict[str, Any]]
+    roles: list[RoleScore]
+    surest: list[Surest]
 
 
-class HeadCards(Answer):
-    """about: what each score means, by its name. tokens: how many of the held-out text were looked at."""
+class HeadRoles(Answer):
+    """Every head, measured on so many tokens of held-out text. uniform_entropy: of uniform attention, bits."""
 
-    heads: list[HeadCard]
-    about: dict[str, str]
     tokens: int
+    uniform_entropy: float
+    heads: list[HeadCard]
+
+
+class HeadAblations(Answer):
+    """The loss without each head, one at a time, in nats per token: change (layers)(heads), error: its standard
+    error. tokens: predictions."""
+
+    loss: float
+    replacement: str
+    tokens: int
+    change: list[list[float]]
+    error: list[list[float]]
 
 
 class AblationRequest(ModelRequest):
@@ -206,87 +244,140 @@ class AblationRequest(ModelRequest):
     text: Text | None = None
 
 
-class Ablation(Answer):
-    """Losses in nats per token, with all heads and without those."""
+class SwitchedOff(Answer):
+    """Losses in nats per token, with all heads and without those. tokens: predictions."""
 
+    heads: list[tuple[int, int]]
+    replacement: str
     loss: float
-    loss_without: float
+    without: float
+    change: float
     tokens: int
 
 
-class NeuronsRequest(ModelRequest):
-    """layer: whose MLP. count: how many, those first that one class of characters explains best."""
+class Peak(Answer):
+    """Where a neuron is most active. token: from which character of the text up to which its token is."""
 
-    layer: Annotated[int, Field(ge=0)]
-    text: Text | None = None
-    count: Annotated[int, Field(ge=1, le=200)] = 40
+    place: int
+    value: float
+    text: str
+    token: tuple[int, int]
 
 
 class Neuron(Answer):
-    """told: the class of characters that its activation tells best; score: how well, from 0 to 1."""
+    """property: that explains its activation best, null for a neuron that is never active.
 
+    correlation  with it, on text on which it was not chosen; auc: null where the property is a count
+    active       the share of places with an activation above zero; mean, std: of the activation
+    """
+
+    layer: int
     neuron: int
-    told: str
-    score: float
+    property: str | None
+    correlation: float | None
+    auc: float | None
+    active: float
+    mean: float
+    std: float
+    peaks: list[Peak]
+
+
+class PropertyShare(Answer):
+    """A property of text: the share of tokens that have it, and of how many neurons it is the best explanation."""
+
+    property: str
+    share: float
+    neurons: int
 
 
 class Neurons(Answer):
-    """cells: the text in pieces. activations (neurons, cells) float16, of these neurons."""
+    """The neurons of all feed-forward layers that a property explains best, those first. width: of a layer."""
+
+    tokens: int
+    layers: int
+    width: int
+    properties: list[PropertyShare]
+    neurons: list[Neuron]
+
+
+class ActivationsRequest(ModelRequest):
+    """text: null takes held-out text of the run."""
+
+    layer: Annotated[int, Field(ge=0)]
+    neuron: Annotated[int, Field(ge=0)]
+    text: Text | None = None
+
+
+class Activations(Answer):
+    """A neuron over a text. tokens: its pieces, each of whole characters; values (pieces) float32."""
 
     layer: int
-    neurons: list[Neuron]
-    cells: list[Cell]
-    activations: Numbers
+    neuron: int
+    tokens: list[str]
+    values: Numbers
 
 
-class ParameterPart(Answer):
-    """A tensor. layer: null where it belongs to none. role: what it does, in a word or two. trainable, stored in
-    shape."""
+class Tensor(Answer):
+    """layer: null where it belongs to none. kind: what it is for. count: of its parameters. shared: other names of
+    the same tensor."""
 
     name: str
     layer: int | None
-    role: str
+    kind: str
     shape: list[int]
-    parameters: int
+    count: int
+    mean: float
+    std: float
+    shared: list[str]
 
 
-class ParameterTable(Answer):
+class Parameters(Answer):
     total: int
-    parts: list[ParameterPart]
+    tensors: list[Tensor]
 
 
-class Matrix(Answer):
-    """A tensor as a picture of at most `most` rows and columns, each the mean of a block: (rows, columns) float16.
-    smallest, largest, rms: of the tensor itself."""
+class MatrixPicture(Answer):
+    """A tensor as a picture: values (height, width) float16. smallest, largest, std: of the tensor itself.
+    A pixel is the mean of a block, or its number with the largest magnitude (how)."""
 
     name: str
-    shape: list[int]
-    block: list[int]
+    shape: tuple[int, int]
+    height: int
+    width: int
     values: Numbers
+    block: tuple[int, int]
+    how: str
     smallest: float
     largest: float
-    rms: float
+    std: float
 
 
-class Copied(Answer):
-    """A piece of the text that stands in the training text: tokens from `place` on. count: how often it is there.
-    around: what surrounds it there."""
+class CopiedPiece(Answer):
+    """A piece of the text that stands in the training text: `length` tokens from `start` on.
 
+    characters  of the text: from, and up to
+    place       in the training text, in tokens, of one occurrence; count: how many there are
+    before, after  what stands around it there
+    """
+
+    start: int
+    length: int
+    characters: tuple[int, int]
     place: int
-    tokens: int
-    text: str
     count: int
-    around: str
+    before: str
+    after: str
 
 
-class Copies(Answer):
-    """least: shorter pieces are not shown. share: of the tokens, of those in such pieces; held_out_share: the same
-    of held-out text, which nobody can have copied."""
+class CopiedPieces(Answer):
+    """least: shorter pieces are not shown. share: of the tokens, of those in such pieces; longest: tokens of the
+    longest copy; expected, expected_longest: the same of held-out text, which nobody can have copied."""
 
-    ids: list[int]
-    hidden: int
-    cells: list[Cell]
-    copied: list[Copied]
+    text: str
+    tokens: int
     least: int
+    pieces: list[CopiedPiece]
     share: float
-    held_out_share: float | None
+    longest: int
+    expected: float | None
+    expected_longest: int | None
