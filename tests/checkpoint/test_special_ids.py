@@ -146,8 +146,8 @@ def adapter_of(folder: Path, out: Path) -> Path:
     sizes = {name: weight.shape for name, weight in model.named_parameters()}
     changes = {
         name: Change(torch.zeros(2, sizes[name][1]), torch.zeros(sizes[name][0], 2), 1.0)
-        for parts in modules_of(model.config).values()
-        for name in parts
+        for tensor in modules_of(model.config).values()
+        for name in tensor.parts
     }
     base = Base(str(folder), fingerprint=fingerprint(folder))
     write_adapter(out, model.config, changes, tokenizer, base=base, rank=2, alpha=2.0)

@@ -30,7 +30,7 @@ def adapter_of(folder: Path, out: Path, rank: int = 4, **settings: Any) -> dict[
     model, tokenizer = load_model(folder)
     torch.manual_seed(2)
     shapes = {name: weight.shape for name, weight in model.named_parameters()}
-    names = [part for parts in modules_of(model.config).values() for part in parts]
+    names = [part for tensor in modules_of(model.config).values() for part in tensor.parts]
     changes = {
         name: Change(torch.randn(rank, shapes[name][1]) * 0.2, torch.randn(shapes[name][0], rank) * 0.2, 2.0)
         for name in names
@@ -208,6 +208,6 @@ def test_half_a_pair_is_refused(base: Make, tmp_path: Path) -> None:
 
 def test_gpt2s_queries_keys_and_values_are_one_matrix_there() -> None:
     modules = modules_of(tiny_config("gpt2"))
-    assert modules["transformer.h.0.attn.c_attn"] == tuple(
+    assert modules["transformer.h.0.attn.c_attn"].parts == tuple(
         f"blocks.0.attention.{part}.weight" for part in ("query", "key", "value")
     )
