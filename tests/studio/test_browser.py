@@ -19,12 +19,23 @@ PROMPT = "The dog "
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache of the studio")
+
+
+@pytest.fixture(autouse=True)
+def cache_of_the_studio(own_cache: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The studio answers in this process: it looks for the text of a run where the trainings have left it."""
+    monkeypatch.setenv("HOMESPUN_CACHE", str(cache))
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[RunningStudio]:
     home = tmp_path_factory.mktemp("studio") / "home"
     home.mkdir()
     (home / "book.txt").write_text(TEXT, encoding="utf-8")
     with (
-        own_cache_for(tmp_path_factory.mktemp("cache of the studio")),
+        own_cache_for(cache),
         running(home, static=STATIC) as studio,
     ):
         yield studio
@@ -207,6 +218,22 @@ def test_attention_the_lens_and_the_embedding_are_shown_for_the_text(studio: Run
         tab.get_by_role("button", name="Embedding").click()
         tab.locator("canvas.embedding").wait_for()
         assert "look=embedding" in tab.url
+
+
+def test_neurons_parameters_and_copied_text_are_shown(studio: RunningStudio, run: str) -> None:
+    with browsing(studio, address(run, "inside", look="neurons")) as tab:
+        tab.locator(".list button").first.click()
+        tab.locator(".coloured [class*=p8], .coloured [class*=n8]").first.wait_for()
+        tab.get_by_role("button", name="Parameters", exact=True).click()
+        tab.get_by_title("blocks.0.feed_forward.up.weight").click()
+        tab.locator("figcaption", has_text="blocks.0.feed_forward.up.weight").wait_for()
+        tab.get_by_role("button", name="Does it copy?").click()
+        tab.fill(".sheet textarea", TEXT[:120])
+        tab.get_by_role("button", name=re.compile("^copied: ")).first.click()
+        tab.locator("blockquote mark").wait_for()
+    with browsing(studio, address(run, "run", film="1")) as tab:
+        tab.locator(".slider input").press("ArrowLeft")
+        tab.locator(".slider input[aria-valuetext='step 15']").wait_for()
 
 
 def test_two_models_are_compared_on_one_text(studio: RunningStudio, run: str) -> None:
