@@ -152,17 +152,6 @@ export interface EmbeddingHistory {
   moved: number[];
 }
 
-/** The surprise of two models at each character, in bits; null where nothing was predicted. */
-export interface Comparison {
-  text: string;
-  first: (number | null)[];
-  second: (number | null)[];
-  difference: (number | null)[]; // second minus first
-  counted: number;
-  means: [number, number];
-  tokens: [number, number];
-}
-
 export const signed = (value: number, digits = 3): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
 export const nameOfHead = (layer: number, head: number): string => `layer ${layer}, head ${head}`;
