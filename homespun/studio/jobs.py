@@ -32,6 +32,10 @@ PATIENCE = 1.0  # seconds from being asked to end until it is ended
 INTERRUPTED = 130  # the exit code of a training that was stopped
 
 
+class CommandFailed(HomespunError):
+    """What a command of homespun that the studio started ended with: its own message, which was told there."""
+
+
 @dataclass
 class Record:
     """What is kept of a job. request: what the page asked for. result: what it found, by field of the answer."""
@@ -175,7 +179,7 @@ class Jobs:
     ) -> Record:
         """Runs the commands, and keeps what `finish` makes of the JSON that they print.
 
-        What a command has failed with is there as a HomespunError.
+        What a command has failed with is there as a CommandFailed.
         """
         record = Record(os.urandom(8).hex(), kind, run=run, request=request or {})
         self.records[record.job] = record
@@ -204,7 +208,7 @@ class Jobs:
         self.save(record)
 
     async def result_of(self, record: Record, arguments: Sequence[str]) -> Any:
-        """The JSON that a command prints; a HomespunError, which is no exception here, where it fails."""
+        """The JSON that a command prints, or a CommandFailed, which is returned and not raised."""
         output = self.output(record)
         output.unlink(missing_ok=True)
         self.begin(record, arguments, output=output, errors=self.log(record))
@@ -214,8 +218,8 @@ class Jobs:
             if code == 0:
                 return json.loads(output.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            return HomespunError(f"What homespun {arguments[0]} printed cannot be read: {error}")
-        return HomespunError(problem_in(self.log(record)) or f"The process ended with code {code}.")
+            return CommandFailed(f"What homespun {arguments[0]} printed cannot be read: {error}")
+        return CommandFailed(problem_in(self.log(record)) or f"The process ended with code {code}.")
 
     async def end(self, record: Record) -> None:
         """Ends the process of a job, and waits for that."""

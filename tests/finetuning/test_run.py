@@ -76,6 +76,9 @@ def test_a_run_learns_and_its_folder_opens_as_a_model(family: str, base: Make, b
         "README.md",
         "plan.toml",
         "metrics.jsonl",
+        "progress.jsonl",
+        "samples.jsonl",
+        "forecast.json",
         "curve.png",
         "resume",
     }

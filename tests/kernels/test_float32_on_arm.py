@@ -61,7 +61,7 @@ def test_neon_computes_the_block(
     x, gradient = torch.randn(2, tokens, channels, requires_grad=True), torch.randn(2, tokens, channels)
     context = Causal()
     cosines, sines = rope(tokens, width, config.rotary_base)
-    context.rope = cosines.unsqueeze(-2), sines.unsqueeze(-2)
+    context.ropes = {block.attention.kind: (cosines.unsqueeze(-2), sines.unsqueeze(-2))}
     y = block(x, context)
     y.backward(gradient)
     ordered = [next(weight for name, weight in weights.items() if matches(name, of)) for of in WEIGHTS]

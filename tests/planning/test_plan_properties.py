@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from homespun.errors import HomespunError
 from homespun.model.config import BigramConfig, GPTConfig
-from homespun.model.families import MODELS
+from homespun.model.families import TRAINED
 from homespun.planning.base_plan import OPTIMIZERS, parse
 from homespun.planning.cost import Speed
 from homespun.planning.facts import Facts
@@ -29,7 +29,7 @@ def legal(name: str, kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
     """Any value that the field of that name may have."""
     least, most = metadata.get("least", 0), metadata.get("most", math.inf)
     if name in ("model", "optimizer"):
-        return st.sampled_from(list(MODELS) if name == "model" else OPTIMIZERS)
+        return st.sampled_from(list(TRAINED) if name == "model" else OPTIMIZERS)
     if kind is bool:
         return st.booleans()
     if kind is int:
@@ -157,7 +157,7 @@ def wishes_of_anyone(draw: st.DrawFn) -> Wishes:
     return Wishes(
         text=("book.txt",),
         tokenizer="char",
-        model=draw(st.sampled_from(list(MODELS))),
+        model=draw(st.sampled_from(list(TRAINED))),
         size=draw(st.sampled_from(["auto", *SIZES, "tiny"])),
         context_length=draw(st.none() | SMALL | st.integers(1, 2**23)),
         seed=draw(st.integers(0, 2**31 - 1)),
@@ -180,7 +180,7 @@ def test_any_wishes_on_any_facts_give_a_plan_that_can_be_built_or_are_told(wishe
         return
     assert isinstance(config, BigramConfig if wishes.model == "bigram" else GPTConfig)
     assert {name: getattr(plan, name) for name, _ in wishes.settings} == dict(wishes.settings)
-    assert plan.model in MODELS and plan.batch_size >= 1 and plan.context_length >= 1
+    assert plan.model in TRAINED and plan.batch_size >= 1 and plan.context_length >= 1
     assert plan.steps > 0 or plan.minutes > 0
 
 
