@@ -224,10 +224,10 @@ class Engines:
             try:
                 work.stream = work.engine.submit(work.request)
             except Exception as error:  # noqa: BLE001  raised where it was asked for
-                work.loop.call_soon_threadsafe(settle, work.accepted, None, as_error(error))
+                in_loop(work.loop, settle, work.accepted, None, as_error(error))
             else:
                 self.works.setdefault(work.engine, []).append(work)
-                work.loop.call_soon_threadsafe(settle, work.accepted, None, None)
+                in_loop(work.loop, settle, work.accepted, None, None)
 
     def stop(self, works: Sequence[Work]) -> None:
         for work in works:
@@ -276,7 +276,16 @@ class Engines:
         if is_due:
             self.delivered = now
         if news:
-            news[0].work.loop.call_soon_threadsafe(self.deliver, news)
+            in_loop(news[0].work.loop, self.deliver, news)
+
+
+def in_loop(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *arguments: object) -> None:
+    """Has asyncio's thread call something. A loop that a second Ctrl-C has closed has nobody left to call."""
+    try:
+        loop.call_soon_threadsafe(call, *arguments)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
 
 
 def as_error(error: Exception) -> HomespunError:
