@@ -109,18 +109,14 @@ def train(
 
 def remember_speed(plan: Plan, result: Result) -> None:
     """Remember the measured step time, which corrects the forecasts of later plans."""
-    from homespun.training.measured_speed import Memory, compiled_way
+    from homespun.training.measured_speed import Memory, compiled_way, uncompiled_way
 
     expected = result.forecast.step_seconds if result.forecast else 0.0
     if not expected or result.steps < FEWEST_TO_REMEMBER or result.compiled != plan.compile:
         return
     memory = Memory(plan.device, plan.dtype)
-    way = compiled_way(plan.device, plan.dtype, at_most=0.0) if plan.compile else way_of(plan)
+    way = compiled_way(plan.device, plan.dtype, at_most=0.0) if plan.compile else uncompiled_way(plan.kernels)
     memory.remember(way, result.step_seconds / expected * memory.correction(way))
-
-
-def way_of(plan: Plan) -> str:
-    return "kernels" if plan.kernels else "eager"
 
 
 def warn_where_it_opens_here_only(plan: Plan, dataset: Dataset, watcher: Watcher) -> None:

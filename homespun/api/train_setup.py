@@ -364,18 +364,18 @@ def timed(facts: Facts, wishes: Wishes) -> Facts:
     from homespun.machine.jobs import wait_for_quiet
     from homespun.planning.planner import is_short, longest_wait, sample_config, wants_kernels, weighs_compiling
     from homespun.training.compiled import compiled_shapes
-    from homespun.training.measured_speed import Memory, compiled, compiled_way, measured_speed
+    from homespun.training.measured_speed import Memory, compiled, compiled_way, measured_speed, uncompiled_way
 
     deadline = time.monotonic() + longest_wait(wishes.minutes)
     memory = Memory(facts.device, facts.dtype)
-    wait_for_own_compilers(deadline - time.monotonic())  # a running compiler would distort the timing
     if wants_kernels(wishes) and computes_step(
         sample_config(wishes), facts.device, facts.dtype, deadline - time.monotonic()
     ):
         facts = replace(facts, kernels=True, can_compile=False)
-    way = "kernels" if facts.kernels else "eager"
+    way = uncompiled_way(facts.kernels)
     speed = memory.speed(way) if is_short(wishes) else None
     if speed is None:
+        wait_for_own_compilers(deadline - time.monotonic())  # a running compiler would distort the timing
         wait_for_quiet(max(0.0, min(2.0, deadline - time.monotonic())))
         speed = measured_speed(facts.device, facts.dtype, deadline - time.monotonic(), kernels=facts.kernels)
         memory.remember_speed(speed, way)

@@ -123,6 +123,11 @@ def fitted(timed: list[tuple[Work, float]]) -> Speed:
     return Speed(*map(float, whole))
 
 
+def uncompiled_way(kernels: bool) -> str:
+    """How a step that is not compiled is computed: "kernels", or "eager" by PyTorch."""
+    return "kernels" if kernels else "eager"
+
+
 def compiled_way(device: str, dtype: str, at_most: float = math.inf) -> str:
     """How a compiled step is computed here: "compiled", or "quick" with our native kernels.
 
