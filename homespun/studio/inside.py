@@ -47,13 +47,13 @@ def numbers(values: Any, dtype: str) -> Numbers:
     return Numbers(dtype=dtype, shape=list(found.shape), data=base64.b64encode(found.tobytes()).decode())  # type: ignore[arg-type]
 
 
-def surprise(model: CausalLM, tokenizer: Tokenizer, text: str) -> answers.Surprise:
+def surprise(model: CausalLM, tokenizer: Tokenizer, body: answers.TextRequest) -> answers.Surprise:
     """How surprised the model is by each piece of a text."""
     context_length = model.config.context_length
     try:
-        own = tokenizer.encode(text)
+        own = tokenizer.encode(body.text)
     except UnknownCharacter:
-        unknown = [character for character in dict.fromkeys(text) if not is_known(tokenizer, character)]
+        unknown = [character for character in dict.fromkeys(body.text) if not is_known(tokenizer, character)]
         return answers.Surprise(
             ids=[], hidden=0, cells=[], unknown=unknown, bits=None, context_length=context_length
         )

@@ -81,10 +81,13 @@ def neurons(model: CausalLM, tokenizer: Tokenizer, held_out: NDArray[Any]) -> an
 
 
 def activations(
-    model: CausalLM, tokenizer: Tokenizer, text: str | None, held_out: NDArray[Any], layer: int, neuron: int
+    model: CausalLM, tokenizer: Tokenizer, text: str | NDArray[Any], layer: int, neuron: int
 ) -> answers.Activations:
-    """A piece of several tokens has the activation at the last of them, which completes it."""
-    ids = tokenizer.encode(text) if text else held_out[:SHOWN].tolist()
+    """A piece of several tokens has the activation at the last of them, which completes it.
+
+    text: a string, or ids, of which the first are taken.
+    """
+    ids = tokenizer.encode(text) if isinstance(text, str) else text[:SHOWN].tolist()
     if not ids:
         raise ApiError("The text has no tokens.", "Give a longer one.", param="text")
     cells = cells_of(tokenizer, ids, 0, [None] * len(ids), [-1] * len(ids))

@@ -32,10 +32,6 @@ class Tail:
     position: Position
     reset: bool = False
 
-    @property
-    def has_more(self) -> bool:
-        return bool(self.lines)
-
 
 def read_tail(path: Path, position: Position = START, most: int = MOST) -> Tail:
     """What has been appended since. A file that is not there is empty. A line that has no end yet waits for it."""

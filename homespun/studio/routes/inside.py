@@ -31,9 +31,7 @@ def routes(state: State) -> APIRouter:
     @router.post("/surprise")
     async def surprise(body: inside.TextRequest) -> inside.Surprise:
         """How surprised the model is by each token of a text, and the ids that the other questions take."""
-        served = await state.server.models.get(body.run)
-        model, tokenizer = served.engine.model, served.tokenizer
-        return await state.server.engines.call(lambda: answered.surprise(model, tokenizer, body.text))
+        return await asked(answered.surprise, body)
 
     @router.post("/distribution")
     async def distribution(body: inside.DistributionRequest) -> inside.DistributionView:

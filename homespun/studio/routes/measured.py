@@ -107,8 +107,8 @@ def routes(state: State) -> APIRouter:
         """A neuron over a text."""
 
         def answer(model: CausalLM, tokenizer: Tokenizer) -> inside.Activations:
-            held_out = answered.dataset_of(folder_of(body.run), tokenizer).val.ids
-            return answered.activations(model, tokenizer, body.text, held_out, body.layer, body.neuron)
+            text = body.text or answered.dataset_of(folder_of(body.run), tokenizer).val.ids
+            return answered.activations(model, tokenizer, text, body.layer, body.neuron)
 
         return await asked(body.run, answer, is_light=True)
 
