@@ -13,7 +13,7 @@ from homespun.kernels.training import operations as training
 
 
 class Matrix(ctypes.Structure):
-    """One of those that Muon takes a step with; see training/muon.h and float32/muon.h."""
+    """One of those that Muon takes a step with; see muon_step.h."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("weight", "gradient", "momentum")),
@@ -25,7 +25,7 @@ Quintic = ctypes.c_float * 3
 
 
 class Rates(ctypes.Structure):
-    """What is the same for all of them; see muon.h."""
+    """What is the same for all of them; see muon_step.h."""
 
     _fields_ = (
         *((name, ctypes.c_float) for name in ("momentum", "step", "kept", "leeway")),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from homespun.kernels import native_library
 from homespun.kernels.decoding.packing import LANES, Model, Packed, Work
 from homespun.kernels.decoding.slots import BLOCK, Slots
 from homespun.kernels.decoding.weights import weights_of
@@ -22,15 +23,13 @@ from homespun.model.gpt import GPT
 @cache
 def opened(path: Path) -> ctypes.CDLL | None:
     """The library, ready for use; None where it cannot be used here."""
-    try:
-        found = ctypes.CDLL(str(path))
-    except OSError:
-        return None  # made for another system, or damaged: the model itself is as right
-    found.step.argtypes = (ctypes.POINTER(Model), ctypes.POINTER(Work), ctypes.c_int)
-    found.step.restype = None
-    found.scratch_size.argtypes = (ctypes.POINTER(Model), ctypes.c_int, ctypes.c_int)
-    found.scratch_size.restype = ctypes.c_int64
-    return found if found.prepare() else None
+    found = native_library.opened(path)
+    if found is not None:
+        found.step.argtypes = (ctypes.POINTER(Model), ctypes.POINTER(Work), ctypes.c_int)
+        found.step.restype = None
+        found.scratch_size.argtypes = (ctypes.POINTER(Model), ctypes.c_int, ctypes.c_int)
+        found.scratch_size.restype = ctypes.c_int64
+    return found
 
 
 class NativeStep:

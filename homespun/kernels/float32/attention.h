@@ -101,18 +101,18 @@ static void soften(const Heads &h, float *scores, int first, int n, float *sums,
   for (int r = 0; r < n; r++) {
     float *row = scores + (size_t)r * across;
     const int seen = first + r + 1;
-    for (int s = seen; s < up_to(seen, LANES); s++) row[s] = -INFINITY;
+    for (int s = seen; s < up_to(seen, WIDTH); s++) row[s] = -INFINITY;
     floats most = load(row);
-    for (int s = LANES; s < seen; s += LANES) most = load(row + s) > most ? load(row + s) : most;
-    const float highest = largest(most) * h.scale;
+    for (int s = WIDTH; s < seen; s += WIDTH) most = load(row + s) > most ? load(row + s) : most;
+    const float highest = largest_of(most) * h.scale;
     floats total = all(0);
-    for (int s = 0; s < seen; s += LANES) {
+    for (int s = 0; s < seen; s += WIDTH) {
       const floats weight = exponential(load(row + s) * h.scale - highest);
       store(row + s, weight);
       total += weight;
     }
     for (int s = seen; s < first + n; s++) row[s] = 0;
-    for (int s = seen; s < up_to(seen, LANES); s++) row[s] = 0;
+    for (int s = seen; s < up_to(seen, WIDTH); s++) row[s] = 0;
     sums[r] = sum(total);
     log_sums[r] = highest + logf(sums[r]);
   }
@@ -151,12 +151,12 @@ static void attend_backward(const Heads &h, const float *q, const float *k, cons
       float *w = weights + r * across, *dw = of_weights + r * across;
       const int seen = first + r + 1;
       const float mean = dot(dout_here + r * step, out + (first + r) * step, h.width), log_sum = log_sums[first + r];
-      for (int s = 0; s < seen; s += LANES) {
+      for (int s = 0; s < seen; s += WIDTH) {
         const floats weight = exponential(load(w + s) * h.scale - log_sum);
         store(w + s, weight);
         store(dw + s, weight * (load(dw + s) - mean) * h.scale);
       }
-      for (int s = seen; s < first + n || s < up_to(seen, LANES); s++) w[s] = dw[s] = 0;
+      for (int s = seen; s < first + n || s < up_to(seen, WIDTH); s++) w[s] = dw[s] = 0;
     }
     spread(h, weights, first, n, dout_here, step, dv);
     spread(h, of_weights, first, n, q + first * row, row, dk);

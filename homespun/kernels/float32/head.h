@@ -54,17 +54,17 @@ static double head_loss(const HeadShape &b, const float *x, const float *norm, c
         }
         for (int v = V; v < columns; v++) row[v] = -INFINITY;
         floats most = load(row);
-        for (int v = LANES; v < columns; v += LANES) most = load(row + v) > most ? load(row + v) : most;
-        const float highest = largest(most), aimed = row[target];
+        for (int v = WIDTH; v < columns; v += WIDTH) most = load(row + v) > most ? load(row + v) : most;
+        const float highest = largest_of(most), aimed = row[target];
         floats total = all(0);
-        for (int v = 0; v < columns; v += LANES) {
+        for (int v = 0; v < columns; v += WIDTH) {
           const floats chance = exponential(load(row + v) - highest);
           store(row + v, chance);
           total += chance;
         }
         const float whole = sum(total), factor = share / whole;
         loss += highest - aimed + logf(whole);
-        for (int v = 0; v < columns; v += LANES) store(row + v, load(row + v) * factor);
+        for (int v = 0; v < columns; v += WIDTH) store(row + v, load(row + v) * factor);
         row[target] -= share;
       }
       outer_product(logits, logit_step, V, normed, step, n, across, sums.of(group), sums.step, item > begin);

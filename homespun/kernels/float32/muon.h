@@ -4,27 +4,9 @@
 
 #pragma once
 
+#include "../muon_step.h"
 #include "parallel.h"
 #include "products.h"
-
-struct Matrix {
-  float *weight;
-  const float *gradient;
-  float *momentum;
-  int32_t rows, columns;
-  int32_t walks; /* whether it takes this step; its momentum is brought up to date in any case */
-};
-
-struct Quintic {
-  float a, b, c;
-};
-
-struct Rates {
-  float momentum, step, kept; /* kept: what weight decay leaves of a weight */
-  float leeway;
-  int32_t iterations;
-  Quintic quintics[8]; /* one for each iteration */
-};
 
 /* Brings the momentum up to date, and leaves the momentum with a look ahead in z. */
 static void look_ahead(const Matrix &m, float momentum, bool turned, float *z, size_t step) {
@@ -70,7 +52,7 @@ static void orthogonalise(const Rates &rates, int rows, int n, float *z, float *
     }
     square(squared, step, n, n, poly, step);
     for (int r = 0; r < n; r++) {
-      for (int c = 0; c < n; c += LANES)
+      for (int c = 0; c < n; c += WIDTH)
         store(poly + r * step + c, load(squared + r * step + c) * q.b + load(poly + r * step + c) * q.c);
       poly[r * step + r] += q.a;
     }

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from homespun.kernels import native_library
 from homespun.kernels.float32.source import FLOAT32
 
 # Groups of tokens over which the gradients of weights are summed separately. A group is the work of one thread,
@@ -32,13 +33,11 @@ def available(*, wait: bool = False, at_most: float = math.inf) -> bool:
 
 
 def opened(path: Path) -> ctypes.CDLL | None:
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError:
-        return None  # made for another system, or damaged: PyTorch's own way is as right
-    library.saved_size.restype = ctypes.c_int64
-    library.loss_of_head.restype = ctypes.c_double
-    return library if library.prepare() else None
+    library = native_library.opened(path)
+    if library is not None:
+        library.saved_size.restype = ctypes.c_int64
+        library.loss_of_head.restype = ctypes.c_double
+    return library
 
 
 def library() -> ctypes.CDLL:

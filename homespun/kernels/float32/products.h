@@ -5,7 +5,7 @@
 
 #pragma once
 
-#include "vectors.h"
+#include "panels.h"
 
 /* Keeps a sum in its register: without it compilers move the sums around between two steps, and take twice as long. */
 #if defined(__AVX512F__)
@@ -30,7 +30,7 @@ static __attribute__((noinline)) void tile(const float *a, size_t lda, const flo
   floats s##r, t##r;                                                \
   if (ROWS > r) {                                                   \
     s##r = add ? load(c + r * ldc) : all(0);                        \
-    t##r = add ? load(c + r * ldc + LANES) : all(0);                \
+    t##r = add ? load(c + r * ldc + WIDTH) : all(0);                \
   }
 #define STEP(r)                                                     \
   if (ROWS > r) {                                                   \
@@ -43,12 +43,12 @@ static __attribute__((noinline)) void tile(const float *a, size_t lda, const flo
 #define END(r)                                                      \
   if (ROWS > r) {                                                   \
     store(c + r * ldc, s##r);                                       \
-    store(c + r * ldc + LANES, t##r);                               \
+    store(c + r * ldc + WIDTH, t##r);                               \
   }
   EACH_ROW(BEGIN)
 #pragma GCC unroll 4
   for (int k = 0; k < depth; k++) {
-    floats u = load(b + k * ldb), v = load(b + k * ldb + LANES);
+    floats u = load(b + k * ldb), v = load(b + k * ldb + WIDTH);
     IN_REGISTER(u);
     IN_REGISTER(v);
     EACH_ROW(STEP)

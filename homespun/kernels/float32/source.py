@@ -11,7 +11,7 @@ FLOAT32 = Source(
     Path(__file__).parent,
     (
         "step.cpp",
-        "vectors.h",
+        "panels.h",
         "products.h",
         "parallel.h",
         "layers.h",
@@ -20,6 +20,8 @@ FLOAT32 = Source(
         "block.h",
         "head.h",
         "muon.h",
+        "../muon_step.h",
         "../parallel.h",
+        "../vectors.h",
     ),
 )

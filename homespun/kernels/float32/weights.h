@@ -28,7 +28,7 @@ static void pack_plain(const Packing &w, int panel) {
   float *to = w.panels + (size_t)panel * w.outputs * PANEL;
   for (int n = 0; n < w.outputs; n++, to += PANEL) {
     const float *from = w.weight + (size_t)n * w.inputs + first;
-    if (there == PANEL) store(to, load(from)), store(to + LANES, load(from + LANES));
+    if (there == PANEL) store(to, load(from)), store(to + WIDTH, load(from + WIDTH));
     else
       for (int lane = 0; lane < PANEL; lane++) to[lane] = lane < there ? from[lane] : 0;
   }

@@ -1,24 +1,7 @@
 /* One step of Muon for many matrices, each by one thread from its gradient to its weights: what is read again
    and again in between stays in that thread's cache. See training/muon.py for what is computed. */
 
-struct Matrix {
-  float *weight;
-  const float *gradient;
-  float *momentum;
-  int32_t rows, columns;
-  int32_t walks; /* whether it takes this step; its momentum is brought up to date in any case */
-};
-
-struct Quintic {
-  float a, b, c;
-};
-
-struct Rates {
-  float momentum, step, kept; /* kept: what weight decay leaves of a weight */
-  float leeway;
-  int32_t iterations;
-  Quintic quintics[8]; /* one for each iteration */
-};
+#include "../muon_step.h"
 
 /* A matrix on its way: x (rows, columns), not higher than wide, filled up with zeros to multiples of 32. */
 struct Wide {

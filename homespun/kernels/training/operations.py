@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from homespun.kernels.native_library import opened
 from homespun.kernels.training.source import TRAINING
 
 found: ctypes.CDLL | None = None  # asked for at every operation, and looked for once
@@ -26,14 +26,6 @@ def available(*, wait: bool = False, at_most: float = math.inf) -> bool:
         path = TRAINING.library(wait=wait, at_most=at_most)
         found = None if path is None else opened(path)
     return found is not None
-
-
-def opened(path: Path) -> ctypes.CDLL | None:
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError:
-        return None  # made for another system, or damaged: PyTorch's own way is as right
-    return library if library.prepare() else None
 
 
 def library() -> ctypes.CDLL:

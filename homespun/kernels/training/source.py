@@ -12,5 +12,5 @@ MADE_FOR = {"amx_bf16", "avx512_bf16"}
 TRAINING = Source(
     "training",
     Path(__file__).parent,
-    ("training.cpp", "halves.h", "tiles.h", "dots.h", "attention.h", "layers.h", "muon.h"),
+    ("training.cpp", "halves.h", "tiles.h", "dots.h", "attention.h", "layers.h", "muon.h", "../muon_step.h"),
 )
