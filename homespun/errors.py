@@ -1,4 +1,4 @@
-"""Every error that a user can meet, one tree, told in their words.
+"""Every error that a user can meet, as one tree, in the user's words.
 
 An error has two halves. `what` says what is wrong and where, with the values
 that were found. `todo` says what to do next, and names the command where there

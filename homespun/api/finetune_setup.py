@@ -302,7 +302,7 @@ def fitting(
     wanted = dict(settings).get("context_length", length_for(facts))
     if wanted > facts.config.context_length:
         raise UsageError(
-            f"context_length = {wanted} is more than the model looks at: {facts.config.context_length}.",
+            f"context_length = {wanted} is more than the model's context: {facts.config.context_length}.",
             f"Take at most that:  --set context_length={facts.config.context_length}",
         )
     length = fit_context(dataset.train.tokens, dataset.val.tokens, wanted)

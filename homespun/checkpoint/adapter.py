@@ -41,7 +41,7 @@ FINGERPRINT = "homespun_base"  # in the weights' header: of which weights these 
 HIGHEST_RANK = 4096
 NAME = re.compile(re.escape(PREFIX) + r"(?P<module>[\w.]+)\.lora_(?P<side>[AB])(\.default)?\.weight")
 
-# What PEFT can be told and we do not have, with the value that means "nothing of the kind".
+# PEFT's settings that we do not have, with the value that means "nothing of the kind".
 MUST_BE = {
     "use_dora": False,
     "bias": "none",

@@ -23,7 +23,7 @@ from homespun.machine.allocator import keep_memory_between_steps
 from homespun.machine.device import matrix_units
 from homespun.machine.threads import sleep_soon
 
-# In the order in which a person meets them. What each does in one line is told here, and only here.
+# In the order in which a person meets them. The line that says what each does stands here, and only here.
 VERBS = {
     "train": "Train a model on your text.",
     "plan": "See what training would do: size, time, memory, expected loss.",
@@ -148,12 +148,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0  # `| head` has what it wanted: that is no failure
     except click.exceptions.Exit as request:
         return request.exit_code
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the outermost frame: everything is told, nothing hidden
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the outermost frame: everything is reported, nothing hidden
         code = tell(error)
     try:
         sys.stdout.flush()
     except OSError:
-        let_go_of_stdout()  # what could not be written has been told already
+        let_go_of_stdout()  # the failed write was reported already
     return code
 
 

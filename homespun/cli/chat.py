@@ -25,7 +25,9 @@ LARGEST_TALK = 2**26  # bytes of a file to go on with
 
 @click.command()
 @click.argument("model")
-@click.option("--system", metavar="TEXT", default="", help="What the model is told before everything else.")
+@click.option(
+    "--system", metavar="TEXT", default="", help="The system message: instructions before the first question."
+)
 @click.option(
     "--max-tokens",
     type=int,
@@ -119,7 +121,7 @@ class Session:
             self.screen.note(ANSWERS)
 
     def hold(self) -> None:
-        """Until somebody leaves. In a terminal an error is told and the talk goes on; elsewhere it is raised."""
+        """Chat until the user leaves. In a terminal an error is printed and the chat goes on; else it raises."""
         while (line := self.screen.read()) is not None:
             try:
                 if not self.take(line):
@@ -179,7 +181,7 @@ class Session:
                 return
             what = "the beginning of the text is out of its sight now"
         self.describe_of_the_window = True
-        self.screen.note(f"The model looks at {length:,} tokens: {what}.")
+        self.screen.note(f"The model's context has {length:,} tokens: {what}.")
 
 
 def joined(text: str, line: str) -> str:

@@ -64,8 +64,8 @@ def system(session: Session, argument: str) -> None:
         raise UsageError(NO_SYSTEM, "Write the beginning of the text as you want it to go on.")
     if argument:
         session.talk.system = "" if argument == NONE else argument
-    told = session.talk.system
-    session.screen.note(f"System text: {told}\n/system - takes it away." if told else "There is no system text.")
+    text = session.talk.system
+    session.screen.note(f"System text: {text}\n/system - takes it away." if text else "There is no system text.")
 
 
 def temperature(session: Session, argument: str) -> None:
@@ -101,13 +101,13 @@ def load(session: Session, argument: str) -> None:
             session.talk.from_json(json.loads(content))
         except (ValueError, RecursionError):
             raise TextUnreadable(f"{path} is not JSON.", "Give the path of a file that /save wrote.") from None
-        told = f"{len(session.talk.turns) // 2} questions with their answers"
+        text = f"{len(session.talk.turns) // 2} questions with their answers"
     else:
         session.talk.begin(content)
-        told = f"a text that ends with: {one_line(content)}" if content else "an empty text"
+        text = f"a text that ends with: {one_line(content)}" if content else "an empty text"
     session.own_files.add(path.resolve())
     session.describe_of_the_window = False
-    session.screen.note(f"Going on with {told}")
+    session.screen.note(f"Going on with {text}")
 
 
 def path_of(argument: str, name: str) -> Path:
@@ -123,7 +123,7 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Session, str], None] | None]] = {
     "undo": ("", "take back what you wrote last, and what the model made of it", undo),
     "save": ("FILE", "keep the talk in a file", save),
     "load": ("FILE", "go on with a talk, or a text, from a file", load),
-    "system": ("TEXT", "what the model is told before everything else; - takes it away", system),
+    "system": ("TEXT", "the system message; - takes it away", system),
     "temperature": ("T", "how daring it is: 0 always takes the likeliest, 1 is as the model feels", temperature),
     "help": ("", "this", help),
     "quit": ("", "leave; Ctrl-D does too", None),

@@ -77,7 +77,7 @@ class Screen:
         return "\n".join(lines)
 
     def prompt(self, text: str) -> str:
-        """In colour, where the editor can be told which characters take no room."""
+        """In colour, where the editor can be given the characters that take no room."""
         if not self.coloured or editor() != "readline":
             return text
         return f"\x01\x1b[1;36m\x02{text}\x01\x1b[0m\x02"
@@ -110,8 +110,8 @@ class Screen:
 
     def complain(self, error: HomespunError) -> None:
         complaint = complaint_about(error)
-        told = fit(complaint.what, complaint.todo)
-        write((click.style(told, fg="red") if self.coloured else told) + "\n")
+        text = fit(complaint.what, complaint.todo)
+        write((click.style(text, fg="red") if self.coloured else text) + "\n")
 
     def dim(self, text: str) -> str:
         return click.style(text, dim=True) if self.coloured else text
@@ -138,7 +138,7 @@ def ctrl_c() -> Iterator[Pressed]:
     where the first brings nothing, interrupts as usual."""
     pressed = Pressed()
 
-    def note(*told: Any) -> None:
+    def note(*lines: Any) -> None:
         if pressed.yes:
             raise KeyboardInterrupt
         pressed.yes = True

@@ -144,7 +144,7 @@ def doctor_command(text: tuple[str, ...], field: str | None, encoding: str | Non
     Says what was noticed in reading it (files and rows left out, what had to be guessed), and looks for encoding
     damage, odd characters, duplicates and near-duplicates, boilerplate, validation text that is in the training
     text, too; and whether there is enough of it. Nothing is changed.
-    Without a TEXT it looks at the one that train would take.
+    Without a TEXT it examines the one that train would take.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""How an error is told: what is wrong, what to do next, in one screen, and without a traceback."""
+"""How an error is printed: what is wrong, what to do next, in one screen, and without a traceback."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class Complaint:
-    """What a person is told of an error, and the exit code."""
+    """What is printed for an error, and the exit code."""
 
     what: str
     todo: str
@@ -60,10 +60,10 @@ def tell(error: BaseException) -> int:
     if os.environ.get("HOMESPUN_DEBUG"):
         click.echo("".join(traceback.format_exception(type(error), error, error.__traceback__)), err=True)
     complaint = complaint_about(error)
-    told = fit(f"{LABEL} {complaint.what}", complaint.todo)
+    text = fit(f"{LABEL} {complaint.what}", complaint.todo)
     if colours(sys.stderr):
-        told = told.replace(LABEL, click.style(LABEL, fg="red", bold=True), 1)
-    click.echo(told, err=True)
+        text = text.replace(LABEL, click.style(LABEL, fg="red", bold=True), 1)
+    click.echo(text, err=True)
     return complaint.code
 
 

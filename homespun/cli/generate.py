@@ -106,7 +106,7 @@ def command(
       homespun generate runs/shakespeare "ROMEO:" --seed 7 --show --why 12
       homespun generate smollm2 "Born in the year" --pattern " [0-9]{4}"
     """
-    sampling = Sampling(**settings)  # what is wrong with the request is told before anything is loaded
+    sampling = Sampling(**settings)  # what is wrong with the request is reported before anything is loaded
     request = Request(
         model=model,
         prompt=prompt_of(prompt, prompt_file),
@@ -147,7 +147,7 @@ def tell_what_is_not_read(opened: LanguageModel, request: Request) -> None:
     tokens, window = len(ids), opened.model.config.context_length
     if tokens > window:
         click.echo(
-            f"note: the prompt has {tokens:,} tokens; the model looks at the last {window:,} of them.", err=True
+            f"note: the prompt has {tokens:,} tokens; the context holds the last {window:,} of them.", err=True
         )
 
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 @click.option("--size", type=click.Choice(["auto", *SIZES]), help="auto searches for the best. [default: auto]")
 @click.option("--tokenizer", metavar="KIND", help="char, byte, bpe, bpe:N, gpt2, or a path. [default: auto]")
 @click.option(
-    "--context", type=click.IntRange(min=1), metavar="N", help="The most tokens that the model looks at."
+    "--context",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The context length: the most tokens that the model attends to.",
 )
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 1337]")
 @read_as_asked

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     help="char, byte, bpe, bpe:N, gpt2, or the path of a tokenizer.json or SentencePiece .model. [default: auto]",
 )
 @click.option(
-    "--context", type=click.IntRange(min=1), metavar="N", help="The most tokens that the model looks at."
+    "--context",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The context length: the most tokens that the model attends to.",
 )
 @run_options(
     folder="runs/NAME-OF-TEXT",

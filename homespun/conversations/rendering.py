@@ -50,7 +50,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Told:
+class TemplateInput:
     """A conversation as input of a template, with APART inserted into text that looks like a special token."""
 
     messages: list[dict[str, Any]]
@@ -120,27 +120,27 @@ class Renderer:
 
     def written(self, conversation: Conversation) -> list[Written]:
         """Return the texts of a conversation, with the targets of each. Raises TokenizerError."""
-        told = Told(
+        given = TemplateInput(
             self.chat.kept_apart(aliased(conversation.messages)),
             self.chat.kept_apart(conversation.names),
             conversation.targets,
         )
         if self.chat.template.marks_answers:
-            return [self._as_marked(told)]
-        spans = [self._answer(told, at) for at, targets in enumerate(told.targets) if targets]
+            return [self._as_marked(given)]
+        spans = [self._answer(given, at) for at, targets in enumerate(given.targets) if targets]
         text = spans[-1].text
         if all(text.startswith(span.text[: span.targets[0][1]]) for span in spans):
             return [Written(text, [stretch for span in spans for stretch in span.targets])]
         return spans
 
-    def _as_marked(self, told: Told) -> Written:
+    def _as_marked(self, given: TemplateInput) -> Written:
         """Return the text with the targets that the template marks, each with its end-of-turn token."""
-        marked = self.chat.written(told.messages, marked=True, **told.names)
+        marked = self.chat.written(given.messages, marked=True, **given.names)
         text, stretches = without_marks(marked)
-        answers = [at for at, message in enumerate(told.messages) if message["role"] == "assistant"]
-        for speaking in (answers, range(len(told.messages))):  # some templates mark the messages of all roles
+        answers = [at for at, message in enumerate(given.messages) if message["role"] == "assistant"]
+        for speaking in (answers, range(len(given.messages))):  # some templates mark the messages of all roles
             if len(speaking) == len(stretches):
-                stretches = [stretches[number] for number, at in enumerate(speaking) if told.targets[at]]
+                stretches = [stretches[number] for number, at in enumerate(speaking) if given.targets[at]]
                 break
         targets = []
         for start, end in stretches:
@@ -148,27 +148,27 @@ class Renderer:
             targets.append((start, behind.end() if behind else end))
         return Written(text, targets)
 
-    def _answer(self, told: Told, at: int) -> Written:
+    def _answer(self, given: TemplateInput, at: int) -> Written:
         """Return the conversation up to and including message `at`, an answer, which alone is the target."""
-        messages, names = told.messages, told.names
+        messages, names = given.messages, given.names
         asked = self.chat.written(messages[:at], answer=True, **names)
         text = self.chat.written(messages[: at + 1], **names)
         start = len(asked)
         # the generation prompt differs from what the template puts before an answer
         if not text.startswith(asked):
-            start = self._where_it_begins(told, at, asked, text)
+            start = self._where_it_begins(given, at, asked, text)
         end = self._ends.search(text, start)
         return Written(text, [(start, end.end() if end else len(text))])
 
-    def _where_it_begins(self, told: Told, at: int, asked: str, text: str) -> int:
-        before = self.chat.written(told.messages[:at], **told.names)
+    def _where_it_begins(self, given: TemplateInput, at: int, asked: str, text: str) -> int:
+        before = self.chat.written(given.messages[:at], **given.names)
         if not text.startswith(before):
             raise TokenizerError(
                 "The model's chat template writes what was asked anew when there is an answer, "
-                "so that it cannot be told where the answer begins.",
+                "so the place where the answer begins is unknown.",
                 "Give it a template that adds to what was there, or marks answers with {% generation %}.",
             )
-        words = str(told.messages[at]["content"])
+        words = str(given.messages[at]["content"])
         place = text.find(words, len(before)) if words else -1
         start = alike(asked, text)
         return min(start, place) if place >= 0 else start

@@ -185,7 +185,7 @@ def windows(start: int, places: int, length: int) -> Pieces:
 def too_long(found: Found, name: str, length: int) -> NotEnoughText:
     which = "of those to learn from" if name == "train" else "of those that are kept back"
     return NotEnoughText(
-        f"None {which} in {found.title} fits: the model looks at {length:,} tokens, and every answer begins "
+        f"None {which} in {found.title} fits: the model's context has {length:,} tokens, and every answer begins "
         "behind that.",
-        "Give shorter questions, or a model that looks at more (its context_length).",
+        "Give shorter questions, or take a model with a longer context (context_length).",
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from homespun.tokenizer.tokenizer import Tokenizer
 
 ROLES = ("user", "assistant")
-LEAST_ROOM = 4  # for an answer: at least one part in so many of what the model looks at
+LEAST_ROOM = 4  # for an answer: at least this part of context_length: 1 in 4
 SHORT_ANSWER = 96  # tokens: a sentence or two of a model of characters
 
 
@@ -74,7 +74,7 @@ class Answer(Iterator[str]):
 class Conversation:
     """With a model that has a chat template.
 
-    system        what it is told before everything else; "" where nothing is
+    system        the system message; "" for none
     turns         what was said, all of it; user and assistant take turns
     first         the first turn that the model still sees: the oldest are dropped where the
                   conversation is longer than its context, the system text never
@@ -127,8 +127,8 @@ class Conversation:
                 return first, ids
             if first + 2 >= len(turns):
                 raise ModelError(
-                    f"This is too long: with the system text it has {len(ids):,} tokens, and the model looks at "
-                    f"{self.context_length:,}, of which {room:,} are kept for the answer.",
+                    f"This is too long: with the system text it has {len(ids):,} tokens, and the "
+                    f"model's context has {self.context_length:,}, of which {room:,} are kept for the answer.",
                     "Say it in fewer words, or in several turns.",
                 )
             first += 2  # a question goes with its answer: many templates want them in turn
@@ -201,7 +201,7 @@ class Manuscript:
 
 
 def room_for_an_answer(context_length: int) -> int:
-    """Tokens that are kept for it: a part of what the model looks at, and half of it where that is little.
+    """Tokens that are kept for it: a part of context_length, or half of it where it is small.
 
     >>> [room_for_an_answer(length) for length in (1, 128, 256, 8192)]
     [1, 64, 96, 2048]
@@ -210,7 +210,7 @@ def room_for_an_answer(context_length: int) -> int:
 
 
 def context_of(model: CausalLM | Engine) -> int:
-    """How many tokens the model looks at."""
+    """The largest number of tokens in the context."""
     return model.model.config.context_length if isinstance(model, Engine) else model.config.context_length
 
 

@@ -55,14 +55,14 @@ class Grammar:
 
     tokenizer: Tokenizer
     grammar: str
-    told: str = field(compare=False)
+    description: str = field(compare=False)
 
     def begin(self, vocab_size: int) -> Progress:
         guidance = llguidance()
         matcher = guidance.LLMatcher(vocabulary(self.tokenizer), self.grammar)
         if matcher.is_error():
-            raise unusable(self.told, matcher.get_error())
-        return Matching(matcher, vocab_size, self.tokenizer.vocab_size, self.tokenizer.ends, self.told)
+            raise unusable(self.description, matcher.get_error())
+        return Matching(matcher, vocab_size, self.tokenizer.vocab_size, self.tokenizer.ends, self.description)
 
 
 def pattern(regex: str, tokenizer: Tokenizer) -> Grammar:
@@ -95,22 +95,26 @@ def json_schema(schema: dict[str, Any] | str, tokenizer: Tokenizer, *, one_line:
 def checked(grammar: Grammar) -> Grammar:
     problem = llguidance().LLMatcher.validate_grammar(grammar.grammar, vocabulary(grammar.tokenizer))
     if problem and not problem.startswith("WARNING"):
-        raise unusable(grammar.told, problem)
+        raise unusable(grammar.description, problem)
     return grammar
 
 
-def unusable(told: str, problem: str) -> UsageError:
-    return UsageError(f"{told} cannot be used: {reason_in(problem)}", "Mend it, or say it in a simpler way.")
+def unusable(description: str, problem: str) -> UsageError:
+    return UsageError(
+        f"{description} cannot be used: {reason_in(problem)}", "Mend it, or say it in a simpler way."
+    )
 
 
 class Matching:
     """A matcher of llguidance's, and the text that it has seen. ends: ids that end a text; it knows the first."""
 
-    def __init__(self, matcher: Any, vocab_size: int, tokens: int, ends: tuple[int, ...], told: str) -> None:
+    def __init__(
+        self, matcher: Any, vocab_size: int, tokens: int, ends: tuple[int, ...], description: str
+    ) -> None:
         self.matcher = matcher
         self.vocab_size = vocab_size
         self.ends = tuple(id for id in ends if id < vocab_size)
-        self.told = told
+        self.description = description
         self.tokens = tokens
 
     def mask(self) -> Tensor:
@@ -124,7 +128,7 @@ class Matching:
             allowed[list(self.ends)] = allowed[self.ends[0]].clone()
         if not bool(allowed.any()):
             raise ModelError(
-                f"{self.told} cannot be held: no token of this model may stand here.",
+                f"{self.description} cannot be held: no token of this model may stand here.",
                 "Its tokenizer lacks a character that is needed; --tokenizer byte and bpe have all of them.",
             )
         return allowed
@@ -142,7 +146,7 @@ class Matching:
     def check(self) -> None:
         if self.matcher.is_error():
             raise ModelError(
-                f"{self.told} cannot be held any more: {reason_in(self.matcher.get_error())}",
+                f"{self.description} cannot be held any more: {reason_in(self.matcher.get_error())}",
                 "Take a simpler one.",
             )
 
@@ -219,8 +223,8 @@ def reason_in(problem: str) -> str:
     'unclosed character class.'
     """
     lines = [line.strip() for line in problem.splitlines()]
-    told = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), " ".join(lines))
-    return told[:200].rstrip(".") + "."
+    reason = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), " ".join(lines))
+    return reason[:200].rstrip(".") + "."
 
 
 def llguidance() -> Any:

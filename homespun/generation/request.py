@@ -27,7 +27,7 @@ class Request:
     stop_ids      ids that end the text and are not part of it
     below         only ids below that are drawn; None draws from all that the model has
     logit_bias    what is added to the logits of some ids; minus infinity forbids one
-    alternatives  None, or how many of the likeliest ids are told beside each one that was chosen,
+    alternatives  None, or how many of the likeliest ids are reported beside each one that was chosen,
                   with log-probabilities; 0 tells that of the chosen one alone
     constraint    what the text may be: `pattern("[0-9]+", tokenizer)`, `json_schema({...}, tokenizer)`
     min_tokens    until so many tokens are written, no stop id is chosen

@@ -80,7 +80,7 @@ class Sampling:
             whole("seed", self.seed, f"a whole number from 0 to {LARGEST_SEED}", at_least=0, at_most=LARGEST_SEED)
 
     def seeded(self) -> Sampling:
-        """The same with a seed: one that nobody chose, where it was left open, so that it can be told."""
+        """The same with a seed: one that nobody chose, where it was left open, so that it can be reported."""
         return self if self.seed is not None else replace(self, seed=random_seed())
 
     def sample(self, number: int) -> Sampling:

@@ -50,7 +50,7 @@ class Pieces(Iterator[str]):
     """The text that follows a prompt, piece by piece, in whole characters.
 
     tokens         how many the model has written so far
-    prompt_ids     what it was given, as far as it looks at it
+    prompt_ids     ids of the prompt, as far as they fit into the context
     ids            what it has written: so many as `tokens` says, those of a stop string among them
     finish_reason  None while it goes on; then "length" (max_tokens were written),
                    "stop" (the model ended the text, or a stop string was reached) or "cancelled"

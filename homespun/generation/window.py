@@ -1,4 +1,4 @@
-"""What of a text the model looks at, once the text is longer than its context_length.
+"""The part of a text that is in the context, once the text is longer than its context_length.
 
 A model sees context_length tokens at most. While the text is shorter, it sees all of it. When
 the window is full, the older half of it is dropped, and the newer half is read again from its

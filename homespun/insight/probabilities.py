@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from homespun.tokenizer.tokenizer import Tokenizer
 
 ROWS_AT_ONCE = 256  # logits of so many places are held at a time
-OTHER_FAMILY = "Take a model of another family: modern, gpt2, llama or lecture."  # who asks a bigram is told
+OTHER_FAMILY = "Take a model of another family: modern, gpt2, llama or lecture."  # the way on for a bigram
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,13 @@ def token_probabilities(
     """What the model expected at each place of a text, which is a string or ids.
 
     Each token is predicted from what the model would have seen had it written the text (`window`). alternatives:
-    K, how many of the likeliest tokens are told at each place; at most as many as there are.
+    K, how many of the likeliest tokens are reported at each place; at most as many as there are.
     Raises UnknownCharacter, ModelError for an empty text and for ids that the model does not have.
     """
     ids = tokenizer.encode(text) if isinstance(text, str) else list(text)
     check_ids(ids, model.config.vocab_size)
     if alternatives < 1:
-        raise UsageError(f"alternatives is {alternatives!r}.", "It is how many tokens are told: 1 or more.")
+        raise UsageError(f"alternatives is {alternatives!r}.", "It is the number of tokens reported: 1 or more.")
     count, best = len(ids), min(alternatives, tokenizer.vocab_size)
     logprobs, entropies = torch.full((count,), float("nan")), torch.full((count,), float("nan"))
     ranks = torch.full((count,), -1)
@@ -188,7 +188,7 @@ def log_probabilities(model: CausalLM, ids: Sequence[int], last: int) -> Tensor:
 def attention_of(model: CausalLM, ids: Sequence[int]) -> Tensor:
     """ids (T) -> (L, H, T, T), float32: how much each token looked at each, in every head of every layer.
 
-    Each row adds up to one, and nothing looks at what comes after it. Four bytes for each of these numbers.
+    Each row adds up to one, and no position attends to a later one. Four bytes for each of these numbers.
     Raises ModelError for a bigram, and for no or more than context_length ids.
     """
     return attention(model, ids, len(ids))
@@ -217,9 +217,7 @@ def looked_at(model: CausalLM, tokenizer: Tokenizer, ids: Sequence[int], place: 
 def attention(model: CausalLM, ids: Sequence[int], queries: int) -> Tensor:
     """(L, H, queries, T): that of the last so many tokens."""
     if not isinstance(model, GPT):
-        raise ModelError(
-            "A bigram has no attention: it looks at the last token, and at nothing else.", OTHER_FAMILY
-        )
+        raise ModelError("A bigram has no attention: its prediction depends on the last token only.", OTHER_FAMILY)
     check_ids(list(ids), model.config.vocab_size)
     context = Recording(Causal(), queries)
     with evaluation_mode(model):

@@ -43,5 +43,5 @@ def find_model(model: str | Path) -> Path:
 def exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name that is too long, a folder that may not be entered: to be told when it is opened
+    except OSError:  # a name that is too long, a folder that may not be entered: reported when it is opened
         return True

@@ -89,14 +89,14 @@ class Source:
         found = compiler()
         if found is None or sys.platform == "win32":
             return None
-        told = hashlib.sha256()
+        digest = hashlib.sha256()
         for file in self.files:
-            told.update((self.folder / file).read_bytes())
-        told.update(
+            digest.update((self.folder / file).read_bytes())
+        digest.update(
             repr((ALWAYS, ATTEMPTS, found, Path(found).stat().st_mtime, platform.machine(), processor())).encode()
         )
         try:
-            return (folder or cache_folder("native")) / f"{self.name}-{told.hexdigest()[:20]}.so"
+            return (folder or cache_folder("native")) / f"{self.name}-{digest.hexdigest()[:20]}.so"
         except WriteFailed:
             return None  # without a cache: the PyTorch implementation is equally correct
 

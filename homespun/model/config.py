@@ -33,7 +33,7 @@ class GPTConfig:
     """The shape of a GPT. Make one with `GPTConfig.of("modern", vocab_size=65, …)`.
 
     vocab_size      V, how many different tokens there are
-    context_length  T at most, the tokens that the model looks at
+    context_length  T at most: the most tokens that a position can attend to
     n_layer         blocks, one after the other
     n_head          H, heads of attention in a block
     n_kv_head       heads that keys and values are made for; fewer than n_head is grouped-query attention

@@ -54,7 +54,7 @@ def ways(config: GPTConfig) -> int:
 def numbers_in_the_blocks(config: GPTConfig, *, scores: bool = True) -> int:
     """Numbers that all blocks make of one token of a full context, and training needs again.
 
-    scores: with the token's share of who looks at whom, which only some ways of attention keep.
+    scores: with the token's row of attention weights, which only some kinds of attention keep.
     """
     in_a_block = 16 * config.n_embd + 4 * config.n_inner
     if scores:

@@ -90,7 +90,7 @@ def _in_short(error: Exception) -> str:
 
 @contextmanager
 def explained_errors(origin: str) -> Iterator[None]:
-    """What can go wrong with bytes, told in words."""
+    """What can go wrong with bytes, in words."""
     try:
         yield
     except PermissionError as error:

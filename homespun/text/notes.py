@@ -87,19 +87,19 @@ class Tally:
 
         Files of which the same is said are counted, and of many lines the first are shown.
         """
-        told = self.groups.setdefault(group, {}).setdefault(what, [])
-        if origin not in told:
-            told.append(origin)
+        noted = self.groups.setdefault(group, {}).setdefault(what, [])
+        if origin not in noted:
+            noted.append(origin)
 
     def lines(self) -> list[str]:
         counted = []
-        for group, told in self.groups.items():
-            shown = list(told.items())[: SHOWN if len(told) > SHOWN + 1 else None]
+        for group, noted in self.groups.items():
+            shown = list(noted.items())[: SHOWN if len(noted) > SHOWN + 1 else None]
             for what, origins in shown:
                 alike = f" (and {len(origins) - 1:,} more like it)" if len(origins) > 1 else ""
                 counted.append(f"{whole_characters(origins[0])}{what}{alike}")
-            if len(told) > len(shown):
-                counted.append(f"and {len(told) - len(shown):,} more {group}")
+            if len(noted) > len(shown):
+                counted.append(f"and {len(noted) - len(shown):,} more {group}")
         for kind, (one, several) in KINDS.items():
             count = self.counts.get(kind, 0)
             if count == 1:
@@ -131,8 +131,8 @@ class Tally:
             self.say(line)
         self.guessed |= other.guessed
         self.ways_on |= other.ways_on
-        for group, told in other.groups.items():
-            for what, origins in told.items():
+        for group, noted in other.groups.items():
+            for what, origins in noted.items():
                 for origin in origins:
                     self.say_of(group, origin, what)
 

@@ -238,11 +238,11 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 
 def aliased(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with the reasoning before an answer under both names that templates use for it."""
-    told = []
+    both = []
     for message in messages:
         thought = next((message[name] for name in REASONING if message.get(name) is not None), None)
-        told.append(message if thought is None else {"thinking": thought, **message, "reasoning_content": thought})
-    return told
+        both.append(message if thought is None else {"thinking": thought, **message, "reasoning_content": thought})
+    return both
 
 
 def each_string(value: Any, change: Callable[[str], str]) -> Any:

@@ -13,7 +13,7 @@ from homespun.training.watcher import Progress, Record, Result, Watcher
 
 
 class LogLines(Watcher):
-    """A line for every note and every evaluation, on standard error unless told otherwise."""
+    """A line for every note and every evaluation, on standard error by default."""
 
     def __init__(self, to: TextIO | None = None) -> None:
         self.to = sys.stderr if to is None else to

@@ -248,7 +248,7 @@ def test_a_text_shorter_than_a_row_gets_shorter_rows(base: Make, tmp_path: Path)
 
 
 def test_rows_longer_than_the_model_looks_are_refused(base: Make, book: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="more than the model looks at: 64"):
+    with pytest.raises(UsageError, match="more than the model's context: 64"):
         tuned(base("llama"), book, tmp_path / "run", settings={"context_length": 128})
 
 

@@ -90,7 +90,7 @@ def test_an_answer_never_pushes_the_conversation_out_of_the_window() -> None:
 def test_what_is_too_long_is_refused_and_was_never_said() -> None:
     talk, _ = talking("ab|", context_length=20)
     list(talk.say("Hi"))
-    with pytest.raises(ModelError, match="looks at 20"):
+    with pytest.raises(ModelError, match="context has 20"):
         talk.say("x" * 30)
     assert [turn.content for turn in talk.turns] == ["Hi", "ab"]
 

@@ -223,7 +223,7 @@ def test_a_context_without_room_is_shortened_and_the_page_still_computes_the_mod
     assert done.proof is not None
     assert done.proof.written == 30
     assert read_page(done.out)[0]["config"]["context_length"] == 256
-    assert any("looks at 256 tokens, and the model at 400" in note for note in done.notes)
+    assert any("a context of 256 tokens, the model one of 400" in note for note in done.notes)
 
 
 @needs_node

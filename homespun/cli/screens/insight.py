@@ -165,8 +165,8 @@ def most(look: Look, shares: np.ndarray, count: int) -> str:
 def others(found: TokenProbabilities, at: int, count: int) -> str:
     """What was likelier than what came, or likely beside it."""
     pairs = zip(found.best_ids[at], found.best_tokens[at], found.best_logprobs[at], strict=False)
-    told = [f"{quoted(token)} {percent(np.exp(logprob))}" for id, token, logprob in pairs if id != found.ids[at]]
-    return ", ".join(told[:count])
+    others = [f"{quoted(token)} {percent(np.exp(logprob))}" for id, token, logprob in pairs if id != found.ids[at]]
+    return ", ".join(others[:count])
 
 
 def numbered(pieces: Sequence[str], styles: Sequence[Style], width: int, first: int = 1) -> Text:

@@ -1,4 +1,4 @@
-"""What `generate` and `chat` have in common: how a model is told to write, and made ready for it."""
+"""What `generate` and `chat` have in common: the options of generation, and loading the model for them."""
 
 from __future__ import annotations
 

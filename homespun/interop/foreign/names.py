@@ -1,6 +1,6 @@
 """State dicts of the lecture's repositories, by the names of their parameters: which model they are of.
 
-Each reader looks at the names and shapes alone. What they do not say (the number of heads) is in the settings
+Each reader uses the names and shapes alone. What they do not say (the number of heads) is in the settings
 beside the weights, or is asked for.
 """
 

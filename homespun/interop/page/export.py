@@ -104,8 +104,8 @@ def notes_of(config: ModelConfig, original: ModelConfig, proof: Proof | None, *,
     notes = []
     if config.context_length < original.context_length:
         notes.append(
-            f"the page looks at {config.context_length:,} tokens, and the model at {original.context_length:,}: "
-            "a browser has no memory for more"
+            f"the page has a context of {config.context_length:,} tokens, the model one of "
+            f"{original.context_length:,}: a browser has no memory for more"
         )
     if proof is None:
         why = ": there is neither Node nor Chromium" if asked else ""

@@ -43,8 +43,8 @@ def chat_in(text: str) -> Chat | None:
     found = [match for line in sample if (match := _LINE.match(line))]
     names = Counter(match["who"] for line in lines if (match := _LINE.match(line)))
     come_again = {name for name, count in names.items() if count > 1}
-    told = sum(match["who"] in come_again for match in found)
-    if len(found) < FEWEST or told < 0.1 * len(sample) or told < 0.5 * len(found):
+    messages = sum(match["who"] in come_again for match in found)
+    if len(found) < FEWEST or messages < 0.1 * len(sample) or messages < 0.5 * len(found):
         return None
     # A name that stands there once may as well be a word before a colon, unless most lines have one.
     known = set(names) if len(found) > 0.6 * len(sample) else come_again
