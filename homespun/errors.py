@@ -101,6 +101,12 @@ class TrainingError(HomespunError):
     """Training cannot start or cannot go on."""
 
 
+class ProcessLost(TrainingError):
+    """Another process of the same run has ended or no longer answers: the run can be continued."""
+
+    exit_code = 75  # EX_TEMPFAIL: so a launcher knows that the cause is in another process
+
+
 class DeviceError(HomespunError):
     """This machine cannot do what was asked: no such device, no such dtype."""
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.api.finetune_setup import Tuning
 from homespun.api.language_model import LanguageModel
+from homespun.api.together import agreed_folder, check_text, is_resumed, kept_folder, prepared_together
 from homespun.api.train import free_folder
 from homespun.api.train_setup import check_same, places
+from homespun.distributed.place import restarts
 from homespun.errors import UsageError
 from homespun.machine.activity import on_quiet_computer
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from homespun.finetuning.recipe import TuningResult
     from homespun.planning.tuning_plan import TuningPlan
     from homespun.training.watcher import Watcher
+    from homespun.training.world import World
 
 
 @dataclass
@@ -70,8 +73,9 @@ def tune(
     started: float | None = None,
 ) -> TuningResult:
     """Fine-tune as `finetune` does, and return the result without opening the model."""
+    from homespun.distributed.join import joined
     from homespun.machine.device import find_compile_cache
-    from homespun.planning.tuning_plan import TuningPlan, parse_settings
+    from homespun.planning.tuning_plan import parse_settings
     from homespun.training.log_lines import LogLines
 
     started = time.monotonic() if started is None else started
@@ -94,29 +98,74 @@ def tune(
     given = {name: value for name, value in given.items() if value is not None}
     if resume and out is None:
         raise UsageError("--resume goes on with a run, and no run was named.", "Name it:  --out RUN --resume")
-    is_there = resume and out is not None and (Path(out) / "plan.toml").exists()
-    if is_there and out is not None:
-        known = TuningPlan.load(Path(out) / "plan.toml")
-        check_agreement(known, model, text, given, Path(out))
-        tuning = Tuning.by_plan(known, watcher, again=Path(out))
-    elif plan is not None:
+    with joined(watcher.note) as world:
+        return tune_in(
+            world, model, text, None if out is None else Path(out), plan, resume, given, watcher, started
+        )
+
+
+def tune_in(
+    world: World,
+    model: str | Path | None,
+    text: tuple[str | Path, ...],
+    out: Path | None,
+    plan: str | Path | None,
+    resume: bool,
+    given: dict[str, Any],
+    watcher: Watcher,
+    started: float,
+) -> TuningResult:
+    """Fine-tune in that world, of one process or of several. given: the plan's fields that were given by name."""
+    from homespun.planning.tuning_plan import TuningPlan
+    from homespun.training.watcher import Watcher as Silent
+
+    check_text(world, text)
+    watcher = watcher if world.rank == 0 else Silent()
+    is_there = is_resumed(world, out, resume)
+    out = out or kept_folder()
+
+    def decide() -> Tuning:
+        if is_there and out is not None:
+            known = TuningPlan.load(out / "plan.toml")
+            if not restarts():
+                check_agreement(known, model, text, given, out)
+            return Tuning.by_plan(known, watcher, again=out)
+        return new_tuning(model, text, plan, given, watcher)
+
+    def by_plan(toml: str) -> Tuning:
+        first = TuningPlan.parse(toml, "the plan of rank 0")
+        tuning = Tuning.by_plan(first, watcher)
+        keys = {"text_key": tuning.plan.text_key, "base_key": tuning.plan.base_key}
+        return replace(tuning, plan=first.with_(**keys))
+
+    tuning = prepared_together(world, decide, by_plan)
+    folder = agreed_folder(world, lambda: out or free_folder(f"{tuning.name_of_base}-{tuning.name}"))
+    return tuning.run(folder, watcher=watcher, started=started, resume=is_there, world=world).train()
+
+
+def new_tuning(
+    model: str | Path | None,
+    text: tuple[str | Path, ...],
+    plan: str | Path | None,
+    given: dict[str, Any],
+    watcher: Watcher,
+) -> Tuning:
+    """A fine-tuning that begins: by a plan that is there, or by one that is decided now."""
+    from homespun.planning.tuning_plan import TuningPlan
+
+    if plan is not None:
         if given:
             raise UsageError(
                 f"A plan says everything, and {', '.join(given)} was given beside it.",
                 "Change the number in the plan's file, or leave --plan out.",
             )
         known = TuningPlan.load(Path(plan))
-        tuning = Tuning.by_plan(replace_named(known, model, text), watcher)
-    else:
-        if model is None:
-            raise UsageError("No model was named.", "It is written:  homespun finetune MODEL TEXT")
-        if not text:
-            raise UsageError(
-                "No text was named.", f"It is written:  homespun finetune {shlex.quote(str(model))} TEXT"
-            )
-        tuning = Tuning.anew(model, text, given, watcher)
-    folder = Path(out) if out else free_folder(f"{tuning.name_of_base}-{tuning.name}")
-    return tuning.run(folder, watcher=watcher, started=started, resume=is_there).train()
+        return Tuning.by_plan(replace_named(known, model, text), watcher)
+    if model is None:
+        raise UsageError("No model was named.", "It is written:  homespun finetune MODEL TEXT")
+    if not text:
+        raise UsageError("No text was named.", f"It is written:  homespun finetune {shlex.quote(str(model))} TEXT")
+    return Tuning.anew(model, text, given, watcher)
 
 
 def check_agreement(

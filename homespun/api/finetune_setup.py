@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from homespun.tokenizer.tokenizer import Tokenizer
     from homespun.training.run import Run
     from homespun.training.watcher import Watcher
+    from homespun.training.world import World
 
 PROMPT_TOKENS = 32
 TEMPERATURE, OF_ANSWERS = 0.8, 0.4  # of a sample: what was trained shows better at a lower one
@@ -151,7 +152,9 @@ class Tuning:
         title, name = (found.title, found.name) if found else (corpus.title, corpus.name)
         return cls(plan, opened.base, opened.place, opened.config, tokenizer, dataset, title, name)
 
-    def run(self, out: Path, *, watcher: Watcher, started: float, resume: bool) -> Run[TuningPlan, TuningResult]:
+    def run(
+        self, out: Path, *, watcher: Watcher, started: float, resume: bool, world: World | None = None
+    ) -> Run[TuningPlan, TuningResult]:
         from homespun.finetuning.methods import FullWeights, LowRank
         from homespun.finetuning.recipe import FineTuning
         from homespun.planning.tuning_planner import forecast
@@ -177,6 +180,7 @@ class Tuning:
             started=started,
             forecast=forecast(self.plan, self.facts) if self.facts else None,
             resume=resume,
+            world=world,
         )
 
     def separator(self) -> int | None:

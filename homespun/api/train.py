@@ -5,19 +5,23 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homespun.api.language_model import TrainedModel
+from homespun.api.together import agreed_folder, check_text, is_resumed, kept_folder, prepared_together
 from homespun.api.train_setup import (
     Asked,
     Given,
+    Prepared,
     prepared_again,
     prepared_anew,
     prepared_by_plan,
     prepared_to_extend,
 )
+from homespun.distributed.place import restarts
 from homespun.errors import UsageError
 from homespun.machine.activity import on_quiet_computer
 
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from homespun.planning.plan import Plan
     from homespun.tokenizer.tokenizer import Tokenizer
     from homespun.training.watcher import Result, Watcher
+    from homespun.training.world import World
 
 SAMPLE_CHARACTERS = 240
 FEWEST_TO_REMEMBER = 50  # steps: shorter runs predict little about the next one
@@ -58,13 +63,9 @@ def train(
     asked: minutes, steps, model, size, tokenizer, context, seed, field, device, dtype, settings; see `Asked`.
     """
     from homespun.checkpoint.folder import load_model
+    from homespun.distributed.join import joined
     from homespun.machine.device import find_compile_cache
-    from homespun.planning.forecast import forecast_of
-    from homespun.planning.plan import Plan
-    from homespun.training.compiled import compile_for_next_time
     from homespun.training.log_lines import LogLines
-    from homespun.training.recipe import Pretraining
-    from homespun.training.run import Run
 
     started = time.monotonic() if started is None else started
     watcher = LogLines() if watcher is None else watcher
@@ -75,36 +76,77 @@ def train(
             raise UsageError(
                 f"{option} goes on with a run, and no run was named.", f"Name it:  --out RUN {option}"
             )
-    is_there = (resume or extend) and out is not None and (Path(out) / "plan.toml").exists()
-    if extend and out is not None:
-        prepared = prepared_to_extend(Path(out), wishes, watcher)
-    elif is_there and out is not None:
-        prepared = prepared_again(Plan.load(Path(out) / "plan.toml"), Path(out), wishes, watcher)
-    elif plan is not None:
-        prepared = prepared_by_plan(Plan.load(Path(plan)), wishes, watcher)
-    else:
-        prepared = prepared_anew(wishes, watcher)
+    with joined(watcher.note) as world:
+        folder = None if out is None else Path(out)
+        result, decided = train_in(world, folder, plan, resume, extend, tensorboard, watcher, started, wishes)
+    best, opened = load_model(result.out, device=decided.device)
+    return TrainedModel(best, opened, result.out, result=result)
+
+
+def train_in(
+    world: World,
+    out: Path | None,
+    plan: str | Path | None,
+    resume: bool,
+    extend: bool,
+    tensorboard: bool,
+    watcher: Watcher,
+    started: float,
+    wishes: Given,
+) -> tuple[Result, Plan]:
+    """Train in that world, of one process or of several; returns the result, and the plan at its begin."""
+    from homespun.planning.forecast import forecast_of
+    from homespun.planning.plan import Plan
+    from homespun.training.compiled import compile_for_next_time
+    from homespun.training.recipe import Pretraining
+    from homespun.training.run import Run
+    from homespun.training.watcher import Watcher as Silent
+
+    check_text(world, wishes.text)
+    watcher = watcher if world.rank == 0 else Silent()
+    is_there = is_resumed(world, out, resume or extend)
+    out = out or kept_folder()
+
+    def decide() -> Prepared:
+        if extend and out is not None and not restarts():
+            return prepared_to_extend(out, wishes, watcher)
+        if is_there and out is not None:
+            given = Given(text=wishes.text, settings={}) if restarts() else wishes
+            return prepared_again(Plan.load(out / "plan.toml"), out, given, watcher)
+        if plan is not None:
+            return prepared_by_plan(Plan.load(Path(plan)), wishes, watcher)
+        return prepared_anew(wishes, watcher)
+
+    def by_plan(toml: str) -> Prepared:
+        first = Plan.parse(toml, "the plan of rank 0")
+        if is_there and out is not None and (out / "tokenizer.json").exists():
+            return prepared_again(first, out, Given(text=(), settings={}), watcher)
+        prepared = prepared_by_plan(first, Given(text=wishes.text, settings={}), watcher)
+        return replace(prepared, plan=first.with_(text_key=prepared.plan.text_key))
+
+    prepared = prepared_together(world, decide, by_plan)
     decided = prepared.plan
     warn_where_it_opens_here_only(decided, prepared.dataset, watcher)
-    later = prepared.plan_for_next_time()
+    later = prepared.plan_for_next_time() if world.size == 1 else None
     if later:
         watcher.note("too short to wait for a compiled step: it is compiled after the run, for the next one")
     result = Run(
         decided,
         Pretraining(prepared.dataset, prepared.tokenizer, prepared.title),
-        Path(out) if out else free_folder(prepared.name),
+        agreed_folder(world, lambda: out or free_folder(prepared.name)),
         watcher=watcher,
         sample=partial(sample, prepared.tokenizer, prepared.dataset.characters_per_token, decided.seed),
         started=started,
         forecast=forecast_of(decided, prepared.facts) if prepared.facts else None,
         tensorboard=tensorboard,
         resume=is_there,
+        world=world,
     ).train()
-    remember_speed(decided, result)
+    if world.size == 1:
+        remember_speed(decided, result)
     if later and not result.interrupted:
         compile_for_next_time(later, prepared.tokenizer.vocab_size, purpose=result.out / "plan.toml")
-    best, opened = load_model(result.out, device=decided.device)
-    return TrainedModel(best, opened, result.out, result=result)
+    return result, decided
 
 
 def remember_speed(plan: Plan, result: Result) -> None:

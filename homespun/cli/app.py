@@ -18,7 +18,8 @@ import click
 
 from homespun import __version__
 from homespun.cli.errors import notes_of_warnings, tell
-from homespun.errors import UsageError
+from homespun.distributed.place import RENDEZVOUS
+from homespun.errors import ProcessLost, UsageError
 from homespun.machine.allocator import keep_memory_between_steps
 from homespun.machine.device import matrix_units
 from homespun.machine.threads import sleep_soon
@@ -148,6 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0  # `| head` has what it wanted: that is no failure
     except click.exceptions.Exit as request:
         return request.exit_code
+    except ProcessLost as error:
+        # Our own launcher knows which process was lost, says so, and starts all again.
+        code = error.exit_code if RENDEZVOUS in os.environ else tell(error)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the outermost frame: everything is reported, nothing hidden
         code = tell(error)
     try:

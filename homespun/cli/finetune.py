@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from homespun.cli.errors import INTERRUPTED
-from homespun.cli.run_options import length_options, process_start, run_options
+from homespun.cli.run_options import in_processes, length_options, process_start, run_options
 from homespun.cli.screens.plain import json_option, print_json
+from homespun.distributed.place import is_first
 
 
 @click.command()
@@ -64,13 +65,15 @@ def command(
       homespun finetune --plan runs/letters/plan.toml --out runs/letters-again
       homespun finetune --out runs/letters --resume
     """
+    in_processes(options.pop("processes"))
     started = process_start()
     from homespun.api.finetune import tune
     from homespun.cli.screens.tuning import TuningLines, TuningLive, conclude
 
-    if as_json:
+    if as_json or not is_first():
         result = tune(model, *text, settings=list(settings), watcher=TuningLines(), started=started, **options)
-        print_json(result.as_object())
+        if is_first():
+            print_json(result.as_object())
     else:
         with TuningLive() if sys.stdout.isatty() else TuningLines(sys.stdout) as watcher:
             result = tune(model, *text, settings=list(settings), watcher=watcher, started=started, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,12 @@ def run_options(*, folder: str, example: str) -> Callable[[Command], Command]:
                     "[default: auto]",
                 ),
                 click.option(
+                    "--processes",
+                    type=click.IntRange(min=1),
+                    metavar="N",
+                    help="Compute the run in N processes of this computer, such as one for each GPU. [default: 1]",
+                ),
+                click.option(
                     "--resume",
                     is_flag=True,
                     help="Go on with the run in --out; start it where nothing is there yet.",
@@ -104,6 +111,31 @@ def run_options(*, folder: str, example: str) -> Callable[[Command], Command]:
         )
 
     return add
+
+
+def in_processes(number: int | None) -> None:
+    """Carry out this command in so many processes, and end with their exit code; return if one is enough."""
+    if number is None or number == 1:
+        return
+    from homespun.distributed.launch import launch
+
+    raise click.exceptions.Exit(launch(without_processes(sys.argv[1:]), number))
+
+
+def without_processes(arguments: list[str]) -> list[str]:
+    """The arguments of a command without --processes N.
+
+    >>> without_processes(["train", "--processes", "2", "book.txt", "--processes=3"])
+    ['train', 'book.txt']
+    """
+    kept = []
+    given = iter(arguments)
+    for argument in given:
+        if argument == "--processes":
+            next(given, None)
+        elif not argument.startswith("--processes="):
+            kept.append(argument)
+    return kept
 
 
 def process_start() -> float:

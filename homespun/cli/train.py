@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homespun.cli.errors import INTERRUPTED
-from homespun.cli.run_options import length_options, process_start, run_options
+from homespun.cli.run_options import in_processes, length_options, process_start, run_options
 from homespun.cli.screens.plain import json_option, print_json
+from homespun.distributed.place import is_first
 from homespun.model.families import TRAINED
 from homespun.planning.search import SIZES
 
@@ -62,17 +63,20 @@ def command(text: tuple[str, ...], settings: tuple[str, ...], as_json: bool, **o
       homespun train --plan runs/book/plan.toml --out runs/book-again
       homespun train --out runs/book --resume
       homespun train --out runs/book --extend --minutes 20
+      homespun train book.txt --processes 8 --out runs/book
     """
+    in_processes(options.pop("processes"))
     started = process_start()
     import homespun
     from homespun.cli.screens.live import Live, conclude
     from homespun.training.log_lines import LogLines
 
-    if as_json:
+    if as_json or not is_first():
         result = homespun.train(
             *text, settings=list(settings), watcher=LogLines(), started=started, **options
         ).result
-        print_json(result.as_object())
+        if is_first():
+            print_json(result.as_object())
     else:
         with Live() if sys.stdout.isatty() else LogLines(sys.stdout) as watcher:
             result = homespun.train(

@@ -12,7 +12,7 @@ from homespun.errors import ModelError
 from homespun.model.attention import CausalSelfAttention
 from homespun.model.config import GPTConfig
 from homespun.model.context import Context
-from homespun.model.dropout import ChannelDropout
+from homespun.model.dropout import ChannelDropout, Dropout
 from homespun.model.norm import make_norm
 
 Activation = Callable[[Tensor], Tensor]
@@ -82,7 +82,7 @@ class Block(nn.Module):
 
 def dropout_of(config: GPTConfig) -> nn.Module:
     """What drops a share of what a layer adds to the residual stream."""
-    return (ChannelDropout if config.drops_whole else nn.Dropout)(config.dropout)
+    return (ChannelDropout if config.drops_whole else Dropout)(config.dropout)
 
 
 def activation_of(feed_forward: str) -> Activation:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from homespun.model import dropout as drawing
+from homespun.model.dropout import drop_single
+
 
 def attend(
     q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float = 0.0, mask: Tensor | None = None
@@ -20,8 +23,10 @@ def attend(
     On a CPU the fused operation's backward pass costs more than all matrix products of the
     model together, so training takes the explicit way there; for a forward pass alone, and
     on a GPU, the fused one is faster. Both give the same, to rounding (a test holds them to it).
+    The fused one draws its dropout itself, and so not for a batch that several processes share.
     """
-    if q.device.type == "cpu" and torch.is_grad_enabled():
+    shares_batch = dropout > 0.0 and drawing.whole_batch is not None
+    if torch.is_grad_enabled() and (q.device.type == "cpu" or shares_batch):
         return attend_explicitly(q, k, v, scale, dropout, mask)
     return attend_fused(q, k, v, scale, dropout, mask)
 
@@ -32,7 +37,7 @@ def attend_explicitly(
     """Attention as the lecture writes it. The T queries are the last of the S tokens."""
     k, v = per_query_head(k, q.size(1)), per_query_head(v, q.size(1))  # (B, H, S, D)
     weights = attention_weights(q, k, scale, mask)  # (B, H, T, S)
-    weights = F.dropout(weights, dropout, training=dropout > 0.0)
+    weights = drop_single(weights, dropout, training=dropout > 0.0)
     return weights.to(v.dtype) @ v  # (B, H, T, D)
 
 

@@ -12,6 +12,7 @@ from homespun.model.block import Block
 from homespun.model.causal_lm import CausalLM
 from homespun.model.config import BigramConfig, GPTConfig, ModelConfig
 from homespun.model.context import Causal, Context, Rope
+from homespun.model.dropout import Dropout
 from homespun.model.layers import GLOBAL, LOCAL
 from homespun.model.norm import make_norm
 from homespun.model.rotary import rope
@@ -33,7 +34,7 @@ class GPT(CausalLM):
         self.position_embedding = (
             nn.Embedding(config.context_length, config.n_embd) if config.position == "learned" else None
         )
-        self.dropout = nn.Dropout(config.dropout if config.drops_embedding else 0.0)
+        self.dropout = Dropout(config.dropout if config.drops_embedding else 0.0)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.final_norm = make_norm(config)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=config.head_bias)

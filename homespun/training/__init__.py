@@ -3,6 +3,7 @@
 loop, objective, world      the training loop; what it trains for; the processes that agree on it
 run, recipe, resume, lock   the run folder: its files, resume points, and the lock that one process holds
 extension                   continuing a run that has ended
+same_run                    several processes have the same text and plan
 optimizer, muon, adamw      the updates of the parameters
 compiled, compile_beside    torch.compile, in a process of its own
 clock, measured_speed       timing: of a run, and of this machine for the planner

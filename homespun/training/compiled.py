@@ -16,7 +16,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from homespun.kernels.training.source import TRAINING
 from homespun.machine.device import choose_dtype, compile_cache, compiler_failures, first_line, to_device
 from homespun.machine.jobs import GAVE_UP, Job, start
 from homespun.model.causal_lm import CausalLM
+from homespun.model.dropout import rows_of
 from homespun.planning.base_plan import NOT_YET
 from homespun.planning.plan import Plan
 from homespun.training.watcher import Watcher
@@ -64,6 +65,7 @@ class CompiledForward:
         self.beside: subprocess.Popen[bytes] | None = None
         self.planned: Plan | None = None  # the plan whose step the other process compiles
         self.threads = torch.get_num_threads()
+        self.rows: Callable[[int], slice] = lambda number: slice(0, number)
 
     def __call__(self, *micro_batch: Tensor) -> tuple[Tensor | None, Tensor]:
         """ids (B, T), targets (B, T) on any device -> logits (B, T, V), the mean loss in nats."""
@@ -83,6 +85,26 @@ class CompiledForward:
             if kind is None and self.planned is not None:
                 compile_for_next_time(self.planned, self.vocab_size)
 
+    def follow(self, plan: Plan, step: int) -> None:
+        """On other processes than rank 0: compute as rank 0 has decided, which `prepare` was called on."""
+        if self.is_compiled:
+            return
+        if plan.kernels:
+            self.use_kernels(plan)
+        elif plan.compile and plan.compile_from != NOT_YET and step >= plan.compile_from:
+            self.compile(plan)
+
+    def own_share(self, plan: Plan) -> Plan:
+        """A plan whose only micro-batch is what this process computes of one: what is compiled depends on it."""
+        rows = self.rows(plan.batch_size // plan.micro_batches)
+        return plan.with_(batch_size=max(1, rows.stop - rows.start), micro_batches=1)
+
+    def drawing(self, plan: Plan) -> AbstractContextManager[None]:
+        """Dropout as in the steps of the run, or the step would be compiled once more."""
+        size = plan.batch_size // plan.micro_batches
+        rows = self.rows(size)
+        return nullcontext() if rows == slice(0, size) else rows_of(size, min(rows.start, size - 1))
+
     def prepare(self, plan: Plan, step: int, seconds_left: float = math.inf) -> Plan:
         """Call before every step; returns the plan, updated with what was found out about compiling.
 
@@ -94,7 +116,7 @@ class CompiledForward:
             return plan
         if plan.kernels:
             return self.use_kernels(plan)
-        if is_open(plan, step, self.vocab_size):
+        if is_open(plan, step, self.own_share(plan), self.vocab_size):
             return self.take_when_ready(plan, step, seconds_left)
         begins = plan.compile_from if plan.compile_from != NOT_YET else math.inf
         self.leave_a_core(step < begins)  # in a replay, too: the number of threads changes how sums are rounded
@@ -117,11 +139,11 @@ class CompiledForward:
     def take_when_ready(self, plan: Plan, step: int, seconds_left: float) -> Plan:
         """Start the compiling process; use the compiled step once it is ready, if it loads quickly enough."""
         if self.beside is None:
-            self.beside = compile_beside(plan, self.vocab_size, self.threads)
-            self.planned = plan
+            self.planned = self.own_share(plan)
+            self.beside = compile_beside(self.planned, self.vocab_size, self.threads)
             self.watcher.note(
                 "loading the compiled training step beside the first steps"
-                if is_warm(plan, self.vocab_size)
+                if is_warm(self.planned, self.vocab_size)
                 else "compiling the training step beside the first steps; next time it will be there"
             )
             plan = plan.with_(compile_from=NOT_YET)
@@ -158,24 +180,27 @@ class CompiledForward:
         if whole > at_most:
             self.watcher.note(TOO_LONG.format(whole))
             return False
-        batch = [part.chunk(plan.micro_batches)[0].to(plan.device) for part in self.example]
+        share = self.own_share(plan)
+        batch = [part[: share.batch_size].to(plan.device) for part in self.example]
         computed_in = choose_dtype(plan.dtype, torch.device(plan.device))
         # The process beside has made our own operations, where they can be made.
         wait = math.inf if at_most == math.inf else 0.0
         for form in forms(self.model, plan.device, computed_in, self.watcher.note, at_most=wait):
             compiled = compiled_form(form, plan)
             try:
-                loss, gradient = tried(compiled, self.model, batch, self.autocast)
+                with self.drawing(plan):
+                    loss, gradient = tried(compiled, self.model, batch, self.autocast)
             except compiler_failures() as error:
                 self.watcher.note(
                     f"torch.compile does not work here ({first_line(error)}); training goes on without it."
                 )
                 torch.compiler.reset()
                 return False
-            plain_loss, plain_gradient = tried(self.model, self.model, batch, self.autocast)
+            with self.drawing(plan):
+                plain_loss, plain_gradient = tried(self.model, self.model, batch, self.autocast)
             if agree(loss, plain_loss, gradient, plain_gradient):
                 self.watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
-                remember(plan, self.vocab_size)
+                remember(share, self.vocab_size)
                 self.compute = compiled
                 self.is_compiled = True
                 self.uses_native_kernels = form is not self.model
@@ -191,8 +216,8 @@ class CompiledForward:
         return False
 
 
-def is_open(plan: Plan, step: int, vocab_size: int) -> bool:
-    """Whether the first compiled step depends on the clock and is not decided yet.
+def is_open(plan: Plan, step: int, share: Plan, vocab_size: int) -> bool:
+    """Whether the first compiled step depends on the clock and is not decided yet. share: see `own_share`.
 
     On a GPU the other process would need memory for a second copy of the model: a step that was compiled before is
     loaded at once instead.
@@ -200,7 +225,7 @@ def is_open(plan: Plan, step: int, vocab_size: int) -> bool:
     if not plan.compile or not plan.minutes:
         return False
     begins = step == 0 and plan.compile_from == 0
-    return plan.compile_from == NOT_YET or (begins and not (plan.device != "cpu" and is_warm(plan, vocab_size)))
+    return plan.compile_from == NOT_YET or (begins and not (plan.device != "cpu" and is_warm(share, vocab_size)))
 
 
 def seconds_to_load(beside: subprocess.Popen[bytes]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic
 
 import torch
@@ -14,6 +15,7 @@ from homespun.evaluation.loss import Evaluation
 from homespun.machine.contention import check_contention
 from homespun.machine.device import choose_dtype, is_out_of_memory
 from homespun.model.causal_lm import CausalLM
+from homespun.model.dropout import rows_of
 from homespun.planning.base_plan import BasePlan
 from homespun.planning.evaluations import evaluation_is_due
 from homespun.planning.memory import something_smaller
@@ -74,6 +76,7 @@ class Loop(Generic[P]):
             weight_decay=plan.weight_decay,
             dtype=choose_dtype(plan.dtype, plan.device),
         )
+        self.trained = list(self.optimizers.named.values())
         self.step = 0  # steps done so far
         self.losses: list[float] = []  # of the steps since the last evaluation
         self.first_loss = 0.0  # on the validation split, before the first step
@@ -85,9 +88,10 @@ class Loop(Generic[P]):
         if self.is_finished():
             return
         with self.objective.forward(self.model, self.watcher) as forward:
+            forward.rows = self.world.rows
             self.prepare(forward)
             self.clock.training_starts()
-            while not self.is_finished() and not self.world.agree(self.stop_asked()):
+            while not self.is_finished() and not self.world.any(self.stop_asked()):
                 self.prepare(forward)
                 self.clock.step_starts()
                 self.model.train()
@@ -104,7 +108,7 @@ class Loop(Generic[P]):
         check_contention()
         batch = self.objective.batch(self.step)
         losses = self.forward_and_backward(forward, batch)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip or math.inf)
+        norm = self.clip_gradients()
         # The only place of a step where the program waits for the device.
         *parts, gradient_norm = torch.stack([*losses, norm.to(losses[0])]).tolist()
         loss = math.fsum(parts)
@@ -114,34 +118,65 @@ class Loop(Generic[P]):
         return loss
 
     def forward_and_backward(self, forward: Forward[P], batch: Sequence[Tensor]) -> list[Tensor]:
-        """Accumulate the gradient of the batch's mean loss; returns each micro-batch's share of that loss.
+        """Accumulate the gradient of the batch's mean loss; returns scalars whose sum is that loss.
 
-        If memory runs out, more micro-batches are used from here on.
+        If memory runs out, on any process, more micro-batches are used from here on.
         """
-        targets = self.objective.targets(batch)
         while True:
-            losses = []
-            try:
-                for micro_batch in micro_batches(batch, self.plan.micro_batches):
-                    with self.objective.autocast():
-                        _, loss = forward(*micro_batch)
-                    loss = loss / (targets / max(1, self.objective.targets(micro_batch)))
-                    loss.backward()
-                    losses.append(loss.detach())
+            losses = self.world.sum_gradients(self.trained, self.own_part(forward, batch))
+            if losses is not None:
                 return losses
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
             self.optimizers.zero_grad()
             number = self.world.agree(more_micro_batches(self.plan))
             self.adopt(self.plan.with_(micro_batches=number))
             self.watcher.note(f"out of memory: from here on each step is computed in {number} micro-batches")
 
+    def own_part(self, forward: Forward[P], batch: Sequence[Tensor]) -> list[Tensor] | None:
+        """What this process adds to the gradient: its rows of every micro-batch.
+
+        Returns their shares of the loss, or None if memory ran out. A process without a row computes the first one
+        with weight 0: so dropout draws the same numbers on all processes.
+        """
+        targets = self.objective.targets(batch)
+        losses = []
+        try:
+            for micro_batch in micro_batches(batch, self.plan.micro_batches):
+                rows = self.world.rows(len(micro_batch[0]))
+                mine = tuple(tensor[rows] for tensor in micro_batch)
+                weight = self.objective.targets(mine)
+                if not len(mine[0]):
+                    mine = tuple(tensor[:1] for tensor in micro_batch)
+                with self.drawing(rows.start, len(micro_batch[0])), self.objective.autocast():
+                    _, loss = forward(*mine)
+                loss = loss / (targets / weight) if weight else loss * 0.0
+                loss.backward()
+                losses.append(loss.detach())
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        return losses
+
+    def drawing(self, begin: int, rows: int) -> AbstractContextManager[None]:
+        """While it lasts, dropout draws for so many rows, of which this process computes those from `begin` on."""
+        return nullcontext() if self.world.size == 1 else rows_of(rows, min(begin, rows - 1))
+
+    def clip_gradients(self) -> Tensor:
+        """Scale the gradients down to the plan's norm; returns the norm before, everywhere that of rank 0."""
+        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+        norm = self.world.agree_on_tensor(nn.utils.get_total_norm(gradients))
+        nn.utils.clip_grads_with_norm_(self.model.parameters(), self.plan.clip or math.inf, norm)
+        return norm
+
     def prepare(self, forward: Forward[P]) -> None:
         """Switch to the compiled step as soon as it is ready."""
         with self.clock.interruption():
-            left = self.clock.left(self.plan, self.step)
-            self.adopt(self.world.agree(forward.prepare(self.plan, self.step, left)))
+            plan = self.plan
+            if self.world.rank == 0:
+                plan = forward.prepare(plan, self.step, self.clock.left(plan, self.step))
+            self.adopt(self.world.agree(plan))
+            if self.world.rank > 0:
+                forward.follow(self.plan, self.step)
         if forward.uses_native_kernels and not self.optimizers.uses_native_kernels:
             self.optimizers.use_native_kernels()
         if forward.is_compiled and not self.is_compiled:
@@ -212,11 +247,15 @@ class Loop(Generic[P]):
 
     def evaluation(self, model: CausalLM | None = None) -> Evaluation:
         """Evaluate on the plan's number of validation tokens, in windows spread evenly over the split."""
-        return self.objective.evaluate(model or self.model, self.plan.eval_tokens or self.objective.val_tokens)
+        return self.evaluated(model or self.model, self.plan.eval_tokens or self.objective.val_tokens)
 
     def final_evaluation(self, model: CausalLM) -> Evaluation:
         """Evaluate on the whole validation split, or on a part of a very large one."""
-        return self.objective.evaluate(model, self.objective.final_eval_tokens(self.plan))
+        return self.evaluated(model, self.objective.final_eval_tokens(self.plan))
+
+    def evaluated(self, model: CausalLM, tokens: int) -> Evaluation:
+        """Rank 0 evaluates, and the others adopt what it has found."""
+        return Evaluation(**self.world.first(lambda: vars(self.objective.evaluate(model, tokens))))
 
     def progress(self) -> Progress:
         return Progress(

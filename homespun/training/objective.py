@@ -30,10 +30,12 @@ class Forward(Protocol[P]):
 
     is_compiled           whether it is compiled
     uses_native_kernels   whether it uses our native kernels
+    rows                  which rows of a micro-batch of so many this process computes
     """
 
     is_compiled: bool
     uses_native_kernels: bool
+    rows: Callable[[int], slice]
 
     def __enter__(self) -> Forward[P]: ...
 
@@ -43,6 +45,10 @@ class Forward(Protocol[P]):
 
     def prepare(self, plan: P, step: int, seconds_left: float) -> P:
         """Call before every step; returns the plan, which records from which step the compiled form is used."""
+        ...
+
+    def follow(self, plan: P, step: int) -> None:
+        """Call instead of `prepare` on other ranks than 0, with the plan that `prepare` has returned on rank 0."""
         ...
 
     def __call__(self, *micro_batch: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -116,6 +122,10 @@ class NextToken(Windows):
         return final_eval_tokens(plan, self.val_tokens)
 
 
+def all_rows(number: int) -> slice:
+    return slice(0, number)
+
+
 class EagerForward:
     """Computes the loss with a module as it is; compiles nothing."""
 
@@ -124,6 +134,7 @@ class EagerForward:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+        self.rows: Callable[[int], slice] = all_rows
 
     def __enter__(self) -> EagerForward:
         return self
@@ -133,6 +144,9 @@ class EagerForward:
 
     def prepare(self, plan: P, step: int, seconds_left: float) -> P:
         return plan
+
+    def follow(self, plan: P, step: int) -> None:
+        return None
 
     def __call__(self, *micro_batch: Tensor) -> tuple[Tensor | None, Tensor]:
         result: tuple[Tensor | None, Tensor] = self.module(*micro_batch)

@@ -13,7 +13,7 @@ import shutil
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 from torch import Tensor
 
@@ -58,6 +58,32 @@ class Point(Generic[C]):
     def best(self) -> Record | None:
         return min(self.records, key=lambda record: record.val_loss, default=None)
 
+    def as_object(self) -> dict[str, Any]:
+        """The point as JSON."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "first_loss": self.first_loss,
+            "records": [record.as_dict() for record in self.records],
+            "plan": self.plan.toml(),
+        }
+
+
+def point_of(content: dict[str, Any], kind: type[C], name: str) -> Point[C]:
+    """The point that `as_object` describes, by this or an earlier version. name: for errors in its plan."""
+    names = {part.name for part in fields(Record)}
+    records = [Record(**{n: v for n, v in record.items() if n in names}) for record in content["records"]]
+    return Point(
+        plan=kind.parse(content["plan"], name),
+        step=int(content["step"]),
+        seconds=float(content["seconds"]),
+        losses=[float(loss) for loss in content["losses"]],
+        records=records,
+        # Earlier versions did not write first_loss, but the first record has it.
+        first_loss=float(content.get("first_loss", records[0].val_loss)),
+    )
+
 
 def write_point(run: Path, point: Point[C], state: dict[str, Tensor], best_weights: Path) -> None:
     """Write a point, whole or not at all, and remove all but the two newest. Raises WriteFailed."""
@@ -67,17 +93,8 @@ def write_point(run: Path, point: Point[C], state: dict[str, Tensor], best_weigh
     with replacing_files(folder, seal=POINT) as stage:
         write_tensors(stage / STATE, state)
         link_or_copy(best_weights, stage / BEST)
-        content = {
-            "format": FORMAT,
-            "step": point.step,
-            "seconds": point.seconds,
-            "losses": point.losses,
-            "first_loss": point.first_loss,
-            "records": [record.as_dict() for record in point.records],
-            "plan": point.plan.toml(),
-            "sha256": {name: sha256_of(stage / name) for name in (STATE, BEST)},
-        }
-        write_json(stage / POINT, content)
+        hashes = {name: sha256_of(stage / name) for name in (STATE, BEST)}
+        write_json(stage / POINT, {"format": FORMAT, **point.as_object(), "sha256": hashes})
     flush_folder(folder.parent)
     for old in folders(run)[KEPT:]:
         (old / POINT).unlink(missing_ok=True)  # first, so that a half-removed folder never counts as a point
@@ -114,17 +131,7 @@ def read_point(folder: Path, kind: type[C]) -> tuple[Point[C], dict[str, Tensor]
         for name, expected in content["sha256"].items():
             if sha256_of(folder / Path(name).name) != expected:
                 raise CheckpointError(f"{folder / name} is damaged: its checksum is not what was written.", "")
-        names = {part.name for part in fields(Record)}
-        records = [Record(**{n: v for n, v in record.items() if n in names}) for record in content["records"]]
-        point = Point(
-            plan=kind.parse(content["plan"], str(folder / POINT)),
-            step=int(content["step"]),
-            seconds=float(content["seconds"]),
-            losses=[float(loss) for loss in content["losses"]],
-            records=records,
-            # Earlier versions did not write first_loss, but the first record has it.
-            first_loss=float(content.get("first_loss", records[0].val_loss)),
-        )
+        point = point_of(content, kind, str(folder / POINT))
     except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
         raise CheckpointError(f"{folder} is not a whole resume point ({error}).", "") from error
     return point, state_of(folder), folder / BEST

@@ -7,11 +7,12 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Generic
+from typing import Generic, cast
 
 import torch
+from torch import Tensor
 
 from homespun.checkpoint import embedding_history
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
@@ -29,7 +30,8 @@ from homespun.training.objective import P
 from homespun.training.progress_log import ProgressLog
 from homespun.training.recipe import R, Recipe
 from homespun.training.resume import FOLDER as RESUME_FOLDER
-from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, write_point
+from homespun.training.resume import Point, Rhythm, folders, link_or_copy, newest_point, point_of, write_point
+from homespun.training.same_run import check_same_run
 from homespun.training.watcher import Record, Result, Watcher
 from homespun.training.world import OneProcess, World
 
@@ -70,7 +72,8 @@ class Run(Generic[P, R]):
         self.recipe = recipe
         self.out = out
         self.world: World = world or OneProcess()
-        self.log = ProgressLog(out, watcher, is_writer=self.world.rank == 0)
+        self.is_writer = self.world.rank == 0
+        self.log = ProgressLog(out, watcher, is_writer=self.is_writer)
         self.watcher: Watcher = self.log
         self.sample = sample
         self.started = self.command_started = started
@@ -86,19 +89,25 @@ class Run(Generic[P, R]):
         return min(self.records, key=lambda record: record.val_loss, default=None)
 
     def train(self) -> R:
-        """Train, and write the run folder. Ctrl-C or SIGTERM ends the run early but normally."""
-        if not self.resume:
+        """Train, and write the run folder. Ctrl-C or SIGTERM ends the run early but normally.
+
+        Of several processes, rank 0 alone holds and writes the folder; the others return its result without a
+        sample.
+        """
+        self.world.share_cores()
+        check_same_run(self.world, self.plan, self.recipe.objective)
+        if self.is_writer and not self.resume:
             claim(self.out, self.plan.verb())
         with (
-            held(self.out),
+            held(self.out) if self.is_writer else nullcontext(),
             self.stop,
             telling_how_to_go_on(self.out, self.plan.verb(), self.watcher),
-            open_board(self.out if self.tensorboard else None) as board,
+            open_board(self.out if self.tensorboard and self.is_writer else None) as board,
             self.log.begun(),
         ):
             self.begin()
             parameters = self.recipe.parameters(self.plan, self.model)
-            if self.forecast is not None:
+            if self.forecast is not None and self.is_writer:
                 write_json(self.out / FORECAST_FILE, self.forecast.as_object())
             self.watcher.planned(self.plan, self.out, parameters, self.forecast)
             while True:
@@ -114,39 +123,44 @@ class Run(Generic[P, R]):
             if interrupted and self.loop.losses:
                 self.add(self.loop.evaluate())  # after the point: a resumed run does not contain this evaluation
             result = self.result(interrupted)
-            if self.best is not None:
-                self.log.keep_sample(self.best, result.sample)
-            write_atomically(self.out / CURVE_FILE, draw_curve(self.records, self.recipe.title))
-            write_atomically(self.out / CARD_FILE, self.recipe.card(self.plan, result))
-            self.watcher.finished(result)
+            if self.is_writer:
+                self.finish(result)
         return result
+
+    def finish(self, result: R) -> None:
+        """Write what the folder has of a run that has ended."""
+        if self.best is not None:
+            self.log.keep_sample(self.best, result.sample)
+        write_atomically(self.out / CURVE_FILE, draw_curve(self.records, self.recipe.title))
+        write_atomically(self.out / CARD_FILE, self.recipe.card(self.plan, result))
+        self.watcher.finished(result)
 
     def begin(self, lr_backoff: bool = False) -> None:
         """Build the model and its training loop, from the newest resume point or from scratch.
 
         lr_backoff: the run has diverged, and continues with learning-rate backoff.
         """
-        found = newest_point(self.out, self.recipe.plan_type)
+        found = self.newest_point()
         step = 0
         if found is not None and found[0].step == 0:
             found = None  # no step was done before it: starting again is the same, and simpler
         if found is not None:
-            point, state, best_weights = found
+            point, state = found
             self.records, step = list(point.records), point.step
             if len(self.plan.extended) <= len(point.plan.extended):
                 self.plan = point.plan  # otherwise the run was extended after the point was written
             self.started = self.command_started - point.seconds
-            self.put_back(best_weights)
         else:
             self.records = []
         if lr_backoff:
             self.plan = self.plan.with_(lr_backoff_from=step + 1)
-        self.plan.save(self.out / PLAN_FILE)
-        self.log.begins_at(step, self.plan.steps)
+        if self.is_writer:
+            self.plan.save(self.out / PLAN_FILE)
+            self.log.begins_at(step, self.plan.steps)
+            embedding_history.forget_others(self.out, {record.step for record in self.records})
         torch.manual_seed(self.plan.seed)
         self.model = self.recipe.build(self.plan)
         self.followed = self.recipe.followed(self.plan, self.model)
-        embedding_history.forget_others(self.out, {record.step for record in self.records})
         self.loop: Loop[P] = Loop(
             self.plan,
             self.model,
@@ -167,6 +181,17 @@ class Run(Generic[P, R]):
             self.loop.restore(state, step, point.losses, point.first_loss)
             self.watcher.note(f"going on after step {step:,}")
 
+    def newest_point(self) -> tuple[Point[P], dict[str, Tensor]] | None:
+        """The newest resume point of the folder, which rank 0 reads. Its best weights are put back."""
+        found = newest_point(self.out, self.recipe.plan_type) if self.is_writer else None
+        content = self.world.agree(found[0].as_object() if found else None)
+        if content is None:
+            return None
+        if found is not None and found[0].step:
+            self.put_back(found[2])
+        point = found[0] if found else point_of(content, self.recipe.plan_type, "the plan of rank 0")
+        return point, self.world.agree_on_tensors(found[1] if found else {})
+
     def put_back(self, best_weights: Path) -> None:
         """Restore the best weights of the resume point; a later evaluation may have replaced them."""
         with replacing_files(self.out, seal=self.recipe.weights_file) as stage:
@@ -177,6 +202,8 @@ class Run(Generic[P, R]):
         self.mend_folder()
         is_best = self.best is None or record.val_loss < self.best.val_loss
         self.records.append(record)
+        if not self.is_writer:
+            return
         if is_best:
             self.recipe.save(self.out, self.plan, self.model)
         self.write_metrics()
@@ -211,21 +238,25 @@ class Run(Generic[P, R]):
 
     def mend_folder(self) -> None:
         """Rebuild the folder from memory if somebody has removed it during the run."""
-        if (self.out / PLAN_FILE).exists():
+        if self.world.first((self.out / PLAN_FILE).exists):
             return
-        self.watcher.note(f"{self.out} was removed while the run went on; it is made anew")
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.plan.save(self.out / PLAN_FILE)
+        if self.is_writer:
+            self.watcher.note(f"{self.out} was removed while the run went on; it is made anew")
+            self.out.mkdir(parents=True, exist_ok=True)
+            self.plan.save(self.out / PLAN_FILE)
         if self.records:  # the best weights were lost with the folder: the current ones replace them
             self.records = [self.loop.evaluate()]
-            self.recipe.save(self.out, self.plan, self.model)
+            if self.is_writer:
+                self.recipe.save(self.out, self.plan, self.model)
 
     def write_point(self) -> None:
         self.mend_folder()
         began = time.monotonic()
         loop = self.loop
         point = Point(self.plan, loop.step, loop.clock.seconds(), loop.losses, self.records, loop.first_loss)
-        write_point(self.out, point, self.loop.state(), self.out / self.recipe.weights_file)
+        state = loop.state()
+        if self.is_writer:
+            write_point(self.out, point, state, self.out / self.recipe.weights_file)
         self.rhythm.written(began)
 
     def go_back(self, error: Diverged) -> None:
@@ -243,16 +274,17 @@ class Run(Generic[P, R]):
     def plan_changed(self, plan: P) -> None:
         """Save a plan that the loop has changed, so that a replay has the same steps."""
         self.plan = plan
-        plan.save(self.out / PLAN_FILE)
+        if self.is_writer:
+            plan.save(self.out / PLAN_FILE)
         self.watcher.changed(plan)
 
     def result(self, interrupted: bool) -> R:
         """The result of the run: the best weights, evaluated on the whole validation split."""
         best = self.best
         assert best is not None, "the loop yields before its first step"
-        model = self.recipe.reopened(self.out, self.plan, self.model)
+        model = self.recipe.reopened(self.out, self.plan, self.model) if self.is_writer else self.model
         found = self.loop.evaluation(model) if interrupted else self.loop.final_evaluation(model)
-        if found.tokens != best.val_tokens:
+        if found.tokens != best.val_tokens and self.is_writer:
             self.write_metrics(closing=best.read_again(found, seconds=round(self.loop.clock.seconds(), 3)))
         result = Result(
             out=self.out,
@@ -264,14 +296,14 @@ class Run(Generic[P, R]):
             val_tokens=found.tokens,
             best_step=best.step,
             interrupted=interrupted,
-            sample=self.sample(model),
+            sample=self.sample(model) if self.is_writer else "",
             compiled=self.loop.is_compiled,
             step_seconds=self.loop.clock.one_step(),
             peak_memory=peak_memory(),
             forecast=self.forecast,
             seconds=round(time.monotonic() - self.started, 1),
         )
-        return self.recipe.result(result, self.plan, model, self.records[0])
+        return self.recipe.result(result, self.plan, model, self.records[0]) if self.is_writer else cast(R, result)
 
 
 def claim(out: Path, verb: str = "train") -> None:

@@ -6,6 +6,7 @@ Each is brought about through a real command, on real files. What the lines befo
 from __future__ import annotations
 
 import ast
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +50,26 @@ def with_a_run_whose_text_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOMESPUN_CACHE", "another")
 
 
+def with_another_process_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    from homespun.distributed import join
+    from homespun.distributed.processes import process_lost
+
+    def lost(note: object) -> None:
+        raise process_lost(silent=False)
+
+    monkeypatch.setattr(join, "joined", lost)
+
+
 CASES = [
+    Case(
+        "ProcessLost",
+        "train book.txt --steps 5",
+        f"error: Another process of this run has ended, as {socket.gethostname()} sees it.\n"
+        "  Look at what that one says. With --max-restarts, torchrun goes on from the last resume point by\n"
+        "  itself; by hand, give the same command with --resume.",
+        code=75,
+        prepare=with_another_process_that_ends,
+    ),
     Case(
         "UsageError",
         "train book.txt --steps 5 --minutes 1",

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "evaluation": {"dataset", "model", "tokenizer"},
     "planning": {"model", "kernels", "checkpoint", "evaluation"},
     "training": {"planning", "dataset", "model", "kernels", "checkpoint", "evaluation", "tokenizer"},
+    "distributed": {"training", "planning"},
     "finetuning": {
         *("training", "planning", "conversations", "dataset", "model", "kernels", "checkpoint", "evaluation"),
         *("text", "tokenizer"),

@@ -34,6 +34,9 @@ class RankZero(OneProcess):
         self.decided.append(value)  # type: ignore[attr-defined]
         return value
 
+    def any(self, flag: bool) -> bool:
+        return self.agree(flag)
+
 
 class RankOne(OneProcess):
     """Adopts what the other has decided."""
@@ -44,6 +47,9 @@ class RankOne(OneProcess):
 
     def agree(self, value: T) -> T:
         return next(self.decided)  # type: ignore[attr-defined, no-any-return]
+
+    def any(self, flag: bool) -> bool:
+        return self.agree(flag)
 
 
 class Ticking:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from homespun.model.attention import CausalSelfAttention
 from homespun.model.block import Block, FeedForward
-from homespun.model.dropout import ChannelDropout
+from homespun.model.dropout import ChannelDropout, Dropout
 from homespun.model.gpt import GPT
 from homespun.model.norm import RMSNorm
 
@@ -62,7 +62,7 @@ class Weights:
 # What a model consists of where nothing was exchanged in it.
 PLAIN = {
     *(GPT, Block, CausalSelfAttention, FeedForward, RMSNorm, ChannelDropout),
-    *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.Dropout, nn.Identity, nn.ModuleList),
+    *(nn.Linear, nn.Embedding, nn.LayerNorm, Dropout, nn.Identity, nn.ModuleList),
 }
 
 

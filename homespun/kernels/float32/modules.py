@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from homespun.kernels.exchange import Exchanged
 from homespun.kernels.float32 import operations
@@ -13,7 +12,7 @@ from homespun.kernels.kernel import NO_CONCERN, ModuleKernel, one_of
 from homespun.model.attention import CausalSelfAttention
 from homespun.model.block import Block, FeedForward
 from homespun.model.context import Causal, Context
-from homespun.model.dropout import ChannelDropout
+from homespun.model.dropout import ChannelDropout, Dropout, draw
 from homespun.model.gpt import GPT
 from homespun.model.norm import RMSNorm
 
@@ -107,7 +106,7 @@ class NativeEmbedding(nn.Embedding):
 
 def dropped(share: float, shape: tuple[int, ...], training: bool) -> Tensor | None:
     """Factors of 0 and 1 / (1 - share); None where nothing is dropped."""
-    return F.dropout(torch.ones(shape), share) if training and share else None
+    return draw(torch.ones(shape), share) if training and share else None
 
 
 def native_block(name: str, module: nn.Module) -> nn.Module | None:
@@ -132,7 +131,7 @@ def native_embedding(name: str, module: nn.Module) -> nn.Module | None:
 
 
 # The modules that a block is made of; with any other, such as one of LoRA, it stays as it is.
-KNOWN = {CausalSelfAttention, FeedForward, RMSNorm, nn.Linear, nn.Identity, nn.Dropout, ChannelDropout}
+KNOWN = {CausalSelfAttention, FeedForward, RMSNorm, nn.Linear, nn.Identity, Dropout, ChannelDropout}
 
 
 def available(at_most: float) -> bool:
