@@ -2,14 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format reference test-slow test-clients test-browser properties soak-serving torture lessons bench fit fuzz clean help
+.PHONY: demo test check format reference test-slow test-clients test-browser properties soak-serving torture torture-processes test-processes lessons bench fit fuzz clean help
 
 demo: .venv/for-use ## train for two minutes on the first text that can be had
 	@$(BIN)/homespun train --minutes 2
 
 test: .venv/for-work ## all checks and tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -m "not slow and not clients and not browser" -n auto --dist worksteal
+	@$(BIN)/python -m pytest -m "not slow and not clients and not browser and not processes" -n auto --dist worksteal
 
 check: .venv/for-work ## format, lint, types, imports, README tree, CLI reference: what is quick
 	@$(MAKE) --no-print-directory lint
@@ -44,6 +44,12 @@ soak-serving: .venv/for-work ## clients that come, leave and send rubbish, for a
 
 torture: .venv/for-work ## kill runs at random moments, 200 times, and compare them to the bit (about half an hour)
 	@$(BIN)/python tests/torture/torture.py --kills 200
+
+torture-processes: .venv/for-work ## kill processes of runs that several compute, 200 times, and look at what was lost
+	@$(BIN)/python tests/torture/processes.py --kills 200
+
+test-processes: .venv/for-work ## runs of several processes, in network namespaces too: some minutes; some need root
+	@$(BIN)/python -m pytest -m processes
 
 lessons: .venv/for-work ## execute all lessons, and leave them as pages in runs/lessons
 	@$(BIN)/python -m tests.lessons.executing runs/lessons lessons/*.ipynb

@@ -39,7 +39,7 @@ def is_resumed(world: World, out: Path | None, resume: bool) -> bool:
 
     Rank 0 looks at the folder, which the other computers need not have.
     """
-    if restarts() and out is None and world.first(lambda: not kept_folder()):
+    if restarts() and out is None and FOLDER_FILE not in os.environ:
         raise UsageError(
             "The processes were started again, and no run folder was named: nobody knows which run to continue.",
             "Name it from the beginning:  --out RUN",

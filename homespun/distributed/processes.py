@@ -26,6 +26,7 @@ from homespun.distributed.place import Place
 from homespun.errors import ProcessLost
 from homespun.machine.device import usable_cores
 from homespun.planning.base_plan import BasePlan
+from homespun.training.grains import GRAINS, Node, add, nodes_of
 from homespun.training.world import rows_of_rank
 
 T = TypeVar("T")
@@ -151,6 +152,49 @@ class Processes:
                 weight.grad = view
         return [flat[-2]]
 
+    def sum_tree(self, nodes: dict[Node, Tensor], length: int) -> Tensor:
+        """All ranks hear of all nodes, and add them up in the order of the tree."""
+        of_rank = [nodes_of(range(GRAINS)[rows_of_rank(GRAINS, rank, self.size)]) for rank in range(self.size)]
+        most = max(map(len, of_rank))
+        own = torch.zeros(most, length)
+        for number, node in enumerate(of_rank[self.rank]):
+            own[number] = nodes[node]
+        heard = torch.empty(self.size * most, length)
+        with self.together():
+            all_gather(heard, own)
+        tree: dict[Node, Tensor] = {}
+        for rank, names in enumerate(of_rank):
+            for number, node in enumerate(names):
+                add(tree, node, heard[rank * most + number])
+        (root,) = tree.values()
+        return root
+
+    def sum_tensor(self, tensor: Tensor) -> Tensor:
+        with self.together():
+            dist.all_reduce(tensor)
+        return tensor
+
+    @torch.no_grad()
+    def hand_round(self, moved: list[list[Tensor]]) -> None:
+        """One all-gather of what each rank has changed."""
+        longest = max(sum(tensor.numel() for tensor in tensors) for tensors in moved)
+        if not longest:
+            return
+        some = next(tensor for tensors in moved for tensor in tensors)
+        mine = torch.zeros(longest, device=some.device)
+        if moved[self.rank]:
+            packed = torch.cat([tensor.flatten() for tensor in moved[self.rank]])
+            mine[: len(packed)] = packed
+        heard = torch.empty(self.size * longest, device=some.device)
+        with self.together():
+            all_gather(heard, mine)
+        for rank, tensors in enumerate(moved):
+            if rank != self.rank and tensors:
+                sizes = [tensor.numel() for tensor in tensors]
+                parts = heard[rank * longest :][: sum(sizes)].split(sizes)
+                views = [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+                torch._foreach_copy_(tensors, views)
+
     def agree_on_tensor(self, tensor: Tensor) -> Tensor:
         with self.together():
             dist.broadcast(tensor, 0)
@@ -219,6 +263,12 @@ def threads_of(processes: int) -> int:
     """Threads of each of so many processes on this computer. OMP_NUM_THREADS=1 is torchrun's, not the user's."""
     asked = os.environ.get("OMP_NUM_THREADS", "1")
     return int(asked) if asked.isdigit() and int(asked) > 1 else max(1, usable_cores() // processes)
+
+
+def all_gather(into: Tensor, own: Tensor) -> None:
+    """Every rank's tensor, one behind the other. PyTorch has renamed the function."""
+    gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    gather(into, own)
 
 
 def backend_here(place: Place) -> str:

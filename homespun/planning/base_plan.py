@@ -89,6 +89,10 @@ class BasePlan:
     device: str = setting("cpu, cuda, mps", "cpu")
     dtype: str = setting("of matrix products: float32 or bfloat16", "float32")
     compile: bool = setting("whether torch.compile makes the step faster", False)
+    deterministic_reduction: bool = setting(
+        "whether gradients are summed in one order, on one thread: equal to the bit on 1, 2, 4 processes; slower",
+        False,
+    )
     compile_from: int = fact(
         "step from which the compiled step is used, and until which a core is left to the compiler; -1 = none yet",
         0,

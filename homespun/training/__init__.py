@@ -6,6 +6,7 @@ extension                   continuing a run that has ended
 same_run                    several processes have the same text and plan
 optimizer, muon, adamw      the updates of the parameters
 compiled, compile_beside    torch.compile, in a process of its own
+grains                      the same gradient to the bit on any number of processes
 clock, measured_speed       timing: of a run, and of this machine for the planner
 watcher, log_lines          what a run reports to a terminal, a notebook, a log
 curve, card, interrupt      the plot of the losses, the model card, Ctrl-C

@@ -20,6 +20,7 @@ from homespun.planning.base_plan import BasePlan
 from homespun.planning.evaluations import evaluation_is_due
 from homespun.planning.memory import something_smaller
 from homespun.training.clock import RunClock
+from homespun.training.grains import gradient_in_grains
 from homespun.training.objective import Forward, Objective, P
 from homespun.training.optimizer import Optimizers
 from homespun.training.watcher import Progress, Record, Watcher
@@ -75,6 +76,7 @@ class Loop(Generic[P]):
             learning_rate=plan.learning_rate,
             weight_decay=plan.weight_decay,
             dtype=choose_dtype(plan.dtype, plan.device),
+            world=None if plan.deterministic_reduction else self.world,
         )
         self.trained = list(self.optimizers.named.values())
         self.step = 0  # steps done so far
@@ -123,7 +125,10 @@ class Loop(Generic[P]):
         If memory runs out, on any process, more micro-batches are used from here on.
         """
         while True:
-            losses = self.world.sum_gradients(self.trained, self.own_part(forward, batch))
+            if self.plan.deterministic_reduction:
+                losses = self.in_grains(forward, batch)
+            else:
+                losses = self.world.sum_gradients(self.trained, self.own_part(forward, batch))
             if losses is not None:
                 return losses
             self.optimizers.zero_grad()
@@ -156,6 +161,20 @@ class Loop(Generic[P]):
                 raise
             return None
         return losses
+
+    def in_grains(self, forward: Forward[P], batch: Sequence[Tensor]) -> list[Tensor] | None:
+        """The gradient and the loss as `own_part` and `sum_gradients` give them, added up in one order always."""
+
+        def losses_of(grain: Sequence[Tensor], begin: int) -> list[Tensor]:
+            """The backward pass of those rows. A grain has the rows of one micro-batch."""
+            weight = self.objective.targets(grain)
+            with rows_of(len(batch[0]), begin), self.objective.autocast():
+                _, loss = forward(*grain)
+            loss = loss / (self.objective.targets(batch) / weight) if weight else loss * 0.0
+            loss.backward()
+            return [loss.detach()]
+
+        return gradient_in_grains(self.world, self.trained, batch, losses_of)
 
     def drawing(self, begin: int, rows: int) -> AbstractContextManager[None]:
         """While it lasts, dropout draws for so many rows, of which this process computes those from `begin` on."""
@@ -270,8 +289,14 @@ class Loop(Generic[P]):
         )
 
     def state(self) -> dict[str, Tensor]:
-        """All tensors that the next step depends on: weights, optimizer state, random state (for dropout)."""
+        """All tensors that the next step depends on: weights, optimizer state, random state (for dropout).
+
+        All ranks call it at the same place. Weights that several processes update each for itself become those of
+        rank 0: on other processors they may have been rounded in another way.
+        """
         tensors: dict[str, Tensor] = {}
+        for weight in self.trained:
+            self.world.agree_on_tensor(weight.detach())
         tensors |= {f"model.{name}": weight for name, weight in self.optimizers.named.items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizers.state().items()}
         tensors["rng.cpu"] = torch.get_rng_state()

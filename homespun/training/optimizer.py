@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from homespun.training.adamw import AdamW
 from homespun.training.muon import Muon
+from homespun.training.world import OneProcess, World
 
 
 class Optimizers:
@@ -15,11 +16,22 @@ class Optimizers:
     Muon updates the matrices of the blocks. AdamW updates embeddings, the head, norms and biases,
     which act row by row or value by value. Norms, biases and embeddings have no weight
     decay.
+
+    world: processes that divide Muon's matrices between them. AdamW is computed by each of them: on a CPU that
+    takes less time than to hand the results round.
     """
 
     def __init__(
-        self, model: nn.Module, *, kind: str, learning_rate: float, weight_decay: float, dtype: torch.dtype
+        self,
+        model: nn.Module,
+        *,
+        kind: str,
+        learning_rate: float,
+        weight_decay: float,
+        dtype: torch.dtype,
+        world: World | None = None,
     ) -> None:
+        self.world: World = world or OneProcess()
         self.named = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         matrices, decayed, others = [], [], []
         for name, weight in self.named.items():
@@ -34,7 +46,14 @@ class Optimizers:
         self.all: list[AdamW | Muon] = [
             AdamW(decayed, learning_rate=learning_rate, weight_decay=weight_decay),
             AdamW(others, learning_rate=learning_rate),
-            Muon(matrices, learning_rate=learning_rate, weight_decay=weight_decay, dtype=dtype),
+            Muon(
+                matrices,
+                learning_rate=learning_rate,
+                weight_decay=weight_decay,
+                dtype=dtype,
+                rank=self.world.rank,
+                size=self.world.size,
+            ),
         ]
 
     def step(self, share: float) -> None:
@@ -42,6 +61,8 @@ class Optimizers:
         for optimizer in self.all:
             optimizer.learning_rate = self.learning_rate * share
             optimizer.step()
+            if isinstance(optimizer, Muon):
+                self.world.hand_round(optimizer.moved)
 
     uses_native_kernels = False
 
@@ -58,13 +79,21 @@ class Optimizers:
             weight.grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """The state of the optimizers, under keys "what/name.of.the.weight"."""
+        """The state of the optimizers, under keys "what/name.of.the.weight", whatever the number of processes.
+
+        All ranks call it at the same place.
+        """
         return {
-            f"{what}/{name}": tensor
+            f"{what}/{name}": self.gathered(optimizer, weight, what, tensor)
             for name, weight in self.named.items()
             for optimizer in self.all
-            for what, tensor in optimizer.state.get(weight, {}).items()
+            for what, tensor in sorted(optimizer.state.get(weight, {}).items())
         }
+
+    def gathered(self, optimizer: AdamW | Muon, weight: Tensor, what: str, tensor: Tensor) -> Tensor:
+        if isinstance(optimizer, Muon) and what == "momentum":
+            return self.world.sum_tensor(optimizer.whole(weight, tensor))
+        return tensor
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Load a result of `state`."""
@@ -75,4 +104,6 @@ class Optimizers:
                 what, _, name = key.partition("/")
                 weight = self.named[name]
                 if id(weight) in mine:
+                    if isinstance(optimizer, Muon) and what == "momentum":
+                        tensor = optimizer.part(weight, tensor)
                     optimizer.state[weight][what] = tensor.to(weight.device)

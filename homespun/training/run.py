@@ -95,6 +95,8 @@ class Run(Generic[P, R]):
         sample.
         """
         self.world.share_cores()
+        if self.plan.deterministic_reduction:
+            torch.set_num_threads(1)  # the number of threads changes how sums are rounded
         check_same_run(self.world, self.plan, self.recipe.objective)
         if self.is_writer and not self.resume:
             claim(self.out, self.plan.verb())

@@ -58,6 +58,18 @@ class World(Protocol):
         """
         ...
 
+    def sum_tree(self, nodes: dict[tuple[int, int], Tensor], length: int) -> Tensor:
+        """The root of the tree of which each rank has some nodes (see grains.py): vectors of that length."""
+        ...
+
+    def sum_tensor(self, tensor: Tensor) -> Tensor:
+        """The sum of the tensors of all ranks; in place."""
+        ...
+
+    def hand_round(self, moved: list[list[Tensor]]) -> None:
+        """Give the tensors that each rank has changed, in the order of the ranks, to all others; in place."""
+        ...
+
     def agree_on_tensor(self, tensor: Tensor) -> Tensor:
         """The tensor of rank 0, on every rank, where it has the same shape; in place."""
         ...
@@ -94,6 +106,16 @@ class OneProcess:
 
     def sum_gradients(self, weights: Sequence[Tensor], losses: list[Tensor] | None) -> list[Tensor] | None:
         return losses
+
+    def sum_tree(self, nodes: dict[tuple[int, int], Tensor], length: int) -> Tensor:
+        (root,) = nodes.values()
+        return root
+
+    def sum_tensor(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def hand_round(self, moved: list[list[Tensor]]) -> None:
+        return None
 
     def agree_on_tensor(self, tensor: Tensor) -> Tensor:
         return tensor

@@ -64,6 +64,18 @@ PLANS: list[dict[str, Any]] = [
 ]
 
 
+def test_two_processes_do_what_one_does(dataset: Dataset) -> None:
+    plan = small_plan(dataset, steps=4, dropout=0.2, batch_size=5)
+    alone = losses_of(loop_of(plan, dataset))
+
+    def work(world: World) -> dict[str, Any]:
+        loop = loop_of(plan, dataset, world)
+        return {"losses": losses_of(loop), "weights": weights_of(loop)}
+
+    assert_same_run(in_processes(2, work), alone)
+
+
+@pytest.mark.processes
 @pytest.mark.parametrize("size", [2, 4])
 def test_a_run_is_the_same_on_several_processes(size: int, dataset: Dataset) -> None:
     plans = [small_plan(dataset, steps=20, evaluate_every=10, **settings) for settings in PLANS]
@@ -83,6 +95,7 @@ def test_a_run_is_the_same_on_several_processes(size: int, dataset: Dataset) -> 
         assert_same_run([one[number] for one in found], losses)
 
 
+@pytest.mark.processes
 def test_memory_that_runs_out_on_one_process_means_more_micro_batches_on_all(dataset: Dataset) -> None:
     plan = small_plan(dataset, steps=4, dropout=0.0)
     alone = losses_of(loop_of(plan, dataset))
@@ -101,6 +114,7 @@ def test_memory_that_runs_out_on_one_process_means_more_micro_batches_on_all(dat
     assert found[0]["parts"] == 2
 
 
+@pytest.mark.processes
 def test_a_signal_to_one_process_stops_all_at_the_same_step(dataset: Dataset) -> None:
     plan = small_plan(dataset, steps=20)
 
@@ -112,6 +126,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(dataset: Dataset) ->
     assert in_processes(2, work) == [7, 7]
 
 
+@pytest.mark.processes
 def test_who_has_another_text_is_named(dataset: Dataset, tokenizer: Tokenizer, tmp_path: Path) -> None:
     plan = small_plan(dataset, steps=4)
 
