@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import socket
+import struct
 import time
 import uuid
 from collections.abc import Callable
@@ -121,27 +122,41 @@ def opened_store(place: Place) -> Store:
     if place.file:
         return FileStore(place.file, place.size)
     is_master = place.rank == 0 and not place.has_store
-    where = f"{place.address}:{place.port}"
     if not is_master:
         wait_for_port(place, ANSWER if place.has_store else ALL_HERE)
+    seconds = timedelta(seconds=ANSWER)
     try:
-        return TCPStore(
-            place.address,
-            place.port,
-            is_master=is_master,
-            timeout=timedelta(seconds=ANSWER),
-            wait_for_workers=False,
-        )
+        return TCPStore(place.address, place.port, is_master=is_master, timeout=seconds, wait_for_workers=False)
     except RuntimeError as error:
         if "EADDRINUSE" in str(error) or "address already in use" in str(error):
             raise TrainingError(
                 f"Port {place.port} of {socket.gethostname()}, where the processes were to meet, is taken.",
                 f"Another run or another program has it. Choose another port, such as {place.port + 1}.",
             ) from None
-        raise TrainingError(
-            f"{place.name} cannot meet the others at {where}: what answers there is no store of PyTorch's.",
-            "Another program may have that port. Choose another one.",
-        ) from error
+        raise no_store(place) from error
+
+
+def no_store(place: Place) -> TrainingError:
+    return TrainingError(
+        f"{place.name} cannot meet the others at {place.address}:{place.port}: there is no store of PyTorch's.",
+        "Another program may have that port. Choose another one.",
+    )
+
+
+def is_silent(connection: socket.socket) -> bool:
+    """Whether what listens there says nothing. PyTorch's client would wait for a program like that for ever.
+
+    PyTorch's store answers a ping: after a message that checks the protocol, one with a number, which comes back.
+    """
+    connection.settimeout(ANSWER)
+    try:
+        connection.sendall(struct.pack("=BIBI", 0, 0x3C85F7CE, 13, 1))
+        connection.recv(4)
+    except TimeoutError:
+        return True
+    except OSError:
+        return False  # it has closed the connection: PyTorch's client notices that
+    return False
 
 
 def wait_for_port(place: Place, seconds: float) -> None:
@@ -149,8 +164,10 @@ def wait_for_port(place: Place, seconds: float) -> None:
     began = time.monotonic()
     while True:
         try:
-            socket.create_connection((place.address, place.port), timeout=ANSWER).close()
-            return
+            with socket.create_connection((place.address, place.port), timeout=ANSWER) as connection:
+                if not is_silent(connection):
+                    return
+            raise no_store(place)
         except socket.gaierror as error:
             raise TrainingError(
                 f"{socket.gethostname()} does not know the computer {place.address} where the processes meet: "

@@ -131,8 +131,13 @@ class Processes:
     def rows(self, number: int) -> slice:
         return rows_of_rank(number, self.rank, self.size)
 
-    def sum_gradients(self, weights: Sequence[Tensor], losses: list[Tensor] | None) -> list[Tensor] | None:
-        """One sum of one flat vector in float32: the gradients, the loss, and on how many ranks memory ran out."""
+    def sum_gradients(
+        self, weights: Sequence[Tensor], losses: list[Tensor] | None, dtype: torch.dtype = torch.float32
+    ) -> list[Tensor] | None:
+        """One sum of one flat vector in float32: the gradients, the loss, and on how many ranks memory ran out.
+
+        In bfloat16, where the sum itself is rounded as well, loss and count go separately.
+        """
         sizes = [weight.numel() for weight in weights]
         flat = torch.zeros(sum(sizes) + 2, device=weights[0].device)
         views = [view.view_as(weight) for view, weight in zip(flat[:-2].split(sizes), weights, strict=True)]
@@ -144,7 +149,13 @@ class Processes:
             torch._foreach_copy_([view for view, _ in there], [gradient for _, gradient in there])
             flat[-2] = torch.stack(losses).sum()
         with self.together():
-            dist.all_reduce(flat)
+            if dtype == flat.dtype:
+                dist.all_reduce(flat)
+            else:
+                rounded = flat[:-2].to(dtype)
+                dist.all_reduce(flat[-2:])
+                dist.all_reduce(rounded)
+                flat[:-2] = rounded
         if losses is None or flat[-1].item():
             return None
         for view, weight in zip(views, weights, strict=True):

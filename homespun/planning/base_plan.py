@@ -16,6 +16,7 @@ import tomli_w
 
 from homespun.errors import CheckpointError, UnknownSetting
 from homespun.machine.atomic import write_atomically
+from homespun.machine.device import DTYPES
 from homespun.planning.schedule import learning_rate_at, progress_at
 
 if sys.version_info >= (3, 11):
@@ -93,6 +94,9 @@ class BasePlan:
         "whether gradients are summed in one order, on one thread: equal to the bit on 1, 2, 4 processes; slower",
         False,
     )
+    gradient_dtype: str = setting(
+        "in which several processes exchange gradients: float32, or bfloat16 for slow networks", "float32"
+    )
     compile_from: int = fact(
         "step from which the compiled step is used, and until which a core is left to the compiler; -1 = none yet",
         0,
@@ -101,6 +105,7 @@ class BasePlan:
 
     def __post_init__(self) -> None:
         self.check_one_of("optimizer", OPTIMIZERS)
+        self.check_one_of("gradient_dtype", DTYPES)
         if self.batch_size % self.micro_batches:
             raise UnknownSetting(
                 f"{self.batch_size} sequences a step cannot be computed in {self.micro_batches} equal parts.",

@@ -78,6 +78,7 @@ class Loop(Generic[P]):
             dtype=choose_dtype(plan.dtype, plan.device),
             world=None if plan.deterministic_reduction else self.world,
         )
+        self.gradient_dtype = choose_dtype(plan.gradient_dtype, plan.device)
         self.trained = list(self.optimizers.named.values())
         self.step = 0  # steps done so far
         self.losses: list[float] = []  # of the steps since the last evaluation
@@ -128,7 +129,7 @@ class Loop(Generic[P]):
             if self.plan.deterministic_reduction:
                 losses = self.in_grains(forward, batch)
             else:
-                losses = self.world.sum_gradients(self.trained, self.own_part(forward, batch))
+                losses = self.world.sum_gradients(self.trained, self.own_part(forward, batch), self.gradient_dtype)
             if losses is not None:
                 return losses
             self.optimizers.zero_grad()

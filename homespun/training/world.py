@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 T = TypeVar("T")
@@ -50,11 +51,13 @@ class World(Protocol):
         """The rows of a batch of so many that this process computes; none if there are too few."""
         ...
 
-    def sum_gradients(self, weights: Sequence[Tensor], losses: list[Tensor] | None) -> list[Tensor] | None:
+    def sum_gradients(
+        self, weights: Sequence[Tensor], losses: list[Tensor] | None, dtype: torch.dtype = torch.float32
+    ) -> list[Tensor] | None:
         """Add up the gradients of the weights, in place, and the losses, over all ranks.
 
         losses: scalars; None if memory ran out on this rank. Returns scalars whose sum is the loss, or None if
-        memory ran out on any rank.
+        memory ran out on any rank. dtype: in which gradients are sent; losses always go in float32.
         """
         ...
 
@@ -104,7 +107,9 @@ class OneProcess:
     def rows(self, number: int) -> slice:
         return slice(0, number)
 
-    def sum_gradients(self, weights: Sequence[Tensor], losses: list[Tensor] | None) -> list[Tensor] | None:
+    def sum_gradients(
+        self, weights: Sequence[Tensor], losses: list[Tensor] | None, dtype: torch.dtype = torch.float32
+    ) -> list[Tensor] | None:
         return losses
 
     def sum_tree(self, nodes: dict[tuple[int, int], Tensor], length: int) -> Tensor:

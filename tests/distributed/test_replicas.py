@@ -96,6 +96,20 @@ def test_a_run_is_the_same_on_several_processes(size: int, dataset: Dataset) -> 
 
 
 @pytest.mark.processes
+def test_gradients_in_bfloat16_lead_nearly_to_the_same_losses(dataset: Dataset) -> None:
+    plan = small_plan(dataset, steps=20, gradient_dtype="bfloat16")
+    alone = losses_of(loop_of(plan, dataset))
+
+    def work(world: World) -> dict[str, Any]:
+        loop = loop_of(plan, dataset, world)
+        return {"losses": losses_of(loop), "weights": weights_of(loop)}
+
+    found = in_processes(2, work)
+    assert_same_run(found, alone, nearly=0.05)
+    assert max(abs(one - other) for one, other in zip(found[0]["losses"], alone, strict=True)) > 1e-6, "it rounds"
+
+
+@pytest.mark.processes
 def test_memory_that_runs_out_on_one_process_means_more_micro_batches_on_all(dataset: Dataset) -> None:
     plan = small_plan(dataset, steps=4, dropout=0.0)
     alone = losses_of(loop_of(plan, dataset))
