@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
@@ -27,6 +27,7 @@ from homespun.tokenizer.tokenizer import Tokenizer, special
 LONGEST_ADDITION = 1000  # bytes that a normalisation table may substitute for a character
 MOST_SPLITS = 5 * 10**7  # sum of the squared lengths of all pieces; Gemma's have half as much
 UNIGRAM, BPE = 1, 2  # model types, as numbered in the file
+KINDS = ("NORMAL", "UNKNOWN", "CONTROL", "USER_DEFINED", "UNUSED", "BYTE")  # of pieces: 1, 2, … in the file
 
 # Texts for the comparison. Each line tests something that conversions often get wrong.
 TRIALS = (
@@ -47,34 +48,56 @@ TRIALS = (
 )
 
 
+class Piece(NamedTuple):
+    piece: str
+    score: float
+    kind: str  # one of KINDS
+
+
+class Model:
+    """The content of a model file. A quarter of a million pieces are taken out of the message once: each access to
+    one of them there takes longer than what is done with it."""
+
+    def __init__(self, proto: Any) -> None:
+        self.trainer_spec = proto.trainer_spec
+        self.normalizer_spec = proto.normalizer_spec
+        self.pieces = [Piece(piece.piece, piece.score, KINDS[piece.type - 1]) for piece in proto.pieces]
+        self.of_kind: dict[str, list[Piece]] = {kind: [] for kind in KINDS}
+        for piece in self.pieces:
+            self.of_kind[piece.kind].append(piece)
+
+    def names(self, kind: str) -> list[str]:
+        return [piece.piece for piece in self.of_kind[kind]]
+
+
 def load_sentencepiece(path: Path, *, named: Mapping[str, str] | None = None, opens: bool = False) -> Tokenizer:
     """Return the tokenizer of a SentencePiece model file.
 
     named: tokens with a role (bos_token, eos_token, …), if others are meant than the file itself says.
     opens: bos_token stands before every text, which the file does not say. Raises TokenizerError, MissingExtra.
     """
-    proto, processor = _read(path)
-    backend = _converted(proto, processor, path)
-    _compare(backend, processor, _names(proto, "USER_DEFINED"), path)
+    model, processor = _read(path)
+    backend = _converted(model, processor, path)
+    _compare(backend, processor, model.names("USER_DEFINED"), path)
     roles = {
         "bos_token": processor.bos_id(),
         "eos_token": processor.eos_id(),
         "unk_token": processor.unk_id(),
         "pad_token": processor.pad_id(),
     }
-    reserved = _names(proto, "UNKNOWN") + _names(proto, "CONTROL")
-    settings = {role: proto.pieces[id].piece for role, id in roles.items() if id >= 0}
+    reserved = model.names("UNKNOWN") + model.names("CONTROL")
+    settings = {role: model.pieces[id].piece for role, id in roles.items() if id >= 0}
     settings |= {role: token for role, token in (named or {}).items() if token in reserved}
     end, first = settings.pop("eos_token", None), settings.get("bos_token", "")
     if opens and first in reserved:
-        id = [piece.piece for piece in proto.pieces].index(first)
+        id = [piece.piece for piece in model.pieces].index(first)
         small = Backend(models.BPE())  # which is made anew from its JSON in no time
         content = {**json.loads(small.to_str()), "post_processor": opening_template(first, id)}
         backend.post_processor = Backend.from_str(json.dumps(content)).post_processor
     return Tokenizer(backend, "sentencepiece", end_of_text=end, settings=settings)
 
 
-def _read(path: Path) -> tuple[Any, Any]:
+def _read(path: Path) -> tuple[Model, Any]:
     """Return (the model's content, SentencePiece's own tokenizer for it)."""
     try:
         from google.protobuf.message import DecodeError
@@ -94,29 +117,30 @@ def _read(path: Path) -> tuple[Any, Any]:
         raise wrong(path, "it is no SentencePiece model (it has no pieces)")
     if len(proto.pieces) > LARGEST_VOCABULARY:
         raise wrong(path, f"it has {len(proto.pieces):,} pieces, and at most {LARGEST_VOCABULARY:,} are allowed")
-    check_pieces(path, [piece.piece for piece in proto.pieces])
-    return proto, processor
+    model = Model(proto)
+    check_pieces(path, [piece.piece for piece in model.pieces])
+    return model, processor
 
 
-def _converted(proto: Any, processor: Any, path: Path) -> Backend:
+def _converted(model: Model, processor: Any, path: Path) -> Backend:
     kinds = {UNIGRAM: _unigram, BPE: _bpe}
-    if sum(len(piece.piece) ** 2 for piece in proto.pieces) > MOST_SPLITS:
+    if sum(len(piece.piece) ** 2 for piece in model.pieces) > MOST_SPLITS:
         raise wrong(path, "its pieces are longer than those of any tokenizer in use")
-    if proto.trainer_spec.model_type not in kinds:
+    if model.trainer_spec.model_type not in kinds:
         raise wrong(path, "it cuts text into whole words or characters; only unigram and bpe models can be used")
-    if proto.trainer_spec.treat_whitespace_as_suffix or not proto.normalizer_spec.escape_whitespaces:
+    if model.trainer_spec.treat_whitespace_as_suffix or not model.normalizer_spec.escape_whitespaces:
         raise wrong(path, "it writes spaces in a way that tokenizer.json cannot express")
-    charsmap = proto.normalizer_spec.precompiled_charsmap
+    charsmap = model.normalizer_spec.precompiled_charsmap
     if charsmap and (problem := table_problem(charsmap)):
         raise wrong(path, f"its normalizer {problem}")
     try:
-        backend = Backend(kinds[proto.trainer_spec.model_type](proto))
-        backend.normalizer = normalizers.Sequence(list(_normalizers(proto.normalizer_spec, processor)))
+        backend = Backend(kinds[model.trainer_spec.model_type](model))
+        backend.normalizer = normalizers.Sequence(list(_normalizers(model.normalizer_spec, processor)))
     except Exception as error:  # the library raises no narrower class
         raise wrong(path, f"the tokenizers library does not accept it ({error})") from error
-    backend.pre_tokenizer = pre_tokenizers.Sequence(list(_pre_tokenizers(proto)))
-    backend.decoder = decoders.Sequence(list(_decoders(proto)))
-    reserved = _names(proto, "UNKNOWN") + _names(proto, "CONTROL")
+    backend.pre_tokenizer = pre_tokenizers.Sequence(list(_pre_tokenizers(model)))
+    backend.decoder = decoders.Sequence(list(_decoders(model)))
+    reserved = model.names("UNKNOWN") + model.names("CONTROL")
     backend.add_special_tokens([special(name) for name in reserved])
     return backend
 
@@ -134,43 +158,42 @@ def table_problem(table: bytes) -> str:
     return f"puts {longest:,} bytes into the text" if longest > LONGEST_ADDITION else ""
 
 
-def _unigram(proto: Any) -> models.Unigram:
+def _unigram(model: Model) -> models.Unigram:
     """Return the pieces with their scores. Pieces that may not come from text get a score that never wins.
 
     That score is below the sum of the scores of the single characters of any such piece's name, and no lower than
     needed, because the library derives the cost of an unknown character from the lowest score.
     """
-    kind = type(proto.pieces[0])
-    normal = [piece.score for piece in _pieces_of(proto, "NORMAL")] or [0.0]
-    longest = max(len(piece.piece) for piece in proto.pieces)
+    normal = [piece.score for piece in model.of_kind["NORMAL"]] or [0.0]
+    longest = max(len(piece.piece) for piece in model.pieces)
     never = min(normal) * (longest + 1)
 
-    def score(piece: Any) -> float:
-        if piece.type == kind.USER_DEFINED:
+    def score(piece: Piece) -> float:
+        if piece.kind == "USER_DEFINED":
             return len(piece.piece.encode()) * max(normal) - 0.1  # as in SentencePiece itself
-        return float(piece.score if piece.type == kind.NORMAL else never)
+        return float(piece.score if piece.kind == "NORMAL" else never)
 
     # Scores in the file are 32-bit floats. Nine digits represent them exactly, also after writing and reading.
-    scores = [(piece.piece, float(f"{score(piece):.9g}")) for piece in proto.pieces]
-    unknown = next(id for id, piece in enumerate(proto.pieces) if piece.type == kind.UNKNOWN)
-    return models.Unigram(scores, unknown, proto.trainer_spec.byte_fallback)
+    scores = [(piece.piece, float(f"{score(piece):.9g}")) for piece in model.pieces]
+    unknown = next(id for id, piece in enumerate(model.pieces) if piece.kind == "UNKNOWN")
+    return models.Unigram(scores, unknown, model.trainer_spec.byte_fallback)
 
 
-def _bpe(proto: Any) -> models.BPE:
+def _bpe(model: Model) -> models.BPE:
     """Return the merges: every division of a piece into two other pieces, ordered by score, best first."""
-    score = {piece.piece: piece.score for piece in _pieces_of(proto, "NORMAL")}
+    score = {piece.piece: piece.score for piece in model.of_kind["NORMAL"]}
     merges = []
     for whole in sorted(score, key=lambda piece: -score[piece]):
         for middle in range(1, len(whole)):
             if whole[:middle] in score and whole[middle:] in score:
                 merges.append((whole[:middle], whole[middle:]))
     return models.BPE(
-        vocab={piece.piece: id for id, piece in enumerate(proto.pieces)},
+        vocab={piece.piece: id for id, piece in enumerate(model.pieces)},
         merges=merges,
-        unk_token=next(piece.piece for piece in _pieces_of(proto, "UNKNOWN")),
+        unk_token=next(piece.piece for piece in model.of_kind["UNKNOWN"]),
         fuse_unk=True,
-        byte_fallback=proto.trainer_spec.byte_fallback,
-        ignore_merges=bool(_names(proto, "USER_DEFINED")),  # see _pre_tokenizers
+        byte_fallback=model.trainer_spec.byte_fallback,
+        ignore_merges=bool(model.names("USER_DEFINED")),  # see _pre_tokenizers
     )
 
 
@@ -187,19 +210,19 @@ def _normalizers(spec: Any, processor: Any) -> Iterator[normalizers.Normalizer]:
     yield normalizers.Replace(" ", SPACE)
 
 
-def _decoders(proto: Any) -> Iterator[decoders.Decoder]:
+def _decoders(model: Model) -> Iterator[decoders.Decoder]:
     yield decoders.Replace(SPACE, " ")
-    if proto.trainer_spec.byte_fallback:
+    if model.trainer_spec.byte_fallback:
         yield decoders.ByteFallback()
     yield decoders.Fuse()
-    if proto.normalizer_spec.add_dummy_prefix:
+    if model.normalizer_spec.add_dummy_prefix:
         yield decoders.Strip(" ", 1, 0)
 
 
-def _pre_tokenizers(proto: Any) -> Iterator[pre_tokenizers.PreTokenizer]:
+def _pre_tokenizers(model: Model) -> Iterator[pre_tokenizers.PreTokenizer]:
     """Yield splits at places that no piece of SentencePiece crosses, so that splitting there changes no ids."""
-    user_defined, normal = _names(proto, "USER_DEFINED"), _names(proto, "NORMAL")
-    reserved = "".join(_names(proto, "CONTROL") + _names(proto, "UNKNOWN") + _names(proto, "BYTE"))
+    user_defined, normal = model.names("USER_DEFINED"), model.names("NORMAL")
+    reserved = "".join(model.names("CONTROL") + model.names("UNKNOWN") + model.names("BYTE"))
     known = {name for name in normal if len(name) == 1}
     cuts, elsewhere = [], ""
     if user_defined:
@@ -218,15 +241,6 @@ def _pre_tokenizers(proto: Any) -> Iterator[pre_tokenizers.PreTokenizer]:
 def _escaped(text: str) -> str:
     r"""Return each character as the code-point escape of the regular expressions in `tokenizers`: `\x{61}`."""
     return "".join(f"\\x{{{ord(character):x}}}" for character in text)
-
-
-def _pieces_of(proto: Any, kind: str) -> list[Any]:
-    wanted = proto.pieces[0].Type.Value(kind)
-    return [piece for piece in proto.pieces if piece.type == wanted]
-
-
-def _names(proto: Any, kind: str) -> list[str]:
-    return [piece.piece for piece in _pieces_of(proto, kind)]
 
 
 def _compare(backend: Backend, processor: Any, user_defined: list[str], path: Path) -> None:
