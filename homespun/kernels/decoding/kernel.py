@@ -12,7 +12,7 @@ from homespun.kernels.decoding.packing import ACTIVATION, KIND, NORM
 from homespun.kernels.decoding.slots import Slots
 from homespun.kernels.decoding.source import STEP
 from homespun.kernels.decoding.weights import can_be_read
-from homespun.kernels.kernel import NO_CONCERN, Kernel, one_of
+from homespun.kernels.kernel import NO_CONCERN, Kernel, any_value, one_of
 from homespun.kernels.selfcheck import same_logits, sample_ids
 from homespun.model.gpt import GPT
 from homespun.model.mode import evaluation_mode
@@ -36,7 +36,14 @@ DECODING = Kernel(
         "position": one_of("position", "rotary", "learned"),
         "scale_by": one_of("scale_by", "head_width", "n_embd"),
         "qk_norm": one_of("qk_norm", True, False),
-    },
+    }
+    | dict.fromkeys(
+        (
+            *("layers", "window", "local_base", "rotary_width", "norm_place", "attention_scale"),
+            *("embedding_scale", "residual_scale", "logit_scale"),
+        ),
+        any_value,
+    ),
     available,
 )
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from homespun.kernels.decoding.weights import LayerWeights, Matrix, Weights
+from homespun.kernels.decoding.weights import LayerWeights, Matrix, Norm, Weights
 from homespun.kernels.rounding import in_int8
 from homespun.machine.memory import Arena
 from homespun.model.config import GPTConfig
@@ -24,8 +24,8 @@ LANES = 16
 KIND = {"float32": 0, "bfloat16": 1, "int8": 2}
 TOGETHER = {"float32": 1, "bfloat16": 2, "int8": 4}  # inputs that stand beside each other
 MULTIPLE = {"float32": 1, "bfloat16": 32, "int8": 64}
-NORM = {"rmsnorm": 0, "layernorm": 1}
-ACTIVATION = {"swiglu": 0, "gelu": 1, "relu": 2}
+NORM = {"rmsnorm": 0, "rmsnorm_plus_one": 0, "layernorm": 1}
+ACTIVATION = {"swiglu": 0, "gelu": 1, "relu": 2, "geglu": 3}
 POINTER = ctypes.c_void_p
 NUMBER = ctypes.c_int32
 
@@ -42,26 +42,32 @@ class Linear(ctypes.Structure):
 
 class Layer(ctypes.Structure):
     _fields_ = (
+        ("window", NUMBER),
+        ("cosines", POINTER),
+        ("sines", POINTER),
         ("attention_norm", POINTER),
         ("attention_norm_bias", POINTER),
         ("query_key_value", Linear),
         ("query_norm", POINTER),
         ("key_norm", POINTER),
         ("output", Linear),
+        ("attention_post_norm", POINTER),
+        ("attention_post_norm_bias", POINTER),
         ("feed_forward_norm", POINTER),
         ("feed_forward_norm_bias", POINTER),
         ("up", Linear),
         ("down", Linear),
+        ("feed_forward_post_norm", POINTER),
+        ("feed_forward_post_norm_bias", POINTER),
     )
 
 
 class Model(ctypes.Structure):
     _fields_ = (
         *((name, NUMBER) for name in ("kind", "layers", "heads", "key_heads", "width", "inner", "head_width")),
-        *((name, NUMBER) for name in ("vocabulary", "context", "norm", "activation")),
-        ("eps", ctypes.c_float),
-        ("scale", ctypes.c_float),
-        *((name, POINTER) for name in ("embedding", "positions", "cosines", "sines")),
+        *((name, NUMBER) for name in ("vocabulary", "context", "norm", "activation", "rotated")),
+        *((name, ctypes.c_float) for name in ("eps", "scale", "embedding_scale", "residual_scale")),
+        *((name, POINTER) for name in ("embedding", "positions")),
         *((name, POINTER) for name in ("final_norm", "final_norm_bias")),
         ("layer", ctypes.POINTER(Layer)),
         ("head", Linear),
@@ -97,8 +103,9 @@ class Packed:
         self.kind = kind
         self.kept: list[Tensor] = []
         self.arena = Arena()
+        self.shared: dict[int, int | None] = {}  # addresses by those of the tables that layers have in common
         self.layers = (Layer * config.n_layer)(*(self.layer(layer) for layer in weights.layers))
-        cosines, sines = weights.rope or (None, None)
+        table = weights.embedding if kind == "float32" else weights.embedding.bfloat16()
         self.model = Model(
             kind=KIND[kind],
             layers=config.n_layer,
@@ -111,12 +118,13 @@ class Packed:
             context=config.context_length,
             norm=NORM[config.norm],
             activation=ACTIVATION[config.feed_forward],
+            rotated=config.rotary,
             eps=config.norm_eps,
             scale=config.scale,
-            embedding=self.keep(weights.embedding),
+            embedding_scale=weights.embedding_scale,
+            residual_scale=config.residual_scale,
+            embedding=self.keep(table),
             positions=self.keep(weights.positions),
-            cosines=self.keep(cosines),
-            sines=self.keep(sines),
             final_norm=self.vector(weights.final_norm.weight),
             final_norm_bias=self.vector(weights.final_norm.bias),
             layer=self.layers,
@@ -124,18 +132,35 @@ class Packed:
         )
 
     def layer(self, layer: LayerWeights) -> Layer:
+        cosines, sines = layer.rope or (None, None)
         return Layer(
-            attention_norm=self.vector(layer.attention_norm.weight),
-            attention_norm_bias=self.vector(layer.attention_norm.bias),
+            window=layer.window,
+            cosines=self.table(cosines),
+            sines=self.table(sines),
             query_key_value=self.linear(layer.query_key_value),
             query_norm=self.vector(layer.query_norm),
             key_norm=self.vector(layer.key_norm),
             output=self.linear(layer.output),
-            feed_forward_norm=self.vector(layer.feed_forward_norm.weight),
-            feed_forward_norm_bias=self.vector(layer.feed_forward_norm.bias),
             up=self.linear(layer.up if layer.gate is None else in_turn(layer.gate, layer.up)),
             down=self.linear(layer.down),
+            **self.norm("attention_norm", layer.attention_norm),
+            **self.norm("attention_post_norm", layer.attention_post_norm),
+            **self.norm("feed_forward_norm", layer.feed_forward_norm),
+            **self.norm("feed_forward_post_norm", layer.feed_forward_post_norm),
         )
+
+    def norm(self, name: str, norm: Norm | None) -> dict[str, int | None]:
+        if norm is None:
+            return {}
+        return {name: self.vector(norm.weight), f"{name}_bias": self.vector(norm.bias)}
+
+    def table(self, values: Tensor | None) -> int | None:
+        """The address of a table that many layers have: kept once."""
+        if values is None:
+            return None
+        if values.data_ptr() not in self.shared:
+            self.shared[values.data_ptr()] = self.keep(values)
+        return self.shared[values.data_ptr()]
 
     def linear(self, matrix: Matrix) -> Linear:
         weight, scale = matrix.weight.cpu(), None

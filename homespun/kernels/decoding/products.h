@@ -302,34 +302,56 @@ static void bfloat16_product(const Linear *m, Packed in, int rows, int first, in
 static inline floats upper(words pair) { return (floats)(pair & 0xffff0000u); }
 static inline floats lower(words pair) { return (floats)(pair << 16); }
 
-/* Each weight register has two bfloat16 weights of WIDTH outputs. ROWS rows by a panel at once. */
-template <int ROWS>
+/* Each weight register has two bfloat16 weights of WIDTH outputs. ROWS rows by PANELS panels at once: the sums stay in
+   registers, and there are enough of them to keep the processor busy. */
+template <int ROWS, int PANELS>
 static void bfloat16_tile(const Linear *m, Packed in, int row, int panel, Output y) {
   const int padded = padded_inputs(BFLOAT16, m->inputs), blocks = padded / 32;
   const uint32_t *weight = (const uint32_t *)m->weight + (size_t)panel * padded / 2 * LANES;
-  floats even[ROWS][PARTS], odd[ROWS][PARTS];
-  for (int r = 0; r < ROWS; r++)
-    for (int part = 0; part < PARTS; part++) even[r][part] = odd[r][part] = all(0);
+  const char *x[ROWS];
+  floats sums[ROWS][PANELS][PARTS];
+  for (int r = 0; r < ROWS; r++) {
+    x[r] = block_of(in.values, row + r, 0, blocks);
+    for (int p = 0; p < PANELS; p++)
+      for (int part = 0; part < PARTS; part++) sums[r][p][part] = all(0);
+  }
   for (int b = 0; b < blocks; b++)
-    for (int k = 0; k < 32; k += 2, weight += LANES)
-      for (int part = 0; part < PARTS; part++) {
-        words pair = *(const words *)(weight + part * WIDTH);
-        for (int r = 0; r < ROWS; r++) {
-          const uint16_t *x = (const uint16_t *)block_of(in.values, row + r, b, blocks) + k;
-          even[r][part] += lower(pair) * from_bfloat16(x[0]);
-          odd[r][part] += upper(pair) * from_bfloat16(x[1]);
-        }
+    for (int k = 0; k < 16; k++) {
+      floats one[ROWS], other[ROWS];
+      for (int r = 0; r < ROWS; r++) {
+        uint32_t pair;
+        memcpy(&pair, x[r] + (size_t)b * TILE_ROWS * 64 + k * 4, 4);
+        one[r] = lower((words){} + pair), other[r] = upper((words){} + pair);
       }
+      for (int p = 0; p < PANELS; p++)
+        for (int part = 0; part < PARTS; part++) {
+          const words pair = *(const words *)(weight + (((size_t)p * blocks + b) * 16 + k) * LANES + part * WIDTH);
+          for (int r = 0; r < ROWS; r++) {
+            sums[r][p][part] += lower(pair) * one[r];
+            sums[r][p][part] += upper(pair) * other[r];
+          }
+        }
+    }
   for (int r = 0; r < ROWS; r++)
-    for (int part = 0; part < PARTS; part++)
-      put(y, row + r, panel * LANES + part * WIDTH, even[r][part] + odd[r][part], m->bias);
+    for (int p = 0; p < PANELS; p++)
+      for (int part = 0; part < PARTS; part++)
+        put(y, row + r, (panel + p) * LANES + part * WIDTH, sums[r][p][part], m->bias);
+}
+
+template <int ROWS>
+static void bfloat16_rows(const Linear *m, Packed in, int row, int first, int last, Output y) {
+  constexpr int MANY = 8 / (ROWS * PARTS) > 1 ? 8 / (ROWS * PARTS) : 1;
+  int p = first;
+  for (; last - p >= MANY; p += MANY) bfloat16_tile<ROWS, MANY>(m, in, row, p, y);
+  for (; p < last; p++) bfloat16_tile<ROWS, 1>(m, in, row, p, y);
 }
 
 static void bfloat16_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
-  for (int p = first; p < last; p++) {
-    int row = 0;
-    for (; rows - row >= 2; row += 2) bfloat16_tile<2>(m, in, row, p, y);
-    for (; row < rows; row++) bfloat16_tile<1>(m, in, row, p, y);
+  for (int group = first; group < last; group += 8) { /* panels that stay close while the rows pass */
+    int end = group + 8 < last ? group + 8 : last, row = 0;
+    for (; rows - row >= 4; row += 4) bfloat16_rows<4>(m, in, row, group, end, y);
+    for (; rows - row >= 2; row += 2) bfloat16_rows<2>(m, in, row, group, end, y);
+    for (; row < rows; row++) bfloat16_rows<1>(m, in, row, group, end, y);
   }
 }
 
@@ -386,6 +408,69 @@ static void int8_product(const Linear *m, Packed in, int rows, int first, int la
   for (int group = first; group < last; group += 8) { /* panels that stay close while the rows pass */
     int end = group + 8 < last ? group + 8 : last, row = 0;
     for (; rows - row >= 4; row += 4) int8_rows<4>(m, in, row, group, end, y);
+    for (; row < rows; row++) int8_rows<1>(m, in, row, group, end, y);
+  }
+}
+
+#elif defined(__AVX2__)
+#include <immintrin.h>
+
+/* Each weight register has four weights of 8 outputs. The instruction multiplies unsigned with signed numbers and adds
+   neighbours: it is given the size of the inputs, and the weights with the inputs' sign. Two products of numbers of at
+   most 127 fit into 16 bits, so all sums are exact. */
+static __attribute__((noinline)) void put_int8(const Linear *m, Packed in, int row, int at, __m256i sum, Output y) {
+  floats value = (floats)_mm256_cvtepi32_ps(sum);
+  put(y, row, at, value * in.scale[row] * load(m->scale + at), m->bias);
+}
+
+template <int ROWS, int PANELS>
+static void int8_tile(const Linear *m, Packed in, int row, int panel, Output y) {
+  const int blocks = padded_inputs(INT8, m->inputs) / 64, quads = 16;
+  const __m256i *weight = (const __m256i *)m->weight + (size_t)panel * blocks * quads * PARTS;
+  const __m256i ones = _mm256_set1_epi16(1);
+  const char *x[ROWS];
+  __m256i sums[ROWS][PANELS][PARTS];
+  for (int r = 0; r < ROWS; r++) {
+    x[r] = block_of(in.values, row + r, 0, blocks);
+    for (int p = 0; p < PANELS; p++)
+      for (int part = 0; part < PARTS; part++) sums[r][p][part] = _mm256_setzero_si256();
+  }
+  for (int b = 0; b < blocks; b++)
+    for (int k = 0; k < quads; k++) {
+      __m256i four[ROWS], sizes[ROWS];
+      for (int r = 0; r < ROWS; r++) {
+        int inputs;
+        memcpy(&inputs, x[r] + (size_t)b * TILE_ROWS * 64 + k * 4, 4);
+        four[r] = _mm256_set1_epi32(inputs), sizes[r] = _mm256_abs_epi8(four[r]);
+      }
+      for (int p = 0; p < PANELS; p++)
+        for (int part = 0; part < PARTS; part++) {
+          const __m256i w = _mm256_loadu_si256(weight + (((size_t)p * blocks + b) * quads + k) * PARTS + part);
+          for (int r = 0; r < ROWS; r++) {
+            const __m256i pairs = _mm256_maddubs_epi16(sizes[r], _mm256_sign_epi8(w, four[r]));
+            sums[r][p][part] = _mm256_add_epi32(sums[r][p][part], _mm256_madd_epi16(pairs, ones));
+          }
+        }
+    }
+  for (int r = 0; r < ROWS; r++)
+    for (int p = 0; p < PANELS; p++)
+      for (int part = 0; part < PARTS; part++)
+        put_int8(m, in, row + r, (panel + p) * LANES + part * WIDTH, sums[r][p][part], y);
+}
+
+template <int ROWS>
+static void int8_rows(const Linear *m, Packed in, int row, int first, int last, Output y) {
+  constexpr int MANY = ROWS == 1 ? 4 : ROWS == 2 ? 2 : 1; /* sums that stay in registers */
+  int p = first;
+  for (; last - p >= MANY; p += MANY) int8_tile<ROWS, MANY>(m, in, row, p, y);
+  for (; p < last; p++) int8_tile<ROWS, 1>(m, in, row, p, y);
+}
+
+static void int8_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
+  for (int group = first; group < last; group += 8) { /* panels that stay close while the rows pass */
+    int end = group + 8 < last ? group + 8 : last, row = 0;
+    for (; rows - row >= 4; row += 4) int8_rows<4>(m, in, row, group, end, y);
+    for (; rows - row >= 2; row += 2) int8_rows<2>(m, in, row, group, end, y);
     for (; row < rows; row++) int8_rows<1>(m, in, row, group, end, y);
   }
 }

@@ -10,25 +10,28 @@
 constexpr int KV_BLOCK = 16; /* tokens */
 
 enum { RMSNORM, LAYERNORM };
-enum { SWIGLU, GELU, RELU };
+enum { SWIGLU, GELU, RELU, GEGLU };
 
 struct Layer {
-  const float *attention_norm, *attention_norm_bias;
+  int32_t window;                /* tokens that a position attends to, itself included; 0: all */
+  const float *cosines, *sines;  /* (context, rotated / 2), or null */
+  const float *attention_norm, *attention_norm_bias; /* null where what it reads is not normalised */
   Linear query_key_value;
   const float *query_norm, *key_norm; /* null where there is none */
   Linear output;
+  const float *attention_post_norm, *attention_post_norm_bias; /* null where what it adds is not normalised */
   const float *feed_forward_norm, *feed_forward_norm_bias;
-  Linear up; /* for SwiGLU: 16 of the gate and 16 of the way up, in turn */
+  Linear up; /* where it is gated: 16 of the gate and 16 of the way up, in turn */
   Linear down;
+  const float *feed_forward_post_norm, *feed_forward_post_norm_bias;
 };
 
 struct Model {
   int32_t kind, layers, heads, key_heads, width, inner, head_width, vocabulary, context;
-  int32_t norm, activation;
-  float eps, scale;
-  const float *embedding;      /* (vocabulary, width) */
-  const float *positions;      /* (context, width), or null */
-  const float *cosines, *sines; /* (context, head_width / 2), or null */
+  int32_t norm, activation, rotated; /* rotated: so many numbers of a head */
+  float eps, scale, embedding_scale, residual_scale;
+  const void *embedding;  /* (vocabulary, width), in float32 beside such weights, else in bfloat16 */
+  const float *positions; /* (context, width), or null */
   const float *final_norm, *final_norm_bias;
   const Layer *layer;
   Linear head;
@@ -50,7 +53,7 @@ static inline floats activate(int activation, floats x) {
   floats zero = all(0);
   if (activation == RELU) return x > zero ? x : zero;
   /* GELU by tanh is x times the sigmoid of 2 sqrt(2/pi) (x + 0.044715 x^3); SiLU is x times the sigmoid of x. */
-  floats z = activation == GELU ? 1.5957691216057308f * (x + 0.044715f * x * x * x) : x;
+  floats z = activation == GELU || activation == GEGLU ? 1.5957691216057308f * (x + 0.044715f * x * x * x) : x;
   return x / (1.0f + exponential(-z));
 }
 
@@ -59,7 +62,9 @@ static inline floats first_lanes(floats v, int number) {
   return v;
 }
 
-/* x, `width` numbers and zeros up to a multiple of 16, to the same size -> y. */
+static inline bool is_gated(const Model *m) { return m->activation == SWIGLU || m->activation == GEGLU; }
+
+/* x, `width` numbers and zeros up to a multiple of 16, to the same size -> y, which may be x. */
 static void normalise(int norm, const float *x, int width, const float *weight, const float *bias, float eps, float *y) {
   int padded = up_to(width, LANES);
   float mean = 0;
@@ -103,8 +108,8 @@ static inline T *kv_block_of(const Model *m, const Work *w, int sequence, int nu
 }
 
 /* One head of a query or a key: normalised and turned to its position, where it is. */
-static void prepare_head(const Model *m, float *head, const float *norm, int position) {
-  int width = m->head_width, half = width / 2;
+static void prepare_head(const Model *m, const Layer *layer, float *head, const float *norm, int position) {
+  int width = m->head_width, half = m->rotated / 2;
   if (norm) {
     floats squares = all(0);
     for (int d = 0; d < width; d += WIDTH) {
@@ -114,8 +119,8 @@ static void prepare_head(const Model *m, float *head, const float *norm, int pos
     float factor = 1.0f / sqrtf(sum(squares) / width + m->eps);
     for (int d = 0; d < width; d++) head[d] = head[d] * factor * norm[d];
   }
-  if (m->cosines) {
-    const float *cosines = m->cosines + (size_t)position * half, *sines = m->sines + (size_t)position * half;
+  if (layer->cosines) {
+    const float *cosines = layer->cosines + (size_t)position * half, *sines = layer->sines + (size_t)position * half;
     for (int d = 0; d < half; d++) {
       float a = head[d], b = head[half + d];
       head[d] = a * cosines[d] - b * sines[d];
@@ -133,10 +138,10 @@ static void keep(const Model *m, const Work *w, int row, int layer, int head, co
   for (int d = 0; d < m->head_width; d++) store_kept(values + slot * padded + d, value[d]);
 }
 
-/* A query, the number of tokens that it sees, and where what it makes of them goes. */
+/* A query, the first of the tokens that it attends to, the one behind the last, and where the average goes. */
 struct Query {
   const float *values;
-  int tokens;
+  int first, tokens;
   float *out;
 };
 
@@ -170,12 +175,15 @@ static inline void block_scores(const T *keys, int width, const Query *query, fl
 template <int Q, typename T>
 static void attend(const Model *m, const Work *w, int sequence, int layer, int key_head, const Query *query, float *scores) {
   const int width = m->head_width, padded = up_to(width, LANES), room = up_to(m->context, KV_BLOCK);
-  int tokens = 0;
-  for (int q = 0; q < Q; q++) tokens = query[q].tokens > tokens ? query[q].tokens : tokens;
-  const int kv_blocks = (tokens + KV_BLOCK - 1) / KV_BLOCK;
+  int begin = query[0].first, tokens = 0;
+  for (int q = 0; q < Q; q++) {
+    begin = query[q].first < begin ? query[q].first : begin;
+    tokens = query[q].tokens > tokens ? query[q].tokens : tokens;
+  }
+  const int first_block = begin / KV_BLOCK, kv_blocks = (tokens + KV_BLOCK - 1) / KV_BLOCK;
   floats largest[Q], total[Q];
   for (int q = 0; q < Q; q++) largest[q] = all(-INFINITY), total[q] = all(0);
-  for (int p = 0; p < kv_blocks; p++) {
+  for (int p = first_block; p < kv_blocks; p++) {
     floats score[Q][PARTS];
     block_scores<Q, T>(kv_block_of<T>(m, w, sequence, p, layer, key_head), width, query, m->scale, score);
     for (int q = 0; q < Q; q++)
@@ -183,13 +191,14 @@ static void attend(const Model *m, const Work *w, int sequence, int layer, int k
         const int first = p * KV_BLOCK + part * WIDTH;
         floats s = score[q][part];
         for (int lane = query[q].tokens - first; lane < WIDTH; lane++) s[lane < 0 ? 0 : lane] = -INFINITY;
+        for (int lane = 0; lane < WIDTH && first + lane < query[q].first; lane++) s[lane] = -INFINITY;
         largest[q] = s > largest[q] ? s : largest[q];
         store(scores + q * room + first, s);
       }
   }
   for (int q = 0; q < Q; q++) {
     float top = largest_of(largest[q]);
-    for (int t = 0; t < kv_blocks * KV_BLOCK; t += WIDTH) {
+    for (int t = first_block * KV_BLOCK; t < kv_blocks * KV_BLOCK; t += WIDTH) {
       float *at = scores + q * room + t;
       floats score = load(at), weight = exponential(score - top);
       weight = score > -INFINITY ? weight : all(0);
@@ -200,7 +209,7 @@ static void attend(const Model *m, const Work *w, int sequence, int layer, int k
   for (int d = 0; d < padded; d += WIDTH) {
     floats even[Q], odd[Q];
     for (int q = 0; q < Q; q++) even[q] = odd[q] = all(0);
-    for (int p = 0; p < kv_blocks; p++) {
+    for (int p = first_block; p < kv_blocks; p++) {
       const T *values = kv_block_of<T>(m, w, sequence, p, layer, key_head) + key_size(m) + d;
       for (int t = 0; t < KV_BLOCK; t += 2) {
         floats one = load_kept(values + t * padded), other = load_kept(values + (t + 1) * padded);
@@ -224,6 +233,7 @@ template <typename T>
 static void attend_rows(const Model *m, const Work *w, int row, int rows, int layer, int key_head,
                         const float *heads, int heads_stride, float *mixed, int mixed_stride, float *scores) {
   int share = m->heads / m->key_heads, sequence = w->sequences[row], number = rows * share;
+  const int window = m->layer[layer].window;
   for (int first = 0; first < number;) {
     Query query[QUERIES];
     int here = number - first >= 4 ? 4 : number - first >= 2 ? 2 : 1;
@@ -231,6 +241,7 @@ static void attend_rows(const Model *m, const Work *w, int row, int rows, int la
       int r = row + (first + q) / share, head = key_head * share + (first + q) % share;
       query[q].values = heads + (size_t)r * heads_stride + head * m->head_width;
       query[q].tokens = w->positions[r] + 1;
+      query[q].first = window && window < query[q].tokens ? query[q].tokens - window : 0;
       query[q].out = mixed + (size_t)r * mixed_stride + head * m->head_width;
     }
     if (here == 4) attend<4, T>(m, w, sequence, layer, key_head, query, scores);
@@ -255,7 +266,7 @@ static size_t take(size_t *size, size_t bytes) {
   return at;
 }
 
-static int wide_columns(const Model *m) { return up_to(m->inner, LANES) * (m->activation == SWIGLU ? 2 : 1); }
+static int wide_columns(const Model *m) { return up_to(m->inner, LANES) * (is_gated(m) ? 2 : 1); }
 static int head_columns(const Model *m) { return up_to((m->heads + 2 * m->key_heads) * m->head_width, LANES); }
 
 static size_t scores_size(const Model *m) { return (size_t)QUERIES * up_to(m->context, KV_BLOCK); }
@@ -303,14 +314,32 @@ static void multiply(const Model *m, const Linear *matrix, Packed in, int rows, 
   });
 }
 
-/* The rows of x, normalised and packed for the next product. */
+/* The rows of x, normalised where there is a norm, and packed for the next product. */
 static void normalise_rows(const Model *m, Scratch s, const float *weight, const float *bias, int rows, int threads) {
   int width = up_to(m->width, LANES);
   share(threads, rows, ROWS_A_PIECE, [&](int first, int last) {
     for (int r = first; r < last; r++) {
-      float *normed = s.normed + (size_t)r * width;
-      normalise(m->norm, s.x + (size_t)r * width, m->width, weight, bias, m->eps, normed);
-      pack(m->kind, s.packed, r, normed, m->width);
+      float *normed = s.normed + (size_t)r * width, *x = s.x + (size_t)r * width;
+      if (weight) normalise(m->norm, x, m->width, weight, bias, m->eps, normed);
+      pack(m->kind, s.packed, r, weight ? normed : x, m->width);
+    }
+  });
+}
+
+/* x += the product of what is packed, normalised where there is a norm, and scaled. */
+static void add_product(const Model *m, const Linear *matrix, Scratch s, const float *weight, const float *bias, int rows,
+                        int threads) {
+  const int width = up_to(m->width, LANES);
+  if (!weight && m->residual_scale == 1.0f) {
+    multiply(m, matrix, s.packed, rows, Output{s.x, width, true}, threads);
+    return;
+  }
+  multiply(m, matrix, s.packed, rows, Output{s.normed, width, false}, threads);
+  share(threads, rows, ROWS_A_PIECE, [&](int first, int last) {
+    for (int r = first; r < last; r++) {
+      float *added = s.normed + (size_t)r * width, *x = s.x + (size_t)r * width;
+      if (weight) normalise(m->norm, added, m->width, weight, bias, m->eps, added);
+      for (int c = 0; c < width; c += WIDTH) store(x + c, load(x + c) + load(added + c) * m->residual_scale);
     }
   });
 }
@@ -329,19 +358,19 @@ static int group_rows(const Model *m, const Work *w, int *groups) {
 /* What an activation makes of a row of `wide`, in its place: it is never behind what is still to be read. */
 static void activate_row(const Model *m, float *up) {
   for (int i = 0; i < up_to(m->inner, LANES); i += WIDTH) {
-    if (m->activation != SWIGLU) {
+    if (!is_gated(m)) {
       store(up + i, activate(m->activation, load(up + i)));
       continue;
     }
     const float *gate = up + 2 * (i - i % LANES) + i % LANES; /* 16 of the gate, then 16 of the way up */
-    store(up + i, activate(SWIGLU, load(gate)) * load(gate + LANES));
+    store(up + i, activate(m->activation, load(gate)) * load(gate + LANES));
   }
 }
 
 template <typename T>
 static void layer_step(const Model *m, const Work *w, Scratch s, int number, int groups, int threads) {
   const Layer *layer = m->layer + number;
-  const int width = up_to(m->width, LANES), columns = head_columns(m), mixed = m->heads * m->head_width;
+  const int columns = head_columns(m), mixed = m->heads * m->head_width;
   const int wide = wide_columns(m), rows = w->rows, heads = m->heads + m->key_heads;
   normalise_rows(m, s, layer->attention_norm, layer->attention_norm_bias, rows, threads);
   multiply(m, &layer->query_key_value, s.packed, rows, Output{s.heads, columns, false}, threads);
@@ -349,7 +378,7 @@ static void layer_step(const Model *m, const Work *w, Scratch s, int number, int
     for (int i = first; i < last; i++) {
       const int row = i / heads, head = i % heads, key_head = head - m->heads;
       float *ours = s.heads + (size_t)row * columns + head * m->head_width;
-      prepare_head(m, ours, key_head < 0 ? layer->query_norm : layer->key_norm, w->positions[row]);
+      prepare_head(m, layer, ours, key_head < 0 ? layer->query_norm : layer->key_norm, w->positions[row]);
       if (key_head >= 0) keep<T>(m, w, row, number, key_head, ours, ours + m->key_heads * m->head_width);
     }
   });
@@ -362,7 +391,7 @@ static void layer_step(const Model *m, const Work *w, Scratch s, int number, int
   share(threads, rows, ROWS_A_PIECE, [&](int first, int last) {
     for (int r = first; r < last; r++) pack(m->kind, s.packed, r, s.mixed + (size_t)r * up_to(mixed, LANES), mixed);
   });
-  multiply(m, &layer->output, s.packed, rows, Output{s.x, width, true}, threads);
+  add_product(m, &layer->output, s, layer->attention_post_norm, layer->attention_post_norm_bias, rows, threads);
   normalise_rows(m, s, layer->feed_forward_norm, layer->feed_forward_norm_bias, rows, threads);
   multiply(m, &layer->up, s.packed, rows, Output{s.wide, wide, false}, threads);
   share(threads, rows, ROWS_A_PIECE, [&](int first, int last) {
@@ -372,7 +401,12 @@ static void layer_step(const Model *m, const Work *w, Scratch s, int number, int
       pack(m->kind, s.packed, r, up, m->inner);
     }
   });
-  multiply(m, &layer->down, s.packed, rows, Output{s.x, width, true}, threads);
+  add_product(m, &layer->down, s, layer->feed_forward_post_norm, layer->feed_forward_post_norm_bias, rows, threads);
+}
+
+static inline float embedding_at(const Model *m, size_t at) {
+  if (m->kind == FLOAT32) return ((const float *)m->embedding)[at];
+  return from_bfloat16(((const uint16_t *)m->embedding)[at]);
 }
 
 /* The embeddings of the rows -> x. */
@@ -381,7 +415,8 @@ static void embed(const Model *m, const Work *w, float *to) {
   for (int r = 0; r < w->rows; r++) {
     float *x = to + (size_t)r * width;
     for (int c = 0; c < width; c++) x[c] = 0;
-    memcpy(x, m->embedding + (size_t)w->ids[r] * m->width, m->width * sizeof(float));
+    const size_t at = (size_t)w->ids[r] * m->width;
+    for (int c = 0; c < m->width; c++) x[c] = embedding_at(m, at + c) * m->embedding_scale;
     if (m->positions)
       for (int c = 0; c < m->width; c++) x[c] += m->positions[(size_t)w->positions[r] * m->width + c];
   }
