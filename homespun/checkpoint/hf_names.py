@@ -17,7 +17,7 @@ from homespun.checkpoint.layer_kinds import kinds_of, layers_to_json, read_layer
 from homespun.checkpoint.rope_fields import read_rope, rope_to_json
 from homespun.errors import CheckpointError, ModelError
 from homespun.model.config import LIMITS, GPTConfig, ModelConfig, config_of
-from homespun.model.families import FAMILIES, MODELS
+from homespun.model.families import FAMILIES, MODELS, why_not
 from homespun.model.family import Family, Field, HuggingFace, headless
 from homespun.model.layers import LOCAL, NOPE
 from homespun.model.rope_scaling import RopeScaling
@@ -188,7 +188,8 @@ def from_hf(values: dict[str, Any], origin: str) -> ModelConfig:
     if not isinstance(shape, str) or shape not in known:
         theirs = [name for name in known if not name.startswith(OURS)]
         raise CheckpointError(
-            f"{origin}: model_type is {brief(shape)}, a kind of model that homespun does not have.",
+            f"{origin}: model_type is {brief(shape)}, a kind of model that homespun does not have."
+            f"{why_not(shape)}",
             f"It opens: {', '.join(theirs)}, and homespun's own folders.",
         )
     if values.get("quantization_config") is not None:

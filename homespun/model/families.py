@@ -218,3 +218,23 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (MODERN, LLAMA,
 MODELS: dict[str, Family] = {**FAMILIES, BIGRAM.name: BIGRAM}
 TRAINED: dict[str, Family] = {name: family for name, family in MODELS.items() if family.trained}
 DEFAULT = MODERN.name
+
+# Classes that people ask for and that do not open, by the name that folders and GGUF files have in common, with
+# what of them is not computed here.
+NOT_OPENED = {
+    "lfm2": (
+        "most of its layers are short convolutions. These carry a state from token to token, and what is kept of "
+        "a text here are keys and values, in blocks that texts share"
+    ),
+    "qwen3_5": "three of four layers carry a state from token to token (Gated DeltaNet)",
+    "gemma2": "it limits its scores and logits by a tanh (soft-capping)",
+    "gemma3": "it takes images, too. The models without are gemma3_text: 270M and 1B",
+    "qwen3_moe": "its feed-forward layers are experts, of which each token takes a few",
+    "mixtral": "its feed-forward layers are experts, of which each token takes a few",
+}
+
+
+def why_not(kind: object) -> str:
+    """What follows a refusal of that kind of model: a sentence, or nothing where nothing is known of it."""
+    reason = NOT_OPENED.get(kind) if isinstance(kind, str) else None
+    return f"\nIt is known, and not computed: {reason}." if reason else ""

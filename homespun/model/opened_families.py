@@ -81,6 +81,7 @@ GEMMA3 = Family(
         "feed_forward": "geglu",
         "norm_place": "both",
         "embedding_scale": root_of_width,
+        "attention_scale": gemma_scale,
         "layers": (LOCAL,) * 5 + (GLOBAL,),
         "window": 512,
         "rotary_base": 1_000_000.0,

@@ -90,6 +90,13 @@ def test_the_ids_of_the_ends_of_a_text_are_written_even_where_there_are_none(fam
     assert (some["bos_token_id"], some["eos_token_id"], some["dtype"]) == (30, 30, "bfloat16")
 
 
+def test_the_scale_of_gemmas_scores_is_written_where_nobody_has_set_it() -> None:
+    config = GPTConfig.of(
+        "gemma3", vocab_size=31, context_length=12, n_layer=2, n_head=2, n_embd=32, head_width=64
+    )
+    assert to_hf(config)["query_pre_attn_scalar"] == 64
+
+
 def test_sampling_is_written_in_foreign_words() -> None:
     told = generation_to_hf({"temperature": 0.8, "top_k": 20, "top_p": None, "max_tokens": 99})
     assert told == {"do_sample": True, "temperature": 0.8, "top_k": 20, "max_new_tokens": 99}
@@ -189,6 +196,9 @@ def refused(values: dict[str, Any]) -> str:
         ({**QWEN3, "quantization_config": {"bits": 4}}, "the weights are quantised"),
         ({**LLAMA, "architectures": ["LlamaForSequenceClassification"]}, "architectures is"),
         ({**QWEN3, "model_type": "mamba"}, 'model_type is "mamba", a kind of model that homespun does not have'),
+        ({**QWEN3, "model_type": "lfm2"}, "short convolutions"),
+        ({**QWEN3, "model_type": "gemma3"}, "It is known, and not computed: it takes images"),
+        ({**QWEN3, "model_type": ["lfm2"]}, "a kind of model that homespun does not have"),
         ({**QWEN3, "model_type": ["qwen3"]}, 'model_type is ["qwen3"]'),
         ({**QWEN3, "model_type": "x" * 10**6}, "model_type is"),
         ({}, "model_type is null"),

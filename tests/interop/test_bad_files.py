@@ -116,6 +116,7 @@ def changed(tmp_path: Path, family: str = "llama", **changes: Any) -> Path:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"general__architecture": "mamba"}, 'general.architecture is "mamba"'),
+    ({"general__architecture": "lfm2"}, "short convolutions"),
     ({"general__architecture": ["llama"]}, 'general.architecture is ["llama"]'),
     ({"llama__rope__scaling__type": "yarn"}, "does not say llama.rope.scaling.factor"),
     ({"llama__rope__scaling__type": "longrope"}, 'llama.rope.scaling.type is "longrope"'),

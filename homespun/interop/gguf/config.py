@@ -17,7 +17,7 @@ from homespun.errors import CheckpointError, ModelError, warn
 from homespun.interop.gguf.file import GGUFFile
 from homespun.interop.gguf.rope import read_rope_scaling
 from homespun.model.config import GPTConfig
-from homespun.model.families import FAMILIES
+from homespun.model.families import FAMILIES, why_not
 from homespun.model.family import GGUF
 
 # Of several families that it does not tell apart, the first: a Mistral is a Llama there.
@@ -42,7 +42,8 @@ def config_of(file: GGUFFile) -> GPTConfig:
     shape = file.settings.get("general.architecture")
     if not isinstance(shape, str) or shape not in FAMILY_OF:
         raise CheckpointError(
-            f"{file.path}: general.architecture is {brief(shape)}, a kind of model that homespun does not have.",
+            f"{file.path}: general.architecture is {brief(shape)}, a kind of model that homespun does not have."
+            f"{why_not(shape)}",
             f"It opens: {', '.join(FAMILY_OF)}.",
         )
     fields = Fields(file.settings, str(file.path))
