@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.pairs import Benchmark, Outcome, Row, Work, alternate, ratios
@@ -41,9 +42,14 @@ class Tuner(Worker):
 
 
 def measure(work: Work) -> Outcome:
+    return compared(work, "finetune_speed", tuned_model)
+
+
+def compared(work: Work, row: str, make: Callable[[Work], Path]) -> Outcome:
+    """Both sides on the model that `make` makes; the ratio is the value of that row."""
     if importlib.util.find_spec("peft") is None:
         sys.exit("This measures peft too, and needs it:  pip install peft")
-    model = tuned_model(work)
+    model = make(work)
     if work.smoke:
         work.options.rows, work.options.length = 1, 16
     with (
@@ -58,7 +64,7 @@ def measure(work: Work) -> Outcome:
         our_rates, their_rates = alternate(work.rounds, lambda: ours.rate(steps), lambda: plain.rate(steps))
     options = work.options
     return Outcome(
-        values={"finetune_speed": ratios(our_rates, their_rates)},
+        values={row: ratios(our_rates, their_rates)},
         sides={"ours": our_rates, "transformers + peft": their_rates},
         unit="tokens/s",
         ratio_of="ours / transformers + peft",

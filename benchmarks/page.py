@@ -36,6 +36,7 @@ NAMES = (
     "growth",
     "generation",
     "generation_llama",
+    "generation_gemma",
     "generation_start",
     "generation_loss",
     "generation_chart",
@@ -43,6 +44,8 @@ NAMES = (
     "serving",
     "serving_llama",
     "finetune_speed",
+    "finetune_gemma",
+    "loading",
     "finetune_code",
 )
 

@@ -37,6 +37,7 @@ CODES = {
 }
 DTYPES = {code: dtype for dtype, code in CODES.items()}
 LFS_POINTER = b"version https://git-lfs"  # how the file begins that stands for one that was not downloaded
+AT_ONCE = 32 * 2**20  # bytes of a tensor that are mapped at a time
 LONGEST_HEADER = 16 * 2**20  # bytes: room for more than a hundred thousand tensors
 
 
@@ -129,9 +130,27 @@ def read_tensors(path: str | Path, *, device: torch.device | str = "cpu") -> dic
             )
     wanted = sum(math.prod(tensor.shape) * DTYPES[tensor.code].itemsize for tensor in header.values())
     check_memory(Path(path), wanted)
-    with opened(path) as file:
-        # Copied, because the library's tensors are windows onto a file that may be replaced.
-        return {name: file.get_tensor(name).to(device, copy=True) for name in header}
+    # In memory of their own, because the library's are windows onto a file that may be replaced.
+    return {name: read_tensor(one, device=device, dtype=DTYPES[one.code]) for name, one in header.items()}
+
+
+def read_tensor(stored: StoredTensor, *, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """One tensor, in memory of its own and in that dtype. Raises CheckpointError.
+
+    The library maps the file, and pages that were read count as memory of this process until it lets go of them:
+    with the file kept open, a model takes twice its size. So it is opened anew for every piece of the rows.
+    """
+    whole = torch.empty(stored.shape, dtype=dtype, device=device)
+    flat = whole if whole.dim() else whole[None]
+    row = max(math.prod(flat.shape[1:]), 1) * DTYPES[stored.code].itemsize
+    rows = max(AT_ONCE // row, 1)
+    for begin in range(0, len(flat), rows):
+        with opened(stored.path) as file:
+            if whole.dim():
+                flat[begin : begin + rows] = file.get_slice(stored.name)[begin : begin + rows]
+            else:
+                flat[0] = file.get_tensor(stored.name)
+    return whole
 
 
 def check_memory(path: Path, wanted: int) -> None:

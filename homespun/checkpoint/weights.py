@@ -15,7 +15,7 @@ from homespun.checkpoint.hf_names import counterpart
 from homespun.checkpoint.layout import Layout, layout
 from homespun.checkpoint.place import INDEX, WEIGHTS, no_weights
 from homespun.checkpoint.stored_names import usual_names
-from homespun.checkpoint.tensors import DTYPES, StoredTensor, opened, read_header
+from homespun.checkpoint.tensors import DTYPES, StoredTensor, opened, read_header, read_tensor
 from homespun.errors import CheckpointError
 from homespun.model.causal_lm import CausalLM
 from homespun.model.config import GPTConfig, ModelConfig
@@ -46,18 +46,14 @@ def from_stored(
 ) -> dict[str, Tensor]:
     """The model's weights by our own names, read one tensor at a time. shapes are the model's."""
     weights: dict[str, Tensor] = {}
-    files: dict[Path, list[Layout]] = {}
     for tensor in tensors:
-        files.setdefault(stored[tensor.name].path, []).append(tensor)
-    for path, inside in files.items():
-        with opened(path) as file:
-            for tensor in inside:
-                whole = file.get_tensor(stored[tensor.name].name).to(device, dtype)
-                whole = whole.t() if tensor.transposed else whole
-                parts = tensor.cut(whole, [shapes[name][0] for name in tensor.parts])
-                # Cloned: what the library gives is a window onto a file that may be replaced.
-                clones = [part.clone(memory_format=torch.contiguous_format) for part in parts]
-                weights.update(zip(tensor.parts, clones, strict=True))
+        whole = read_tensor(stored[tensor.name], device=device, dtype=dtype)
+        if tensor.transposed:
+            whole = whole.t()
+        parts = tensor.cut(whole, [shapes[name][0] for name in tensor.parts])
+        if len(parts) > 1:  # each in memory of its own: what takes over one part is not to keep all of them
+            parts = [part.clone(memory_format=torch.contiguous_format) for part in parts]
+        weights.update(zip(tensor.parts, (part.contiguous() for part in parts), strict=True))
     return weights
 
 

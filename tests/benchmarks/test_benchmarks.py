@@ -36,7 +36,7 @@ ALL = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for
 @pytest.mark.timeout(LONG_PATIENCE)
 @pytest.mark.parametrize("name", ALL)
 def test_its_smallest_form_runs_and_leaves_a_whole_result(name: str, results: Path) -> None:
-    if name in ("generation_llama", "serving_llama") and not llama_cpp.is_installed():
+    if name in ("generation_llama", "generation_gemma", "serving_llama") and not llama_cpp.is_installed():
         pytest.skip("xllamacpp is not installed")
     command = [sys.executable, "-m", f"benchmarks.{name}", "--smoke", "--results", str(results)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LONG_PATIENCE)

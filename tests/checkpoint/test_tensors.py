@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from homespun.checkpoint import tensors
 from homespun.checkpoint.tensors import CODES, read_header, read_tensors, write_tensors
 from homespun.errors import CheckpointError
 from tests.checkpoint.models import names_in
@@ -41,6 +45,30 @@ def test_every_tensor_comes_back_as_it_was(tmp_path: Path) -> None:
             assert back[name].dtype == tensor.dtype, name
             assert torch.equal(back[name], tensor), name
     assert names_in(tmp_path) == ["a.safetensors"]
+
+
+def test_a_tensor_is_read_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that stays mapped every page counts: a model would take twice its size."""
+    matrix = torch.randn(100, 7)
+    write_tensors(tmp_path / "a.safetensors", {"matrix": matrix, "step": torch.tensor(3.0)})
+    pieces: list[int] = []
+    library = tensors.opened
+
+    @contextmanager
+    def opened(path: Path, framework: str = "pt") -> Iterator[Any]:
+        with library(path, framework) as file:
+            yield file
+            pieces.append(1)
+
+    monkeypatch.setattr(tensors, "AT_ONCE", 30 * 7 * 4)
+    header = read_header(tmp_path / "a.safetensors")
+    monkeypatch.setattr(tensors, "opened", opened)
+    back = tensors.read_tensor(header["matrix"], device="cpu", dtype=torch.float32)
+    assert torch.equal(back, matrix)
+    assert len(pieces) == 4
+    rounded = tensors.read_tensor(header["matrix"], device="cpu", dtype=torch.bfloat16)
+    assert torch.equal(rounded, matrix.bfloat16())
+    assert tensors.read_tensor(header["step"], device="cpu", dtype=torch.float32).item() == 3.0
 
 
 def test_what_the_library_writes_is_read(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from homespun.interop.gguf.config import config_of
 from homespun.interop.gguf.file import read_gguf
 from homespun.interop.gguf.tokenizer import tokenizer_of
 from homespun.interop.gguf.weights import read_weights
+from homespun.machine.memory import release_freed_memory
 
 if TYPE_CHECKING:
     from homespun.model.causal_lm import CausalLM
@@ -30,5 +31,6 @@ def load_gguf(
     file = read_gguf(path)
     config = config_of(file)
     tokenizer = fitting(tokenizer_of(file), config.vocab_size, file.path)
+    release_freed_memory()  # a vocabulary of 262,144 leaves hundreds of megabytes, and the weights come on top of it
     weights = read_weights(file, config, device=device, dtype=dtype)
     return assemble(config, weights, device), tokenizer
