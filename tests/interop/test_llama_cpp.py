@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from homespun.errors import CheckpointError
 from homespun.interop import llama_cpp
 from homespun.interop.export import Leaving
 from homespun.interop.gguf.load import load_gguf
 from homespun.interop.origin import Origin
+from homespun.model.config import GPTConfig
+from homespun.model.gpt import GPT
+from homespun.model.rope_scaling import RopeScaling
 from tests.checkpoint.models import lively, tiny
 from tests.interop.files import TEXT, gguf_of
 from tests.interop.test_export import ALPHABET, exported, leaving, tokenizer_of
@@ -34,6 +39,54 @@ def test_llama_cpp_expects_what_the_model_expects(kind: str, documents: int, fam
     assert check.difference.positions > 300
     assert check.difference.largest < 0.02
     assert check.difference.same_choice > 0.99 * check.difference.positions
+
+
+SHORT, LONG = (1.0, 1.0, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0), (1.0, 1.5, 2.0, 3.0, 5.0, 9.0, 16.0, 24.0)
+
+
+@there
+@pytest.mark.parametrize(("original", "factors"), [(256, SHORT), (128, LONG)])
+@torch.no_grad()
+def test_longrope_there_goes_by_the_context_that_is_asked_for_and_not_by_the_text(
+    original: int, factors: tuple[float, ...], tmp_path: Path
+) -> None:
+    """llama.cpp makes room for 256 tokens here. Where the model began with no fewer, the texts are rotated
+    as transformers does; where with fewer, even short ones as transformers rotates long ones."""
+    tokenizer = tokenizer_of("bpe:300")
+    scaling = RopeScaling(
+        "longrope",
+        factor=4.0,
+        original_context=original,
+        attention_factor=1.2,
+        short=SHORT,
+        long=LONG,
+        full_context=4 * original,
+    )
+    config = GPTConfig.of(
+        "phi3",
+        vocab_size=tokenizer.vocab_size,
+        context_length=original,
+        n_layer=2,
+        n_head=4,
+        n_kv_head=2,
+        n_embd=64,
+        rope_scaling=scaling,
+    )
+    model = lively(config)
+    exported(Leaving(model, tokenizer, Origin("mine"), [TEXT]), tmp_path / "model.gguf")
+    ids = torch.randint(100, 200, (1, 60), generator=torch.Generator().manual_seed(1))
+    answer = llama_cpp.ask(
+        tmp_path / "model.gguf", [], ids.tolist(), vocab_size=tokenizer.vocab_size, ordinary=100
+    )
+    assert answer is not None
+    rotated = GPT(config.with_(rope_scaling=replace(scaling, short=factors))).eval()
+    rotated.load_state_dict(model.state_dict())
+    expected = rotated(ids)[0][0].log_softmax(-1)
+    for row, candidates in zip(expected, answer.candidates[0], strict=True):
+        there, here = torch.tensor(list(candidates.values())), row[list(candidates)]
+        torch.testing.assert_close(here, there, atol=0.02, rtol=0)
+    if factors == LONG:
+        assert (model(ids)[0][0].log_softmax(-1) - expected).abs().max() > 0.2
 
 
 @there
