@@ -16,15 +16,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from homespun.checkpoint.adapter import Base, Change, write_adapter
+from homespun.checkpoint.adapter import Base, Change, read_adapter_config, read_changes, write_adapter
 from homespun.checkpoint.folder import load_config, load_weights, save_model
+from homespun.errors import HomespunError
 from homespun.finetuning.lora import add_lora, lora_parts
 from homespun.generation.paged import ModelStep
+from homespun.interop.adapter import merge
 from homespun.interop.export import Leaving, export_gguf
 from homespun.interop.gguf.load import load_gguf
 from homespun.interop.origin import Origin
 from homespun.kernels.decoding.slots import BLOCK, Slots
 from homespun.model.context import Causal
+from homespun.model.families import FAMILIES
 from homespun.model.gpt import GPT
 from tests.checkpoint.models import char_tokenizer
 from tests.interop.files import bpe
@@ -390,7 +393,10 @@ def test_an_adapter_is_trained_and_opens_in_peft(
     with torch.no_grad():
         trained = model.eval()(ids)[0]
         merged = load_weights(folder)
+        assert isinstance(merged, GPT)
         assert not torch.allclose(merged(ids)[0], trained, atol=1e-2)
+        merge(merged, read_changes(tmp_path, read_adapter_config(tmp_path), merged.config))
+        assert_close(merged(ids)[0], trained)
         theirs = peft.PeftModel.from_pretrained(opened_there(folder), tmp_path).eval()
         assert_close(theirs(ids).logits, trained)
 
@@ -405,3 +411,41 @@ def test_a_gguf_file_comes_back_as_the_same_model(kind: str, folders: Folders, t
     opened, _ = load_gguf(tmp_path / "model.gguf")
     ids = ids_of(2, 40)
     assert_close(opened(ids)[0], model(ids)[0])
+
+
+# What of such a model a GGUF file has no words for, by what is said of it.
+REFUSED = {
+    **dict.fromkeys(
+        ("qwen2 with windows", "qwen3 with windows", "mistral with a window", "phi3 with a window"),
+        "without the window of 10 tokens",
+    ),
+    "llama 3, short": "in another way than Llama 3 does",
+    "llama, yarn": "the usual attention_factor",
+    "gemma 3, its layers listed, longer": "with attention_scale = 0.25, and this one has 0.204",
+    "smollm3, its layers listed": "The export is not the model",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_a_gguf_file_has_no_words_for_is_not_exported(kind: str, folders: Folders, tmp_path: Path) -> None:
+    _, folder = folders[kind]
+    leaving = Leaving(load_weights(folder), bpe(), Origin("mine"), ["spin a yarn, and another one"])
+    with pytest.raises(HomespunError, match=REFUSED[kind]):
+        export_gguf(leaving, tmp_path / "model.gguf", quantize="f32", force=False, ask_llama_cpp=False)
+
+
+def test_the_table_of_the_documentation_says_what_is_tested() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    lines = page.partition("| GGUF in |")[2].partition("\n\n")[0].splitlines()[2:]
+    said = {
+        cells[1].strip().strip("`"): [cell.strip() for cell in cells[2:-1]]
+        for cells in (line.split("|") for line in lines)
+    }
+    opened = {family.hugging_face.model_type for family in FAMILIES.values() if family.hugging_face}
+    assert said.keys() == opened
+    of_type: dict[str, set[bool]] = {}
+    for one in CLASSES.values():
+        of_type.setdefault(getattr(transformers, one.config).model_type, set()).add(one.gguf)
+    for model_type, cells in said.items():
+        files = "some" if False in of_type.get(model_type, {True}) else "yes"
+        assert cells == ["yes", files, "yes", "yes", "yes", "yes", "yes", files, "yes"], model_type

@@ -31,6 +31,6 @@ def load_gguf(
     file = read_gguf(path)
     config = config_of(file)
     tokenizer = fitting(tokenizer_of(file), config.vocab_size, file.path)
-    release_freed_memory()  # a vocabulary of 262,144 leaves hundreds of megabytes, and the weights come on top of it
+    release_freed_memory()  # a large vocabulary leaves hundreds of megabytes, and the weights come on top
     weights = read_weights(file, config, device=device, dtype=dtype)
     return assemble(config, weights, device), tokenizer
