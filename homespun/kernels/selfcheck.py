@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from homespun.kernels.exchange import sharing_weights
+from homespun.machine.accelerator import wait_for
 from homespun.machine.device import autocast, compiler, compiler_failures, first_line
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
@@ -188,8 +189,5 @@ def multiply(a: Tensor, b: Tensor) -> float:
     """How many seconds a product takes."""
     started = time.perf_counter()
     _ = a @ b
-    if a.device.type == "cuda":
-        torch.cuda.synchronize(a.device)
-    elif a.device.type == "mps":
-        torch.mps.synchronize()
+    wait_for(a.device)
     return time.perf_counter() - started

@@ -17,6 +17,7 @@ import torch
 from homespun.errors import WriteFailed
 from homespun.fetch.cache import cache_folder
 from homespun.kernels.selfcheck import ModelCheck, check_model
+from homespun.machine.accelerator import accelerator_name
 from homespun.machine.atomic import write_json
 from homespun.machine.device import processor_name
 
@@ -33,7 +34,7 @@ def trusted_dtype(device: str, dtype: str, note: Callable[[str], None]) -> str:
 
 def passes(device: str, dtype: str) -> bool:
     """The remembered result of the test, or a new one where there is none for this machine and version."""
-    facts = [processor_name(), platform.machine(), torch.__version__, device, device_name(device), dtype]
+    facts = [processor_name(), platform.machine(), torch.__version__, device, accelerator_name(device), dtype]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     try:
         path = cache_folder("selftests") / f"{name}.json"
@@ -54,7 +55,3 @@ def passes(device: str, dtype: str) -> bool:
 
 def check(device: str, dtype: str) -> ModelCheck:
     return check_model(torch.device(device), getattr(torch, dtype))
-
-
-def device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else ""

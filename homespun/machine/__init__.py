@@ -1,6 +1,7 @@
 """What this computer is, what it can do, and what it is doing now. Every room may import it.
 
 device        device, dtype, compiler, free memory: facts, no decisions
+accelerator   GPUs: peak rates by data sheet, TF32, waiting for what they compute
 builds        our C++, compiled once for this processor and stored in the user's cache
 jobs          compiling in the background: one job at a time, and only while something needs its result
 activity      which of our processes are training on this computer now

@@ -58,3 +58,18 @@ def orthogonalising(config: ModelConfig) -> float:
     short = min(config.n_embd, config.n_inner)
     # x xᵀ, its square, and the product with x, in every iteration: about 4 to 6 short² per entry.
     return len(QUINTICS) * 5.0 * short * config.matrix_entries() / TURNS
+
+
+def utilisation(config: ModelConfig, tokens_per_second: float, peak: float) -> float:
+    """Model FLOPs utilisation (MFU): the share of a device's peak rate that training the model takes.
+
+    6 N + 12 L T d operations a token (Chowdhery et al. 2022, arXiv 2204.02311): N weights that a token is
+    multiplied with, L layers, T tokens of context, attention d wide. What is computed twice, or for nothing, is
+    not counted, nor is the optimizer. peak: floating-point operations a second; 0 where unknown, which gives 0.
+
+    >>> from homespun.model.config import GPTConfig
+    >>> shape = dict(vocab_size=50257, context_length=1024, n_layer=12, n_head=12, n_embd=768)
+    >>> round(utilisation(GPTConfig.of("gpt2", **shape), 577_000, 989e12), 3)
+    0.498
+    """
+    return tokens_per_second * config.flops_per_token(training=True) / peak if peak else 0.0

@@ -46,14 +46,18 @@ class LogLines(Watcher):
         of = f"/{self.latest.steps:,}" if self.latest and self.latest.steps else ""
         train = f"train {record.train_loss:.4f}  " if record.train_loss is not None else ""
         left = time_left(self.latest.seconds_left) if self.latest else ""
+        share = in_percent(self.latest.mfu) if self.latest else ""
         self.say(
             f"step {record.step:,}{of}  {train}validation {record.val_loss:.4f}  "
-            f"{record.tokens_per_second:,.0f} tokens/s{left}"
+            f"{record.tokens_per_second:,.0f} tokens/s{share}{left}"
         )
 
     def finished(self, result: Result) -> None:
         end = "interrupted" if result.interrupted else "done"
-        self.say(f"{end} after {result.seconds:,.0f} s: loss {result.val_loss:.4f} at step {result.best_step:,}")
+        share = in_percent(result.mfu)
+        self.say(
+            f"{end} after {result.seconds:,.0f} s: loss {result.val_loss:.4f} at step {result.best_step:,}{share}"
+        )
 
 
 class Noted(Watcher):
@@ -76,3 +80,12 @@ def time_left(seconds: float | None) -> str:
     if seconds is None or seconds <= 0:
         return ""
     return f"  {int(seconds) // 60}:{int(seconds) % 60:02d} left"
+
+
+def in_percent(mfu: float) -> str:
+    """Model FLOPs utilisation as it stands behind a speed; nothing where it is not known.
+
+    >>> in_percent(0.412), in_percent(0.0)
+    ('  41% MFU', '')
+    """
+    return f"  {mfu:.0%} MFU" if mfu else ""

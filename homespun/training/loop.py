@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from homespun.errors import TrainingError
 from homespun.evaluation.loss import Evaluation
+from homespun.machine.accelerator import peak_of
 from homespun.machine.contention import check_contention
 from homespun.machine.device import choose_dtype, is_out_of_memory
 from homespun.model.causal_lm import CausalLM
 from homespun.model.dropout import rows_of
 from homespun.planning.base_plan import BasePlan
+from homespun.planning.cost import utilisation
 from homespun.planning.evaluations import evaluation_is_due
 from homespun.planning.memory import something_smaller
 from homespun.training.clock import RunClock
@@ -84,6 +86,9 @@ class Loop(Generic[P]):
         self.losses: list[float] = []  # of the steps since the last evaluation
         self.first_loss = 0.0  # on the validation split, before the first step
         self.is_compiled = False
+        # With frozen weights a step does less than the formula of the MFU says.
+        learns_all = all(weight.requires_grad for weight in model.parameters())
+        self.peak = peak_of(plan.device, plan.dtype) if learns_all else 0.0
 
     def run(self) -> Iterator[Record]:
         if self.step == 0:
@@ -287,7 +292,12 @@ class Loop(Generic[P]):
             tokens_per_second=self.clock.tokens_per_second(self.plan),
             seconds=self.clock.seconds(),
             seconds_left=self.clock.seconds_left(self.plan, self.step),
+            mfu=self.mfu(),
         )
+
+    def mfu(self) -> float:
+        """Model FLOPs utilisation of the last steps; 0 while it is unknown, and where the device's peak is."""
+        return utilisation(self.model.config, self.clock.tokens_per_second(self.plan), self.peak)
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that the next step depends on: weights, optimizer state, random state (for dropout).

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from homespun.checkpoint import embedding_history
 from homespun.errors import MissingExtra, TrainingError, UsageError, WriteFailed
+from homespun.machine.accelerator import peak_memory_on, use_tensor_cores
 from homespun.machine.atomic import replacing_files, write_atomically, write_json
 from homespun.machine.memory import peak_memory
 from homespun.model.causal_lm import CausalLM
@@ -150,7 +151,9 @@ class Run(Generic[P, R]):
             point, state = found
             self.records, step = list(point.records), point.step
             if len(self.plan.extended) <= len(point.plan.extended):
-                self.plan = point.plan  # otherwise the run was extended after the point was written
+                # Otherwise the run was extended after the point was written. It may be on another device now.
+                here = {name: getattr(self.plan, name) for name in ("device", "dtype")}
+                self.plan = point.plan.with_(**here)
             self.started = self.command_started - point.seconds
         else:
             self.records = []
@@ -161,6 +164,7 @@ class Run(Generic[P, R]):
             self.log.begins_at(step, self.plan.steps)
             embedding_history.forget_others(self.out, {record.step for record in self.records})
         torch.manual_seed(self.plan.seed)
+        use_tensor_cores(self.plan.device)
         self.model = self.recipe.build(self.plan)
         self.followed = self.recipe.followed(self.plan, self.model)
         self.loop: Loop[P] = Loop(
@@ -301,8 +305,9 @@ class Run(Generic[P, R]):
             sample=self.sample(model) if self.is_writer else "",
             compiled=self.loop.is_compiled,
             step_seconds=self.loop.clock.one_step(),
-            peak_memory=peak_memory(),
+            peak_memory=peak_memory_on(self.plan.device) or peak_memory(),
             forecast=self.forecast,
+            mfu=self.loop.mfu(),
             seconds=round(time.monotonic() - self.started, 1),
         )
         return self.recipe.result(result, self.plan, model, self.records[0]) if self.is_writer else cast(R, result)

@@ -17,7 +17,11 @@ NOT_IN_JSON = ("sample", "sample_before", "forecast")  # of a result: long, or g
 
 @dataclass(frozen=True)
 class Progress:
-    """A step is done. seconds, seconds_left: of the whole run; seconds_left is None while it is unknown."""
+    """A step is done.
+
+    seconds, seconds_left   of the whole run; seconds_left is None while it is unknown
+    mfu                     the share of the device's peak rate that training takes; 0 where the peak is unknown
+    """
 
     step: int
     steps: int
@@ -27,6 +31,7 @@ class Progress:
     tokens_per_second: float
     seconds: float
     seconds_left: float | None
+    mfu: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,9 @@ class Result:
 
     compiled        whether the last steps were compiled
     step_seconds    the mean of the last steps
-    peak_memory     peak bytes of the program; 0 if the system does not report it
+    peak_memory     peak bytes of the program, or of a GPU; 0 if the system does not report it
     forecast        the forecast of the plan, if there was one
+    mfu             model FLOPs utilisation of the last steps; 0 where the device's peak rate is unknown
     """
 
     out: Path
@@ -88,6 +94,7 @@ class Result:
     step_seconds: float
     peak_memory: int
     forecast: Forecast | None = None
+    mfu: float = 0.0
 
     def as_object(self) -> dict[str, Any]:
         """The result as JSON, beside what was expected of it; null where nothing was. It has no sample."""

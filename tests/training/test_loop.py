@@ -125,3 +125,20 @@ def test_compiling_that_fails_is_told_in_a_line_and_training_goes_on(
     _, eager = trained(small_plan(dataset, steps=3), dataset)
     assert len(notes) == 1 and notes[0].startswith("torch.compile does not work here (")
     assert records[-1].val_loss == eager[-1].val_loss
+
+
+def test_utilisation_is_reported_where_the_peak_of_the_device_is_known(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homespun.training.loop.peak_of", lambda device, dtype: 1e12)
+    plan = small_plan(dataset, steps=8)
+    model = build(plan.config(dataset.vocab_size))
+    loop = Loop(plan, model, NextToken(plan, dataset), watcher=Watcher(), clock=RunClock(time.monotonic()))
+    assert loop.mfu() == 0.0  # nothing is timed
+    for _ in loop.run():
+        pass
+    rate = loop.clock.tokens_per_second(plan)
+    assert loop.mfu() == pytest.approx(rate * model.config.flops_per_token(training=True) / 1e12)
+    model.token_embedding.weight.requires_grad_(False)
+    frozen = Loop(plan, model, NextToken(plan, dataset), watcher=Watcher(), clock=loop.clock)
+    assert frozen.mfu() == 0.0

@@ -22,6 +22,7 @@ from homespun.fetch.progress import how_far
 from homespun.planning.base_plan import BasePlan
 from homespun.planning.forecast import Forecast
 from homespun.planning.plan import Plan
+from homespun.training.log_lines import in_percent
 from homespun.training.watcher import Progress as Step
 from homespun.training.watcher import Record, Result, Watcher
 
@@ -78,6 +79,7 @@ class Live(Watcher):
         recent = progress.train_loss if self.smooth is None else self.smooth
         self.smooth = recent + 0.05 * (progress.train_loss - recent)
         about = f"loss [{LOSS_STYLE}]{self.smooth:.3f}[/]  {progress.tokens_per_second:,.0f} tokens/s"
+        about += in_percent(progress.mfu)
         self.show_bar(progress.step, progress.steps or None, about, progress.seconds_left)
 
     def evaluated(self, record: Record, best: bool) -> None:
@@ -128,7 +130,10 @@ def conclude(result: Result, console: Console | None = None) -> None:
     line.append(f"{result.val_loss:.4f}", style=LOSS_STYLE)
     line.append(f" on text it has never seen; {result.bits_per_char:.3f} bits per character")
     console.print(line)
-    console.print(f"  {result.steps:,} steps in {minutes(result.seconds)}, {result.parameters:,} parameters")
+    console.print(
+        f"  {result.steps:,} steps in {minutes(result.seconds)}, {result.parameters:,} parameters"
+        + in_percent(result.mfu)
+    )
     tell_of_the_folder(console, result)
     homespun = program()
     go_on = ((f"{homespun} train --out {folder} --resume", "go on where it was"),) if result.interrupted else ()
