@@ -17,6 +17,7 @@ from homespun.cli.screens.plain import json_option, print_json, shows_unicode
 if TYPE_CHECKING:
     from homespun.kernels.selfcheck import CompileCheck, ModelCheck
     from homespun.machine.device import Machine
+    from homespun.training.device_check import DeviceCheck
 
 LITTLE_MEMORY = 2 * 10**9  # bytes; PyTorch alone takes a good part of one of them
 LITTLE_DISK = 2 * 10**9
@@ -43,7 +44,8 @@ def command(device: str, thorough: bool, as_json: bool) -> None:
 
     Says in which dtype training would be, and why. Where that is not float32 on the processor, the self-test
     lets a small model learn in it and compares the two. How fast matrices are multiplied is measured, for about
-    a second. With --thorough it compiles, too.
+    a second. With --thorough it compiles, too; and where a GPU is named, with --device cuda. On a GPU attention
+    and some training steps are compared as well.
     Ends with exit code 1 where the self-test fails.
     """
     report = examine(device, thorough)
@@ -61,6 +63,7 @@ class Report:
 
     check: None where training is in float32 on the processor, with which it would be compared.
     compiling: None where it was not tried.
+    on_device: of a GPU, what was compared and measured there alone; None for a processor.
     """
 
     machine: Machine
@@ -70,10 +73,12 @@ class Report:
     check: ModelCheck | None
     compiling: CompileCheck | None
     rates: dict[str, float]
+    on_device: DeviceCheck | None = None
 
     @property
     def passed(self) -> bool:
-        return self.check is None or self.check.passed
+        checked = self.check is None or self.check.passed
+        return checked and (self.on_device is None or self.on_device.passed)
 
 
 def examine(device_name: str, thorough: bool = False) -> Report:
@@ -85,12 +90,17 @@ def examine(device_name: str, thorough: bool = False) -> Report:
 
     from homespun.fetch.cache import cache_folder
     from homespun.kernels.selfcheck import check_compiled, check_model, matmul_rate
+    from homespun.machine.accelerator import use_tensor_cores
     from homespun.machine.device import DTYPES, choose_device, choose_dtype, describe_machine
+    from homespun.training.device_check import check_device
 
     device = choose_device(device_name)
     dtype = choose_dtype("auto", device)
     machine = describe_machine(device_name)
-    compiles = thorough or (device.type == "cpu" and machine.compiler is None)  # which takes no time to find out
+    on_gpu = device.type != "cpu"
+    use_tensor_cores(device)
+    # On a processor without a compiler it takes no time to find out.
+    compiles = thorough or (on_gpu and device_name != "auto") or (not on_gpu and machine.compiler is None)
     cache = cache_folder()
     return Report(
         machine=machine,
@@ -104,6 +114,7 @@ def examine(device_name: str, thorough: bool = False) -> Report:
             for name in DTYPES
             if thorough or name in ("float32", machine.dtype)
         },
+        on_device=check_device(device, dtype) if on_gpu else None,
     )
 
 
@@ -138,6 +149,8 @@ def verdict(report: Report) -> list[str]:
             f"The self-test failed: in {report.check.dtype} a model does not learn here as it should. "
             "Train with --dtype float32, and tell us about this computer."
         )
+    if report.on_device is not None and not report.on_device.passed:
+        words.append("The self-test failed: what the GPU computes is not what the processor does (see above).")
     words.append(f"Models are trained on {where(machine)}, in {machine.dtype}: {why(machine)}.")
     ratio = rates.get("bfloat16", 0.0) / rates["float32"]
     if machine.dtype == "bfloat16" and ratio < 1:
@@ -217,11 +230,36 @@ def show(report: Report) -> None:
     ]
     out.print(facts(computer, "This computer"))
     out.print()
-    tested = [("learning", learning(report, yes, no)), ("compiling", compiling(report, yes, no)), *rates]
+    tested = [("learning", learning(report, yes, no)), ("compiling", compiling(report, yes, no))]
+    if report.on_device is not None:
+        tested += compared_on_device(report.on_device, yes, no)
+        rates = [*rates, *of_its_peak(report)]
+    tested += rates
     out.print(facts(tested, "Self-test"))
     out.print()
     for sentence in verdict(report):
         out.print(sentence)
+
+
+def compared_on_device(check: DeviceCheck, yes: str, no: str) -> list[tuple[str, str]]:
+    attention, steps = (yes if right else no for right in (check.attention_passed, check.steps_passed))
+    return [
+        ("attention", f"{attention} output and gradient agree with the processor's to {check.attention:.4f}"),
+        ("training", f"{steps} after {check.steps} steps the loss is {check.loss_error:.2%} apart"),
+        ("memory", f"copied at {check.bytes_per_second / 1e9:,.0f} GB/s, read and written"),
+    ]
+
+
+def of_its_peak(report: Report) -> list[tuple[str, str]]:
+    """The rate of products as a share of the data sheet's, where that is known."""
+    from homespun.machine.accelerator import peak_flops
+
+    machine = report.machine
+    peak = peak_flops(machine.accelerator or "", machine.dtype)
+    if not peak or machine.dtype not in report.rates:
+        return []
+    share = report.rates[machine.dtype] / peak
+    return [("of its peak", f"{share:.0%} of the {peak / 1e12:,.0f} TFLOP/s in {machine.dtype} by its data sheet")]
 
 
 def bar(share: float, width: int = 24) -> str:
@@ -241,5 +279,6 @@ def as_object(report: Report) -> dict[str, object]:
         "self_test": report.check,
         "compiling": report.compiling,
         "flops_per_second": report.rates,
+        "on_device": report.on_device,
         "verdict": verdict(report),
     }

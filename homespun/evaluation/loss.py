@@ -25,6 +25,7 @@ from homespun.errors import NotEnoughText
 from homespun.evaluation.mode import device_of
 from homespun.evaluation.positions import check_stride, predictions
 from homespun.machine.contention import check_contention
+from homespun.machine.device import to_device
 from homespun.model.mode import evaluation_mode
 
 
@@ -98,7 +99,7 @@ def evaluate(
     started = time.perf_counter()
     config: Any = model.config
     if batch_size is None:
-        batch_size = batch_size_for(config.context_length, config.vocab_size)
+        batch_size = batch_size_for(config.context_length, config.vocab_size, device_of(model).type)
     step = check_stride(stride, config.context_length)
     positions = split.tokens - 1  # positions that have a next token
     starts = window_starts(positions, config.context_length, windows)
@@ -150,7 +151,7 @@ def plain_losses(
     for x, y in batches:
         check_contention()
         with torch.no_grad(), autocast():
-            _, loss = model(x.to(device), y.to(device))
+            _, loss = model(to_device(x, device), to_device(y, device))
         yield loss, y.numel()
 
 
@@ -195,14 +196,16 @@ def evaluation_batches(
         yield windows_at(ids, np.array([start]), positions - int(start))
 
 
-def batch_size_for(context_length: int, vocab_size: int) -> int:
+def batch_size_for(context_length: int, vocab_size: int, device: str = "cpu") -> int:
     """Return how many windows to run at once: enough tokens to keep the machine busy, with logits below 32 MiB.
 
-    Several copies of the logits exist while the loss is computed; doubling either limit makes a CPU no faster.
+    Several copies of the logits exist while the loss is computed; doubling either limit makes a CPU no faster. A
+    GPU is busy with sixteen times as many tokens, and has room for logits of 512 MiB.
 
-    >>> batch_size_for(64, 65), batch_size_for(1024, 50257)
-    (64, 1)
+    >>> batch_size_for(64, 65), batch_size_for(1024, 50257), batch_size_for(1024, 50257, "cuda")
+    (64, 1, 2)
     """
-    most_by_logits = 2**25 // (4 * vocab_size * context_length)
-    most_by_tokens = 4096 // context_length
+    larger = 1 if device == "cpu" else 16
+    most_by_logits = larger * 2**25 // (4 * vocab_size * context_length)
+    most_by_tokens = larger * 4096 // context_length
     return max(1, min(most_by_logits, most_by_tokens))

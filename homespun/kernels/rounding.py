@@ -1,7 +1,7 @@
 """Weights rounded to bfloat16 or to int8: what a model loses by it can be seen on any machine.
 
 Only the C++ decoding step is faster by it (`kernels/decoding`). Elsewhere rounded weights are multiplied in the
-dtype that they came in; on a GPU, bfloat16 ones in bfloat16.
+dtype that they came in; on a GPU, bfloat16 ones in bfloat16, and then keys and values are kept in it, too.
 """
 
 from __future__ import annotations
@@ -19,15 +19,22 @@ class RoundedLinear(nn.Module):
     def __init__(self, original: nn.Linear, kind: str) -> None:
         super().__init__()
         weight = original.weight.detach()
-        self.in_half = kind == "bfloat16" and weight.is_cuda
+        self.in_half = multiplies_in_half(weight, kind)
         self.weight = weight.bfloat16() if self.in_half else rounded(weight.float(), kind).to(weight.dtype)
         self.bias = None if original.bias is None else original.bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.in_half:
             return F.linear(x, self.weight, self.bias)
-        y = F.linear(x.bfloat16(), self.weight).to(x.dtype)
-        return y if self.bias is None else y + self.bias
+        # It stays in bfloat16: only what a block adds to the residual stream becomes float32 again, by being
+        # added.
+        y = F.linear(x.bfloat16(), self.weight)
+        return y if self.bias is None else (y + self.bias).bfloat16()
+
+
+def multiplies_in_half(weight: Tensor, kind: str) -> bool:
+    """Whether bfloat16 weights are multiplied in bfloat16 where that one lies."""
+    return kind == "bfloat16" and weight.is_cuda
 
 
 def with_rounded_weights(model: M, kind: str) -> M:

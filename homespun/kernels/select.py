@@ -13,6 +13,7 @@ from torch import nn
 
 from homespun.kernels.exchange import sharing_weights
 from homespun.kernels.float32.modules import BLOCK, EMBEDDING_GRADIENT, HEAD
+from homespun.kernels.head_loss import LOSS_IN_CHUNKS
 from homespun.kernels.kernel import ModuleKernel
 from homespun.kernels.projections import PROJECTIONS
 from homespun.kernels.selfcheck import computes_gradients_of, same_logits, sample_ids
@@ -23,6 +24,7 @@ from homespun.model.gpt import GPT
 # Of a whole training step, which is compiled; of a model that is fine-tuned, whose matrices multiply as before.
 TRAINING = (EMBEDDING, LINEAR, ATTENTION, SWIGLU)
 FINE_TUNING = (ATTENTION, SWIGLU)
+EAGER = (LOSS_IN_CHUNKS,)  # of a training step on a GPU, compiled or not
 STEP = (
     EMBEDDING_GRADIENT,
     BLOCK,
@@ -64,7 +66,17 @@ def with_training_kernels(
     """
     if not isinstance(model, GPT):
         return model
-    return applied(model, suitable(TRAINING, model.config, device, dtype, at_most), dtype, note, copy=True)
+    kernels = suitable((*TRAINING, *EAGER), model.config, device, dtype, at_most)
+    return applied(model, kernels, dtype, note, copy=True)
+
+
+def with_eager_kernels(
+    model: nn.Module, device: torch.device | str, dtype: torch.dtype, note: Note = lambda line: None
+) -> nn.Module:
+    """What computes a training step until it is compiled, where no kernels of ours do: the model, on a CPU."""
+    if not isinstance(model, GPT):
+        return model
+    return applied(model, suitable(EAGER, model.config, device, dtype), dtype, note, copy=True)
 
 
 def with_step_kernels(

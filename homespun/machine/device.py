@@ -168,7 +168,8 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The tensor on that device. A copy to a GPU does not wait for what the GPU computes."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    pinned = tensor if tensor.is_pinned() else tensor.pin_memory()
+    return pinned.to(device, non_blocking=True)
 
 
 def memory_of(device: torch.device | str) -> int:

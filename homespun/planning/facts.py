@@ -67,3 +67,8 @@ class Facts:
 
     def speed_of(self, compiled: bool) -> Speed | None:
         return self.compiled_speed if compiled and self.compiled_speed else self.speed
+
+
+def kind_of(device: str) -> str:
+    """The kind of a device, without its number: "cuda" of "cuda:1"."""
+    return device.partition(":")[0]

@@ -8,8 +8,8 @@ from typing import Any
 
 from homespun.planning.expectation import Expectation, expectation
 from homespun.planning.expected_curve import ExpectedPoint, expected_curve
-from homespun.planning.facts import Facts
-from homespun.planning.memory import bytes_of_a_run
+from homespun.planning.facts import Facts, kind_of
+from homespun.planning.memory import bytes_of_a_run, bytes_of_a_step
 from homespun.planning.plan import Plan
 from homespun.planning.planner import SECONDS_ASIDE, SHARE_ASIDE, size_of, step_seconds, time_for_steps
 from homespun.planning.search import lost_to_compiling
@@ -67,7 +67,7 @@ def forecast_of(plan: Plan, facts: Facts) -> Forecast:
     if plan.device == "cpu":
         memory = bytes_of_a_run(config, at_once, compiled=plan.compile, dtype=plan.dtype)
     else:
-        memory = config.memory(at_once)
+        memory = bytes_of_a_step(config, at_once, kind_of(plan.device))
     return Forecast(
         seconds=seconds,
         step_seconds=one,

@@ -6,6 +6,7 @@ from typing import Any
 
 from homespun.errors import TrainingError
 from homespun.evaluation.loss import batch_size_for
+from homespun.kernels.head_loss import LARGE_VOCABULARY, LARGEST_ON_GPU
 from homespun.model.config import ModelConfig
 
 SHARE = 0.8  # of the free memory that a plan uses; the rest is left to other programs
@@ -48,18 +49,37 @@ def bytes_of_an_evaluation(config: ModelConfig) -> int:
     return 4 * tokens * (42 * config.n_embd + 5 * config.vocab_size)
 
 
-def micro_batches_that_fit(config: ModelConfig, batch_size: int, free: int, memory: int = 0) -> int:
+def bytes_of_a_step(config: ModelConfig, sequences: int, device: str = "cpu") -> int:
+    """Bytes of a training step on that device that computes so many sequences at once.
+
+    On a GPU attention keeps no scores, a large vocabulary is no reason to keep logits (kernels/head_loss.py), and
+    a rounded copy of the weights is kept. Nobody has measured it there: activations count as float32, which is
+    more than they take in bfloat16. A run that runs out of memory goes on with more micro-batches.
+    """
+    if device == "cpu" or not config.n_layer:
+        return config.memory(sequences)
+    a_token = 4 * config.numbers_in_the_blocks(scores=False)
+    at_once = 12 * LARGEST_ON_GPU  # logits and their gradient in both dtypes, and what rows are taken from them
+    if config.vocab_size < LARGE_VOCABULARY:
+        a_token, at_once = a_token + 4 * 3 * config.vocab_size, 0
+    return 18 * config.number_of_parameters() + sequences * config.context_length * a_token + at_once
+
+
+def micro_batches_that_fit(
+    config: ModelConfig, batch_size: int, free: int, memory: int = 0, device: str = "cpu"
+) -> int:
     """The fewest equal micro-batches that each fit into `free` bytes; one sequence at a time where none does.
 
     memory: bytes that the device has. Raises TrainingError where one sequence is more than all of it.
     """
     for parts in range(1, batch_size + 1):
-        if batch_size % parts == 0 and config.memory(batch_size // parts) <= SHARE * free:
+        if batch_size % parts == 0 and bytes_of_a_step(config, batch_size // parts, device) <= SHARE * free:
             return parts
-    if config.memory(1) <= SHARE * memory:
+    least = bytes_of_a_step(config, 1, device)
+    if least <= SHARE * memory:
         return batch_size  # other programs have it at the moment
     raise TrainingError(
-        f"Training this model takes about {config.memory(1) / 1e9:,.1f} GB of memory even with "
+        f"Training this model takes about {least / 1e9:,.1f} GB of memory even with "
         f"one sequence at a time, and {free / 1e9:,.1f} GB are free.",
         f"Take {something_smaller(config)}, or close other programs. To try it all the same: "
         "--set micro_batches=N, with an N that divides batch_size.",

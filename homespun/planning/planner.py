@@ -11,7 +11,7 @@ from homespun.model.families import DEFAULT, MODELS
 from homespun.planning.cost import work_of_a_step
 from homespun.planning.duration import check_duration, seconds_to_train
 from homespun.planning.evaluations import eval_tokens
-from homespun.planning.facts import Facts
+from homespun.planning.facts import Facts, kind_of
 from homespun.planning.memory import micro_batches_that_fit
 from homespun.planning.plan import Plan
 from homespun.planning.search import (
@@ -241,7 +241,8 @@ def parts(plan: Plan, facts: Facts) -> dict[str, Any]:
     if not facts.memory_free:
         return {}
     config = plan.config(facts.vocab_size)
-    return {"micro_batches": micro_batches_that_fit(config, plan.batch_size, facts.memory_free, facts.memory)}
+    free, memory = facts.memory_free, facts.memory
+    return {"micro_batches": micro_batches_that_fit(config, plan.batch_size, free, memory, kind_of(facts.device))}
 
 
 def end(plan: Plan, facts: Facts) -> dict[str, Any]:

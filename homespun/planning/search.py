@@ -19,8 +19,8 @@ from homespun.model.config import GPTConfig, ModelConfig
 from homespun.model.families import DEFAULT, MODELS
 from homespun.planning.cost import work_of_a_step
 from homespun.planning.expected_loss import expected_loss, overfit_pressure
-from homespun.planning.facts import COMPILED_ALREADY, Facts
-from homespun.planning.memory import SHARE
+from homespun.planning.facts import COMPILED_ALREADY, Facts, kind_of
+from homespun.planning.memory import SHARE, bytes_of_a_step
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def weighed(
             config = Size(n_layer, n_head, n_embd, context_length, 1).config(model, facts.vocab_size)
         except HomespunError:
             continue  # the given values do not fit this shape
-        if facts.memory_free and config.memory(1) > SHARE * facts.memory_free:
+        if facts.memory_free and bytes_of_a_step(config, 1, kind_of(facts.device)) > SHARE * facts.memory_free:
             continue
         if (
             n_layer * config.matrix_entries() > MOST_PARAMETERS_PER_TOKEN * facts.train_tokens

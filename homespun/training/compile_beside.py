@@ -15,12 +15,14 @@ from collections.abc import Callable
 
 import torch
 
+from homespun.machine.accelerator import use_tensor_cores
 from homespun.machine.builds import give_way
 from homespun.machine.device import autocast, choose_dtype
 from homespun.machine.jobs import end_with_standard_input
 from homespun.model.gpt import build
 from homespun.planning.plan import Plan
-from homespun.training.compiled import compiled_form, forms, import_compiler, remember, tried
+from homespun.training.compile_options import compiled_form, passes_of_a_trial, tried, ways_to_compile
+from homespun.training.compiled import forms, import_compiler, remember
 
 
 def main() -> None:
@@ -46,12 +48,15 @@ def seconds_of(work: Callable[[], None]) -> float:
 
 def compile_step(plan: Plan, vocab_size: int) -> None:
     """Run one forward and backward pass of the compiled model, on ids that are all 0."""
+    use_tensor_cores(plan.device)
     model = build(plan.config(vocab_size)).to(plan.device)
     shape = (plan.batch_size // plan.micro_batches, plan.context_length)
     ids = torch.zeros(shape, dtype=torch.int64, device=plan.device)
     computed_in = choose_dtype(plan.dtype, torch.device(plan.device))
     quickest = forms(model, plan.device, computed_in)[0]
-    tried(compiled_form(quickest, plan), model, [ids, ids], autocast(plan.device, computed_in))
+    options = ways_to_compile(plan, model.number_of_parameters())[0]
+    compiled = compiled_form(quickest, options)
+    tried(compiled, model, [ids, ids], autocast(plan.device, computed_in), passes_of_a_trial(options))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ loads the compiled step, if that takes a small share of the time that is left.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -23,15 +24,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun.kernels.select import with_step_kernels, with_training_kernels
+from homespun.kernels.select import with_eager_kernels, with_step_kernels, with_training_kernels
 from homespun.kernels.selfcheck import agree
 from homespun.kernels.training.source import TRAINING
-from homespun.machine.device import choose_dtype, compile_cache, compiler_failures, first_line, to_device
+from homespun.machine.device import (
+    choose_dtype,
+    compile_cache,
+    first_line,
+    memory_free,
+    to_device,
+)
 from homespun.machine.jobs import GAVE_UP, Job, start
 from homespun.model.causal_lm import CausalLM
 from homespun.model.dropout import rows_of
 from homespun.planning.base_plan import NOT_YET
+from homespun.planning.memory import SHARE, bytes_of_a_step
 from homespun.planning.plan import Plan
+from homespun.training.compile_options import (
+    compiled_form,
+    failures_on,
+    passes_of_a_trial,
+    records_graph,
+    tried,
+    ways_to_compile,
+)
 from homespun.training.watcher import Watcher
 
 # Largest share of the training time left that a run waits for the compiled step. Loading pays if it shortens a
@@ -61,6 +77,8 @@ class CompiledForward:
         self.watcher = watcher
         self.compute: Callable[..., Any] = model
         self.is_compiled = False
+        self.has_graph = False  # whether the compiled step is a CUDA graph
+        self.room_beside: bool | None = None  # whether another process has memory for a second copy of the step
         self.uses_native_kernels = False  # whether it uses our native kernels
         self.beside: subprocess.Popen[bytes] | None = None
         self.planned: Plan | None = None  # the plan whose step the other process compiles
@@ -70,6 +88,8 @@ class CompiledForward:
     def __call__(self, *micro_batch: Tensor) -> tuple[Tensor | None, Tensor]:
         """ids (B, T), targets (B, T) on any device -> logits (B, T, V), the mean loss in nats."""
         ids, targets = (to_device(tensor, self.device) for tensor in micro_batch)
+        if self.has_graph:
+            torch.compiler.cudagraph_mark_step_begin()  # what the last step has left may be written over
         logits, loss = self.compute(ids, targets)
         return logits, loss
 
@@ -113,10 +133,15 @@ class CompiledForward:
         seconds_left: of training time.
         """
         if self.is_compiled:
+            if self.has_graph and plan.micro_batches > 1:  # memory ran out: a graph would lose gradients
+                self.compute = compiled_form(self.eager(plan), ways_to_compile(plan, 0)[-1])
+                self.has_graph = False
             return plan
         if plan.kernels:
             return self.use_kernels(plan)
-        if is_open(plan, step, self.own_share(plan), self.vocab_size):
+        if self.compute is self.model and self.device.type != "cpu":
+            self.compute = self.eager(plan)
+        if is_open(plan, step, self.own_share(plan), self.vocab_size) and self.has_room_beside(plan):
             return self.take_when_ready(plan, step, seconds_left)
         begins = plan.compile_from if plan.compile_from != NOT_YET else math.inf
         self.leave_a_core(step < begins)  # in a replay, too: the number of threads changes how sums are rounded
@@ -124,17 +149,28 @@ class CompiledForward:
             return plan.with_(compile=False)
         return plan
 
+    def eager(self, plan: Plan) -> nn.Module:
+        """What computes the step while it is not compiled."""
+        return with_eager_kernels(self.model, plan.device, dtype_of(plan), self.watcher.note)
+
     def use_kernels(self, plan: Plan) -> Plan:
         """Compute with the native kernels that need no compiled step; where they are missing, eagerly."""
         if self.compute is not self.model:
             return plan
-        dtype = choose_dtype(plan.dtype, torch.device(plan.device))
-        self.compute = with_step_kernels(self.model, plan.device, dtype, self.watcher.note)
+        self.compute = with_step_kernels(self.model, plan.device, dtype_of(plan), self.watcher.note)
         if self.compute is not self.model:
             self.uses_native_kernels = True
             return plan
         self.watcher.note("the plan's native kernels cannot be used here; PyTorch computes the step")
         return plan.with_(kernels=False)
+
+    def has_room_beside(self, plan: Plan) -> bool:
+        """Whether the device has memory for a second copy of the step, in the process that compiles it."""
+        if self.room_beside is None:
+            config = plan.config(self.vocab_size)
+            copy = bytes_of_a_step(config, plan.batch_size // plan.micro_batches, self.device.type)
+            self.room_beside = self.device.type == "cpu" or 2 * copy <= SHARE * memory_free(self.device)
+        return self.room_beside
 
     def take_when_ready(self, plan: Plan, step: int, seconds_left: float) -> Plan:
         """Start the compiling process; use the compiled step once it is ready, if it loads quickly enough."""
@@ -182,28 +218,32 @@ class CompiledForward:
             return False
         share = self.own_share(plan)
         batch = [part[: share.batch_size].to(plan.device) for part in self.example]
-        computed_in = choose_dtype(plan.dtype, torch.device(plan.device))
         # The process beside has made our own operations, where they can be made.
         wait = math.inf if at_most == math.inf else 0.0
-        for form in forms(self.model, plan.device, computed_in, self.watcher.note, at_most=wait):
-            compiled = compiled_form(form, plan)
+        found = forms(self.model, plan.device, dtype_of(plan), self.watcher.note, at_most=wait)
+        ways = ways_to_compile(plan, self.model.number_of_parameters())
+        for form, options in itertools.product(found, ways):
+            compiled = compiled_form(form, options)
             try:
                 with self.drawing(plan):
-                    loss, gradient = tried(compiled, self.model, batch, self.autocast)
-            except compiler_failures() as error:
+                    loss, gradient = tried(compiled, self.model, batch, self.autocast, passes_of_a_trial(options))
+            except failures_on(self.device) as error:
+                torch.compiler.reset()
+                if options is not ways[-1]:
+                    continue  # on a GPU there is a simpler way
                 self.watcher.note(
                     f"torch.compile does not work here ({first_line(error)}); training goes on without it."
                 )
-                torch.compiler.reset()
                 return False
             with self.drawing(plan):
-                plain_loss, plain_gradient = tried(self.model, self.model, batch, self.autocast)
+                plain_loss, plain_gradient = tried(self.compute, self.model, batch, self.autocast)
             if agree(loss, plain_loss, gradient, plain_gradient):
                 self.watcher.note(f"compiled the training step in {time.monotonic() - began:.0f} s")
                 remember(share, self.vocab_size)
                 self.compute = compiled
                 self.is_compiled = True
-                self.uses_native_kernels = form is not self.model
+                self.has_graph = records_graph(options)
+                self.uses_native_kernels = form is not self.model and self.device.type == "cpu"
                 return True
             if form is self.model or at_most < math.inf:
                 break  # with a time limit: PyTorch's own form would need another compilation
@@ -261,27 +301,8 @@ def forms(
     return [model] if fastest is model else [fastest, model]
 
 
-def compiled_form(form: nn.Module, plan: Plan) -> Callable[..., Any]:
-    """The form under torch.compile. With dropout it uses PyTorch's own rng, to draw the same random numbers."""
-    return torch.compile(form, dynamic=False, options={"fallback_random": True} if plan.dropout else None)
-
-
-def tried(
-    forward: Callable[..., Any],
-    model: nn.Module,
-    batch: list[Tensor],
-    autocast: Callable[[], AbstractContextManager[Any]],
-) -> tuple[float, Tensor]:
-    """Return the loss of a batch, and its gradient as one vector; model and torch's random state do not change."""
-    model.train()
-    try:
-        with torch.random.fork_rng():
-            with autocast():
-                _, loss = forward(*batch)
-            loss.backward()
-        return loss.item(), torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
-    finally:
-        model.zero_grad(set_to_none=True)
+def dtype_of(plan: Plan) -> torch.dtype:
+    return choose_dtype(plan.dtype, torch.device(plan.device))
 
 
 def compile_for_next_time(plan: Plan, vocab_size: int, purpose: Path | None = None) -> None:

@@ -26,6 +26,7 @@ from homespun.errors import WriteFailed
 from homespun.fetch.cache import cache_folder
 from homespun.kernels.select import with_step_kernels
 from homespun.kernels.selfcheck import matmul_rate
+from homespun.machine.accelerator import accelerator_name, use_tensor_cores
 from homespun.machine.atomic import write_json
 from homespun.machine.contention import check_contention
 from homespun.machine.device import autocast, choose_dtype, processor_name
@@ -33,18 +34,24 @@ from homespun.model.config import GPTConfig
 from homespun.model.families import DEFAULT
 from homespun.model.gpt import GPT
 from homespun.planning.cost import Speed, Work, work_of_a_step
+from homespun.planning.facts import kind_of
 from homespun.planning.search import Size
 from homespun.training.optimizer import Optimizers
 
-STEPS = 3
+STEPS, WARMUP = 3, 1
+WARMUP_ON_GPU = 4  # its libraries choose kernels, and its allocator asks the driver for memory
 SECONDS_OF_PRODUCTS = 0.2
 SHAPES = (Size(1, 8, 512, 32, 64), Size(2, 4, 64, 256, 8), Size(4, 2, 64, 32, 4))
+# A GPU would spend the time of the first two in launching operations: it gets larger ones.
+SHAPES_ON_GPU = (Size(2, 16, 1024, 1024, 16), Size(2, 4, 128, 256, 256), Size(8, 2, 64, 32, 4))
 
 # What is left of each part of the time in a compiled step, measured over the shapes of benchmarks/growth.py.
 COMPILED = Speed(product=0.95, number=0.45, start=0.35)
 # The same where operations of our own are compiled in, over nine shapes of 2 to 8 layers, 96 to 512 wide, which
 # it hits to 20%. Products take as long as they take alone: in single steps they are too quick to be told apart.
 QUICK = Speed(product=1.0, number=0.04, start=0.95)
+# On a GPU. An estimate that no run has checked; the first run on a device corrects it (`Memory`).
+COMPILED_ON_GPU = Speed(product=1.0, number=0.4, start=0.2)
 
 # A new correction gets this weight against the earlier ones, and never leaves these bounds.
 NEWER = 0.5
@@ -62,7 +69,7 @@ def measured_speed(device: str, dtype: str, at_most: float = math.inf, *, kernel
     timed, deadline = [], time.monotonic() + at_most
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for size in SHAPES:
+        for size in SHAPES if kind_of(device) == "cpu" else SHAPES_ON_GPU:
             config, sequences = size.config(DEFAULT, 128), size.batch_size
             seconds = seconds_of_a_step(config, sequences, device, dtype, deadline, kernels=kernels)
             timed.append((work_of_a_step(config, sequences), seconds))
@@ -79,6 +86,7 @@ def seconds_of_a_step(
     kernels: bool = False,
 ) -> float:
     """The median of some steps; the time of a single one if time.monotonic() is beyond the deadline."""
+    use_tensor_cores(device)
     model = GPT(config).to(device)
     computed_in = choose_dtype(dtype, torch.device(device))
     optimizers = Optimizers(model, kind="muon", learning_rate=0.0, weight_decay=0.0, dtype=computed_in)
@@ -88,7 +96,8 @@ def seconds_of_a_step(
         optimizers.use_native_kernels()
     ids = torch.randint(config.vocab_size, (sequences, config.context_length + 1), device=device)
     seconds = []
-    for _ in range(1 + STEPS):  # the first one is warmup
+    warmup = WARMUP if kind_of(device) == "cpu" else WARMUP_ON_GPU
+    for _ in range(warmup + STEPS):
         check_contention()
         began = time.perf_counter()
         with context():
@@ -99,7 +108,7 @@ def seconds_of_a_step(
         seconds.append(time.perf_counter() - began)
         if len(seconds) > 1 and time.monotonic() > deadline:
             break
-    return statistics.median(seconds[1:])
+    return statistics.median(seconds[min(warmup, len(seconds) - 1) :])
 
 
 def fitted(timed: list[tuple[Work, float]]) -> Speed:
@@ -129,18 +138,20 @@ def uncompiled_way(kernels: bool) -> str:
 
 
 def compiled_way(device: str, dtype: str, at_most: float = math.inf) -> str:
-    """How a compiled step is computed here: "compiled", or "quick" with our native kernels.
+    """How a compiled step is computed here: "compiled", "quick" with our native kernels, or "compiled on GPU".
 
     at_most: seconds to wait for the native kernels, if they are not compiled yet.
     """
     from homespun.kernels.select import has_training_kernels
 
+    if kind_of(device) == "cuda":
+        return "compiled on GPU"
     return "quick" if has_training_kernels(device, dtype, at_most) else "compiled"
 
 
 def compiled(speed: Speed, way: str) -> Speed:
     """The expected Speed of compiled steps, given the Speed of eager steps."""
-    left, product = COMPILED, speed.product
+    left, product = COMPILED_ON_GPU if way == "compiled on GPU" else COMPILED, speed.product
     if way == "quick":
         with torch.random.fork_rng():
             left, product = QUICK, 1 / matmul_rate(torch.device("cpu"), torch.bfloat16, SECONDS_OF_PRODUCTS)
@@ -164,7 +175,7 @@ class Memory:
     dtype: str
 
     def correction(self, way: str) -> float:
-        """The factor on the forecast for "eager", "kernels", "compiled" or "quick"; 1 if no run is remembered."""
+        """The factor on the forecast for "eager", "kernels", "compiled", …; 1 if no run is remembered."""
         value = self.read().get(way, 1.0)
         return value if isinstance(value, float) and BOUNDS[0] <= value <= BOUNDS[1] else 1.0
 
@@ -208,7 +219,8 @@ class Memory:
             torch.__version__,
             torch.get_num_threads(),
             self.device,
+            accelerator_name(self.device),
             self.dtype,
-            repr((COMPILED, QUICK)),  # corrections are relative to these
+            repr((COMPILED, QUICK, COMPILED_ON_GPU)),  # corrections are relative to these
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

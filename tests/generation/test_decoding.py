@@ -9,9 +9,12 @@ from homespun.errors import ModelError
 from homespun.generation import decoding
 from homespun.generation.decoding import DecodedModel, decoded, worthwhile_weights
 from homespun.generation.engine import Engine
+from homespun.generation.paged import ModelStep
 from homespun.generation.request import Request
 from homespun.generation.settings import Sampling
+from homespun.kernels.decoding.slots import Slots
 from homespun.kernels.decoding.source import STEP
+from homespun.kernels.selfcheck import same_logits
 from homespun.model.gpt import GPT
 from tests.generation.models import CONTEXT, prompt_of, sure_model
 from tests.model.shapes import FAMILY_NAMES as FAMILIES
@@ -84,3 +87,39 @@ def test_a_decoded_model_is_a_module_that_can_be_evaluated() -> None:
     assert isinstance(model, GPT)
     one = DecodedModel(model, "float32", wait=False)
     assert one.config is model.config and not list(one.parameters())
+
+
+def test_where_bfloat16_is_multiplied_in_bfloat16_keys_and_values_are_kept_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU; here the processor does it."""
+    model = sure_model("modern")
+    assert isinstance(model, GPT)
+    # The C++ step and the joined projections are for a CPU.
+    monkeypatch.setattr("homespun.kernels.decoding.kernel.suits", lambda model, weights: False)
+    monkeypatch.setattr("homespun.generation.paged.with_decoding_kernels", lambda model, note: model)
+    plain = decoding.bytes_per_block(model, "float32")
+    for module in ("homespun.kernels.rounding", "homespun.generation.decoding"):
+        monkeypatch.setattr(f"{module}.multiplies_in_half", lambda weight, kind: kind == "bfloat16")
+    step = ModelStep(model, "bfloat16", blocks=8)
+    slots = Slots()
+    slots.add(prompt_of(CONTEXT), 0, list(range(8)), wants_all=True)
+    found = step.logits(slots)
+    assert found.dtype == torch.float32
+    assert {part.dtype for layer in step.cache.layers.values() for part in layer} == {torch.bfloat16}
+    with torch.no_grad():
+        right = model(torch.tensor([prompt_of(CONTEXT)]))[0][0]
+    assert same_logits(found, right, "bfloat16")
+    assert 2 * decoding.bytes_per_block(model, "bfloat16") == plain
+
+
+def test_a_large_model_on_a_gpu_is_decoded_in_the_dtype_that_it_multiplies_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = sure_model("modern")
+    assert isinstance(model, GPT)
+    monkeypatch.setattr(type(model), "device", property(lambda model: torch.device("cuda")))
+    monkeypatch.setattr(decoding, "choose_dtype", lambda name, device: torch.bfloat16)
+    assert worthwhile_weights(model) == "float32"
+    monkeypatch.setattr(decoding, "LARGE", model.number_of_parameters())
+    assert worthwhile_weights(model) == "bfloat16"
