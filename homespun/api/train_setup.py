@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from homespun.api.machine_facts import facts_of
+from homespun.api.prepared_text import PreparedText, prepared_text
 from homespun.errors import TextError, UsageError
 from homespun.fetch.progress import downloads_reported
 from homespun.fetch.web import without_password
-from homespun.model.families import DEFAULT, MODELS
+from homespun.model.families import DEFAULT
 
 if TYPE_CHECKING:
     from homespun.dataset.preparation import Dataset
@@ -120,15 +121,14 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
     """Prepare a new run; its plan is decided here."""
     from homespun.planning.planner import Wishes, decide
 
-    corpus = read_corpus(given.text, given.field, watcher, given.encoding)
-    spec, tokenizer = tokenizer_for(corpus, given.tokenizer or "auto", watcher)
-    dataset = prepare_dataset(corpus, tokenizer, watcher)
+    prepared = prepared_text(given.text) or read_and_prepared(given, watcher)
+    spec, tokenizer, dataset = prepared.spec, prepared.tokenizer, prepared.dataset
     wishes = Wishes(
-        text=places(given.text or (corpus.name,)),
+        text=places(given.text or (prepared.name,)),
         tokenizer=spec,
         field=given.field or "",
         encoding=given.encoding or "",
-        text_key=corpus.survey().key,
+        text_key=prepared.text_key,
         model=given.model or DEFAULT,
         size=given.size or "auto",
         steps=given.steps,
@@ -141,7 +141,15 @@ def prepared_anew(given: Given, watcher: Watcher) -> Prepared:
     dtype = given.settings.get("dtype", given.dtype or "auto")
     facts = facts_of(dataset, device, dtype, wishes, watcher)
     plan = fit_to_text(decide(wishes, facts), dataset, watcher)
-    return replace(Prepared.from_corpus(corpus, tokenizer, dataset, plan), wishes=wishes, facts=facts)
+    return Prepared(prepared.title, prepared.name, tokenizer, dataset, plan, prepared.corpus, wishes, facts)
+
+
+def read_and_prepared(given: Given, watcher: Watcher) -> PreparedText:
+    """The text that was given, read, tokenized and in the user's cache."""
+    corpus = read_corpus(given.text, given.field, watcher, given.encoding)
+    spec, tokenizer = tokenizer_for(corpus, given.tokenizer or "auto", watcher)
+    dataset = prepare_dataset(corpus, tokenizer, watcher)
+    return PreparedText(spec, corpus.title, corpus.name, tokenizer, dataset, corpus.survey().key, corpus)
 
 
 def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
@@ -151,15 +159,21 @@ def prepared_by_plan(plan: Plan, given: Given, watcher: Watcher) -> Prepared:
             f"A plan says everything, and {', '.join(beside)} was given beside it.",
             "Change the number in the plan's file, or leave --plan out.",
         )
-    corpus = read_corpus(given.text or plan.text, plan.field, watcher, plan.encoding)
-    _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
-    dataset = prepare_dataset(corpus, tokenizer, watcher)
-    key = corpus.survey().key
+    again = replace(
+        given,
+        text=given.text or plan.text,
+        field=plan.field,
+        encoding=plan.encoding,
+        tokenizer=plan.tokenizer,
+    )
+    prepared = prepared_text(again.text) or read_and_prepared(again, watcher)
+    dataset, key = prepared.dataset, prepared.text_key
     if plan.text_key and plan.text_key != key:
         watcher.note("this is not the text that the plan was made for, so the numbers will be others")
         plan = plan.with_(text_key=key, text=places(given.text) or plan.text)
     # A replay has no time limit: it repeats exactly the steps that fitted into the minutes.
-    return Prepared.from_corpus(corpus, tokenizer, dataset, fit_to_text(plan.with_(minutes=0.0), dataset, watcher))
+    plan = fit_to_text(plan.with_(minutes=0.0), dataset, watcher)
+    return Prepared(prepared.title, prepared.name, prepared.tokenizer, dataset, plan, prepared.corpus)
 
 
 def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Prepared:
@@ -167,25 +181,50 @@ def prepared_again(plan: Plan, run: Path, given: Given, watcher: Watcher) -> Pre
     from homespun.dataset.preparation import reopen
     from homespun.tokenizer.open import load as load_tokenizer
 
+    plan, given = on_that_device(plan, given, watcher)
     check_agreement(plan, given, run)
     if (run / "tokenizer.json").exists():
         tokenizer = load_tokenizer(run)
         # The ids of the training text are usually in the cache, and then the text is not needed.
         if dataset := reopen(plan.text_key, tokenizer):
             return Prepared(", ".join(plan.text), run.name, tokenizer, dataset, plan)
+    if found := prepared_text(plan.text):
+        check_unchanged(found.text_key, plan, run)
+        return Prepared(found.title, run.name, found.tokenizer, found.dataset, plan)
     if "-" in plan.text and not given.text:
         raise UsageError(
             f"{run} was trained on standard input, which is gone.", "Pipe the same text in again, with - for it."
         )
     corpus = read_corpus(plan.text, plan.field, watcher, plan.encoding)
-    if corpus.survey().key != plan.text_key:
+    check_unchanged(corpus.survey().key, plan, run)
+    if not (run / "tokenizer.json").exists():
+        _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
+    return Prepared.from_corpus(corpus, tokenizer, prepare_dataset(corpus, tokenizer, watcher), plan)
+
+
+def on_that_device(plan: Plan, given: Given, watcher: Watcher) -> tuple[Plan, Given]:
+    """The plan for the device and dtype that were asked for, and the other arguments; a note where it moves.
+
+    What a run has learned does not depend on where it was computed: its state is by name, in float32.
+    """
+    from homespun.machine.device import choose_device, choose_dtype
+
+    if given.device in (None, "auto", plan.device):
+        return plan, given
+    device = choose_device(given.device or "auto")
+    dtype = str(choose_dtype(given.dtype or "auto", device)).removeprefix("torch.")
+    watcher.note(f"the run goes on on {device}, in {dtype}; it was on {plan.device}, in {plan.dtype}")
+    moved = plan.with_(device=str(device), dtype=dtype, kernels=plan.kernels and device.type == plan.device)
+    return moved, replace(given, device=None, dtype=None)
+
+
+def check_unchanged(text_key: str, plan: Plan, run: Path) -> None:
+    """TextError where that is not the key of the text that the run was trained on."""
+    if text_key != plan.text_key:
         raise TextError(
             f"The text of {run} has changed since it was trained on: {', '.join(plan.text)}.",
             "Put the old text back to go on with this run, or train anew in another folder with --out.",
         )
-    if not (run / "tokenizer.json").exists():
-        _, tokenizer = tokenizer_for(corpus, plan.tokenizer, watcher)
-    return Prepared.from_corpus(corpus, tokenizer, prepare_dataset(corpus, tokenizer, watcher), plan)
 
 
 def prepared_to_extend(run: Path, given: Given, watcher: Watcher) -> Prepared:
@@ -314,80 +353,6 @@ def fit_to_text(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
             f"the text is too short for a context of {plan.context_length} tokens: {context_length} it is"
         )
     return plan.with_(context_length=context_length)
-
-
-def facts_of(dataset: Dataset, device: str, dtype: str, wishes: Wishes, watcher: Watcher) -> Facts:
-    """The facts for the plan: n-gram baselines of the text; the machine, tested once and timed every time."""
-    import psutil
-
-    from homespun.dataset.ngrams import ngram_baselines
-    from homespun.kernels.trusted_dtype import trusted_dtype
-    from homespun.machine.device import choose_device, choose_dtype, compiler, memory_free, memory_of
-    from homespun.planning.facts import Facts
-
-    chosen = choose_device(device)
-    computed_in = str(choose_dtype(dtype, chosen)).removeprefix("torch.")
-    if dtype == "auto":  # a dtype that the user names is used without a test
-        computed_in = trusted_dtype(str(chosen), computed_in, watcher.note)
-    counted = ngram_baselines(dataset.train.ids, dataset.val.ids, dataset.vocab_size)
-    facts = Facts(
-        train_tokens=dataset.train.tokens,
-        val_tokens=dataset.val.tokens,
-        vocab_size=dataset.vocab_size,
-        ngram_losses=counted.losses,
-        static=counted.static,
-        cached=counted.cached,
-        device=str(chosen),
-        dtype=computed_in,
-        can_compile=chosen.type == "cuda" or (chosen.type == "cpu" and compiler() is not None),
-    )
-    if not MODELS[wishes.model].is_table:
-        facts = timed(facts, wishes)
-    # Looked at last: what was loaded for the timing stays loaded.
-    return replace(
-        facts,
-        memory=memory_of(chosen),
-        memory_free=memory_free(chosen),
-        memory_used=psutil.Process().memory_info().rss,
-    )
-
-
-def timed(facts: Facts, wishes: Wishes) -> Facts:
-    """The facts with the machine's speed.
-
-    The speed of compiled steps takes seconds to measure, and is measured if the run is long enough to compile. For
-    short runs a speed that was measured here before is good enough, because the run times itself. On a busy
-    machine measuring takes long, and is limited to a share of the run's minutes.
-    """
-    from homespun.kernels.select import computes_step
-    from homespun.machine.builds import wait_for_own_compilers
-    from homespun.machine.jobs import wait_for_quiet
-    from homespun.planning.planner import is_short, longest_wait, sample_config, wants_kernels, weighs_compiling
-    from homespun.training.compiled import compiled_shapes
-    from homespun.training.measured_speed import Memory, compiled, compiled_way, measured_speed, uncompiled_way
-
-    deadline = time.monotonic() + longest_wait(wishes.minutes)
-    memory = Memory(facts.device, facts.dtype)
-    if wants_kernels(wishes) and computes_step(
-        sample_config(wishes), facts.device, facts.dtype, deadline - time.monotonic()
-    ):
-        facts = replace(facts, kernels=True, can_compile=False)
-    way = uncompiled_way(facts.kernels)
-    speed = memory.speed(way) if is_short(wishes) else None
-    if speed is None:
-        wait_for_own_compilers(deadline - time.monotonic())  # a running compiler would distort the timing
-        wait_for_quiet(max(0.0, min(2.0, deadline - time.monotonic())))
-        speed = measured_speed(facts.device, facts.dtype, deadline - time.monotonic(), kernels=facts.kernels)
-        memory.remember_speed(speed, way)
-    facts = replace(facts, speed=speed.times(memory.correction(way)))
-    if not (facts.can_compile and weighs_compiling(wishes)):
-        return facts
-    way = compiled_way(facts.device, facts.dtype, deadline - time.monotonic())
-    return replace(
-        facts,
-        compiled_speed=compiled(speed, way).times(memory.correction(way)),
-        compiled=compiled_shapes(facts.device, facts.dtype, wishes.model, facts.vocab_size),
-    )
 
 
 def places(text: Iterable[str | Path]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homespun.cli.app import Commands
+from homespun.cli.data_prepare import prepare_command
 from homespun.cli.run_options import read_as_asked
 from homespun.cli.screens.plain import json_option, print_json, visible
 from homespun.dataset.finding import percent
@@ -34,6 +35,9 @@ def command(context: click.Context) -> None:
     """See which texts are at hand, what a text holds, and what is wrong with it."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+command.add_command(prepare_command)
 
 
 @command.command("list")

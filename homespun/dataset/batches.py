@@ -55,13 +55,18 @@ class Batches:
         self.starts_at_hand: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        return windows_at(self.ids, self.starts_of(step), self.context_length)
+
+    def starts_of(self, step: int) -> np.ndarray:
+        """Return where in the text the windows of that step begin; int64 (B,)."""
         assert step >= 0
         block, place = divmod(step, self.steps_at_once)
         if self.starts_at_hand is None or self.starts_at_hand[0] != block:
             draws_at_once = self.steps_at_once * self.batch_size
             draws = np.arange(block * draws_at_once, (block + 1) * draws_at_once, dtype=np.uint64)
             self.starts_at_hand = block, self.starts(draws).reshape(self.steps_at_once, self.batch_size)
-        return windows_at(self.ids, self.starts_at_hand[1][place], self.context_length)
+        found: np.ndarray = self.starts_at_hand[1][place]
+        return found
 
     def starts(self, draws: np.ndarray) -> np.ndarray:
         """Return where in the text the windows with the draw numbers `draws` (n,) of the run begin; int64 (n,)."""
@@ -78,6 +83,10 @@ class Batches:
 
 def windows_at(ids: np.ndarray, starts: np.ndarray, context_length: int) -> tuple[Tensor, Tensor]:
     """Return x, y, both int64 (B, T): the tokens from each of `starts` (B,) on, and those one position later."""
-    tokens = ids[starts[:, None] + np.arange(context_length + 1)]  # (B, T + 1)
+    return windows_of(ids[starts[:, None] + np.arange(context_length + 1)])
+
+
+def windows_of(tokens: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return x, y, both int64 (B, T), of windows with the token behind each: (B, T + 1)."""
     both = torch.from_numpy(tokens.astype(np.int64))
     return both[:, :-1].contiguous(), both[:, 1:].contiguous()

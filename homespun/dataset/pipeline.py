@@ -18,6 +18,7 @@ from homespun.errors import TextUnreadable, UnknownCharacter
 
 if TYPE_CHECKING:
     from homespun.text.corpus import Corpus
+    from homespun.text.document import Document
     from homespun.text.survey import Survey
     from homespun.tokenizer.tokenizer import Tokenizer
 
@@ -55,22 +56,34 @@ def parts(corpus: Corpus, survey: Survey, cuts: Sequence[int]) -> Iterator[Part]
     for number, document in enumerate(corpus.documents()):
         if number >= len(cuts):
             raise changed(corpus.title, f"it had {len(cuts):,} documents, and now has more")
-        cut, length = cuts[number], survey.document_characters[number]
-        at, line, digest = 0, 1, hashlib.sha256()
-        for piece in document.pieces():
-            digest.update(piece.encode())
-            before, behind = piece[: max(0, cut - at)], piece[max(0, cut - at) :]
-            at += len(piece)
-            if before:
-                yield Part(0, before, at >= cut, document.origin, line)
-                line += before.count("\n")
-            if behind:
-                yield Part(1, behind, at >= length, document.origin, line)
-                line += behind.count("\n")
-        if at != length or not digest.hexdigest().startswith(survey.document_keys[number]):
-            raise changed(corpus.title, how_document_changed(number, len(cuts), document.origin, length, at))
+        for _, part in document_parts(corpus.title, document, number, survey, cuts):
+            yield part
     if number + 1 != len(cuts):
         raise changed(corpus.title, f"it had {len(cuts):,} documents, and now has {number + 1:,}")
+
+
+def document_parts(
+    title: str, document: Document, number: int, survey: Survey, cuts: Sequence[int]
+) -> Iterator[tuple[int, Part]]:
+    """Yield the parts of a document, each with the place in the document where it begins, in characters.
+
+    Raises TextUnreadable at its end if it has changed since it was surveyed.
+    """
+    cut, length = cuts[number], survey.document_characters[number]
+    at, line, digest = 0, 1, hashlib.sha256()
+    for piece in document.pieces():
+        digest.update(piece.encode())
+        begin = at
+        before, behind = piece[: max(0, cut - at)], piece[max(0, cut - at) :]
+        at += len(piece)
+        if before:
+            yield begin, Part(0, before, at >= cut, document.origin, line)
+            line += before.count("\n")
+        if behind:
+            yield begin + len(before), Part(1, behind, at >= length, document.origin, line)
+            line += behind.count("\n")
+    if at != length or not digest.hexdigest().startswith(survey.document_keys[number]):
+        raise changed(title, how_document_changed(number, len(cuts), document.origin, length, at))
 
 
 def how_document_changed(number: int, documents: int, origin: str, before: int, now: int) -> str:

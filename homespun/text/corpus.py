@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ from homespun.text.blob import Blob, explained_errors, file_blob
 from homespun.text.document import Document, whole_characters
 from homespun.text.folder import Found, has, listed, open_found
 from homespun.text.formats import Request, documents_of
+from homespun.text.layout import layout_of
 from homespun.text.members import is_mostly_code, read_members
 from homespun.text.notes import KINDS, Tally
 
@@ -55,12 +56,17 @@ class FileSource:
 
 @dataclass
 class FolderSource:
-    """A folder or code repository. `suffixes` keeps to files of these kinds, `without` leaves folders out."""
+    """A folder or code repository. `suffixes` keeps to files of these kinds, `without` leaves folders out.
+
+    `only` is for one of several processes that share the reading: the others read the other files.
+    """
 
     root: Path
     shown: str
     suffixes: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
+    only: frozenset[int] | None = None  # numbers of the files to read; None for all
+    reading: int = 0  # the number of the file that the last document came from
 
     @cached_property
     def _listing(self) -> tuple[list[Found], Tally]:
@@ -88,7 +94,29 @@ class FolderSource:
         if self.is_repository:
             tally.say(f"{self.shown} is read as source code: each file begins with a line # path/of/the/file")
         names = [file.path for file in files]
-        yield from read_members(map(self._blob, files), names, self.is_repository, request, tally)
+        yield from read_members(self._members(), names, self.is_repository, request, tally)
+
+    def _members(self) -> Iterator[Blob]:
+        for number, file in enumerate(self._listing[0]):
+            if self.only is None or number in self.only:
+                self.reading = number
+                yield self._blob(file)
+
+    def files_and_sizes(self) -> list[tuple[str, int]]:
+        """The files that are read, by their paths in the folder, and their sizes in bytes."""
+        return [(file.path, file.size) for file in self._listing[0]]
+
+    def separate_files(self) -> int:
+        """How many files it has; 1 where they are read together, as the days of a chat."""
+        files = self._listing[0]
+        return 1 if layout_of(file.path for file in files).slack else len(files)
+
+    def restricted_to(self, only: frozenset[int]) -> FolderSource:
+        """The same folder, of which only those files are read. It is not listed again."""
+        other = replace(self, only=only)
+        other.__dict__["_listing"] = self._listing
+        other.__dict__["is_repository"] = self.is_repository
+        return other
 
     def _blob(self, file: Found) -> Blob:
         path = Path(file.real) if file.real else self.root / file.path
@@ -135,6 +163,31 @@ class Corpus:
         if nothing:
             raise _nothing_to_read(self, tally)
 
+    def number_of_files(self) -> int:
+        """How many files there are to divide among processes. A folder that is read as a whole is one."""
+        return sum(map(files_in, self.sources))
+
+    def documents_of(self, files: Collection[int], tally: Tally) -> Iterator[tuple[int, Document]]:
+        """The documents of those files alone, each with the number of its file; other files are not opened.
+
+        They are those that `documents` gives, and in its order.
+        """
+        first = 0
+        for source in self.sources:
+            there = files_in(source)
+            own = frozenset(number - first for number in files if first <= number < first + there)
+            part = source.restricted_to(own) if isinstance(source, FolderSource) and there > 1 else None
+            for document in (part or source).documents(self.request, tally) if own else ():
+                if document.record is None and _is_blank(document):
+                    tally.add("empty", document.origin)
+                else:
+                    yield first + (part.reading if part else 0), document
+            first += there
+
+    def take_survey(self, survey: Survey) -> None:
+        """Take the survey that several processes have made together."""
+        self._survey = survey
+
     def survey(self, on_progress: Callable[[int], None] | None = None) -> Survey:
         """One pass over everything; kept in memory and, for files, in the cache until one of them changes.
 
@@ -146,6 +199,11 @@ class Corpus:
             self._survey, found = survey(self, on_progress)
             self.notes = [*self.said, *found]
         return self._survey
+
+
+def files_in(source: Source) -> int:
+    """How many files of a source can be read each by itself."""
+    return source.separate_files() if isinstance(source, FolderSource) else 1
 
 
 def _is_blank(document: Document) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from homespun.text.document import Document, whole_characters
 from homespun.text.older import NAMES
@@ -122,6 +123,14 @@ class Tally:
         for remark in sorted(remarks):
             self.heed(remark, example)
 
+    def as_object(self) -> dict[str, Any]:
+        """As plain data, for another process."""
+        return {**vars(self), "guessed": sorted(self.guessed), "ways_on": list(self.ways_on)}
+
+    @classmethod
+    def of_object(cls, found: dict[str, Any]) -> Tally:
+        return cls(**{**found, "guessed": set(found["guessed"]), "ways_on": dict.fromkeys(found["ways_on"])})
+
     def merge(self, other: Tally) -> None:
         """Add what another pass found."""
         for kind, count in other.counts.items():
@@ -154,20 +163,20 @@ class Reading:
         self.tally = Tally()
         self.encodings: dict[str, int] = {}  # name -> number of documents
         self.read_as: dict[str, int] = {}  # what documents were read as -> number of documents
-        self._first: dict[str, str] = {}
+        self.first: dict[str, str] = {}
 
     def took(self, document: Document) -> None:
         """A document that was read to its end: its remarks are complete only then."""
         self.encodings[document.encoding] = self.encodings.get(document.encoding, 0) + 1
         kind = document.read_as or "plain text"
         self.read_as[kind] = self.read_as.get(kind, 0) + 1
-        self._first.setdefault(document.encoding, document.origin)
+        self.first.setdefault(document.encoding, document.origin)
         self.tally.heed_all(document.remarks, document.origin)
 
     def lines(self) -> list[str]:
         said = []
         for name in sorted(self.encodings.keys() - {"utf-8"}):
-            count, first, shown = self.encodings[name], self._first[name], NAMES.get(name, name)
+            count, first, shown = self.encodings[name], self.first[name], NAMES.get(name, name)
             guess = name in self.tally.guessed
             what = f"{'read as ' if guess else ''}{shown}{', which is a guess' if guess else ''}"
             way = "; --encoding NAME takes another" if guess else ""

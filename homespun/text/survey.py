@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from homespun import __version__
 from homespun.errors import WriteFailed
 from homespun.fetch.cache import cache_folder, written_whole
 from homespun.text.document import Document
-from homespun.text.notes import Reading
+from homespun.text.notes import Reading, Tally
 
 if TYPE_CHECKING:
     from homespun.text.corpus import Corpus
@@ -65,6 +66,75 @@ def survey(corpus: Corpus, on_progress: Callable[[int], None] | None = None) -> 
     if name:
         _save(name, result, notes)
     return result, notes
+
+
+def survey_part(corpus: Corpus, part: int, parts: int) -> dict[str, Any]:
+    """What one of several processes finds that survey a corpus together: in every `parts`-th file from `part` on.
+
+    Returns plain data, which `add_up` makes a survey of. Raises what `Corpus.documents` raises.
+    """
+    files, found, counts = corpus.number_of_files(), _Counting(None), Counter[int]()
+    for number, document in corpus.documents_of(range(part, files, parts), found.reading.tally):
+        counts[number] += 1
+        found.read(document)
+    return {
+        "files": files,
+        "documents": [counts[number] for number in range(part, files, parts)],
+        "tally": found.reading.tally.as_object(),
+        "first": found.reading.first,
+        "survey": asdict(found.result()),
+    }
+
+
+def add_up(parts: Sequence[dict[str, Any]]) -> tuple[Survey, list[str], list[int]]:
+    """The survey of the whole corpus, its notes, and how many documents each file has, of what the parts found.
+
+    It is the survey of a single pass. Of the notes only the examples may be others.
+    """
+    surveys = [part["survey"] for part in parts]
+    documents = [parts[file % len(parts)]["documents"][file // len(parts)] for file in range(parts[0]["files"])]
+    lengths: list[int] = []
+    keys: list[str] = []
+    taken = [0] * len(parts)
+    for file, several in enumerate(documents):
+        part = file % len(parts)
+        here = slice(taken[part], taken[part] + several)
+        lengths += surveys[part]["document_characters"][here]
+        keys += surveys[part]["document_keys"][here]
+        taken[part] = here.stop
+    counts, encodings, read_as = Counter[str](), Counter[str](), Counter[str]()
+    reading = Reading()
+    for one, found in zip(parts, surveys, strict=True):
+        counts.update(found["alphabet"])
+        encodings.update(found["encodings"])
+        read_as.update(found["read_as"])
+        reading.tally.merge(Tally.of_object(one["tally"]))
+        for name, origin in one["first"].items():
+            reading.first.setdefault(name, origin)
+    reading.encodings, reading.read_as = dict(encodings), dict(read_as)
+
+    # Each part names its first longest and its first shortest document: the first of all is one of these.
+    ends = np.cumsum(documents)
+    longest, shortest = (
+        surveys[int(np.searchsorted(ends, lengths.index(length), side="right")) % len(parts)]
+        for length in (max(lengths), min(lengths))
+    )
+    result = Survey(
+        documents=len(lengths),
+        characters=sum(lengths),
+        bytes=sum(found["bytes"] for found in surveys),
+        lines=counts["\n"],
+        alphabet={character: counts[character] for character in sorted(counts)},
+        document_characters=lengths,
+        document_keys=keys,
+        key=_key_of_all(lengths, keys),
+        duplicates=len(keys) - len(set(keys)),
+        encodings=_commonest_first(encodings),
+        read_as=_commonest_first(read_as),
+        longest=tuple(longest["longest"]),
+        shortest=tuple(shortest["shortest"]),
+    )
+    return result, reading.lines(), documents
 
 
 class _Counting:
@@ -137,7 +207,7 @@ class _Counting:
         )
 
 
-def _commonest_first(counts: dict[str, int]) -> dict[str, int]:
+def _commonest_first(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from homespun.dataset.batches import Batches
+from homespun.dataset.placement import BatchSource, batches_of, placed
 from homespun.dataset.preparation import Dataset
 from homespun.evaluation.loss import Evaluation, evaluate
 from homespun.machine.device import autocast, choose_dtype
@@ -69,7 +69,10 @@ class Objective(Protocol[P]):
     vocab_size: int
 
     def batch(self, step: int) -> Sequence[Tensor]:
-        """The tensors of that step, on the CPU: ids (B, T), targets (B, T), and what else the forward takes."""
+        """The tensors of that step: ids (B, T), targets (B, T), and what else the forward takes.
+
+        They are on the CPU, or on the device already.
+        """
         ...
 
     def targets(self, batch: Sequence[Tensor]) -> int:
@@ -98,7 +101,7 @@ class Windows:
         self.val_tokens = dataset.val.tokens
         self.context_length = plan.context_length
         self.autocast = autocast_of(plan)
-        self.batches = Batches(dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
+        self.batches: BatchSource = batches_of(dataset.train.ids, plan.batch_size, plan.context_length, plan.seed)
 
     def batch(self, step: int) -> Sequence[Tensor]:
         return self.batches[step]
@@ -109,6 +112,10 @@ class Windows:
 
 class NextToken(Windows):
     """Pretraining: predict the next token at every position of windows of a text."""
+
+    def __init__(self, plan: Plan, dataset: Dataset) -> None:
+        super().__init__(plan, dataset)
+        self.batches = placed(self.batches, plan.device)
 
     def forward(self, model: CausalLM, watcher: Watcher) -> Forward[Plan]:
         example = self.batches[0]
