@@ -7,6 +7,12 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__FMA__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #if defined(__AVX512F__)
 constexpr int WIDTH = 16, REGISTERS = 32;
 #elif defined(__AVX__)
@@ -30,6 +36,20 @@ static inline int up_to(int n, int multiple) { return (n + multiple - 1) / multi
 static inline floats all(float value) { return value - (floats){0}; }
 static inline floats load(const float *from) { return *(const floats *)from; }
 static inline void store(float *to, floats value) { *(floats *)to = value; }
+
+/* a * b + c, rounded once where the processor can. Left to itself, GCC decides loop by loop whether to round once or
+   twice (for Zen it avoids chains), and then a row's bits depend on how many are computed beside it. */
+static inline floats multiply_add(floats a, floats b, floats c) {
+#if defined(__AVX512F__)
+  return (floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+  return (floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+  return (floats)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  return a * b + c;
+#endif
+}
 
 static inline float sum(floats v) {
   float total = 0;

@@ -12,6 +12,7 @@
 constexpr int LANES = 16;     /* outputs in a panel */
 constexpr int PARTS = LANES / WIDTH; /* vectors that make one input's weights of a panel */
 constexpr int TILE_ROWS = 16; /* rows that a matrix unit takes at once */
+constexpr int CLOSE_PANELS = 8; /* that stay in the cache while the rows pass */
 
 enum { FLOAT32, BFLOAT16, INT8 };
 
@@ -98,9 +99,10 @@ static inline void put(Output y, int row, int column, floats value, const float 
   store(to, y.add ? load(to) + value : value);
 }
 
-/* ROWS rows by PANELS panels at once: the sums stay in registers. */
+/* ROWS rows by PANELS panels at once: the sums stay in registers. ahead: panels that are wanted soon, of which as many
+   are fetched meanwhile. */
 template <int ROWS, int PANELS>
-static void float32_tile(const Linear *m, Packed in, int row, int panel, Output y) {
+static void float32_tile(const Linear *m, Packed in, int row, int panel, const float *ahead, Output y) {
   const int inputs = m->inputs, stride = padded_inputs(FLOAT32, inputs);
   const float *x = (const float *)in.values + (size_t)row * stride;
   const float *weight = (const float *)m->weight + (size_t)panel * inputs * LANES;
@@ -108,12 +110,29 @@ static void float32_tile(const Linear *m, Packed in, int row, int panel, Output 
   for (int r = 0; r < ROWS; r++)
     for (int p = 0; p < PANELS; p++)
       for (int part = 0; part < PARTS; part++) sums[r][p][part] = all(0);
-  for (int k = 0; k < inputs; k++)
-    for (int p = 0; p < PANELS; p++)
-      for (int part = 0; part < PARTS; part++) {
-        floats w = load(weight + ((size_t)p * inputs + k) * LANES + part * WIDTH);
-        for (int r = 0; r < ROWS; r++) sums[r][p][part] += w * x[(size_t)r * stride + k];
+  /* Whichever are fewer, weights or inputs, stay in registers while the others pass one by one: with all of both
+     the compiler keeps sums in memory, and each addition waits for that. */
+  if constexpr (ROWS > PANELS * PARTS) {
+    for (int k = 0; k < inputs; k++) {
+      for (int p = 0; p < PANELS; p++) __builtin_prefetch(ahead + ((size_t)p * inputs + k) * LANES);
+      floats w[PANELS][PARTS];
+      for (int p = 0; p < PANELS; p++)
+        for (int part = 0; part < PARTS; part++)
+          w[p][part] = load(weight + ((size_t)p * inputs + k) * LANES + part * WIDTH);
+      for (int r = 0; r < ROWS; r++) {
+        const floats one = all(x[(size_t)r * stride + k]);
+        for (int p = 0; p < PANELS; p++)
+          for (int part = 0; part < PARTS; part++) sums[r][p][part] = multiply_add(w[p][part], one, sums[r][p][part]);
       }
+    }
+  } else {
+    for (int k = 0; k < inputs; k++)
+      for (int p = 0; p < PANELS; p++)
+        for (int part = 0; part < PARTS; part++) {
+          floats w = load(weight + ((size_t)p * inputs + k) * LANES + part * WIDTH);
+          for (int r = 0; r < ROWS; r++) sums[r][p][part] = multiply_add(w, all(x[(size_t)r * stride + k]), sums[r][p][part]);
+        }
+  }
   for (int r = 0; r < ROWS; r++)
     for (int p = 0; p < PANELS; p++)
       for (int part = 0; part < PARTS; part++)
@@ -127,20 +146,34 @@ constexpr int panels_beside(int rows) {
 }
 
 template <int ROWS>
-static void float32_rows(const Linear *m, Packed in, int row, int first, int last, Output y) {
+static void float32_rows(const Linear *m, Packed in, int row, int first, int last, int ahead, Output y) {
   constexpr int MANY = panels_beside(ROWS), FEW = MANY > 2 ? MANY / 2 : 1;
+  auto panels_at = [&](int p) { return (const float *)m->weight + (size_t)(p + ahead) * m->inputs * LANES; };
   int p = first;
-  for (; last - p >= MANY; p += MANY) float32_tile<ROWS, MANY>(m, in, row, p, y);
-  for (; last - p >= FEW; p += FEW) float32_tile<ROWS, FEW>(m, in, row, p, y);
-  for (; p < last; p++) float32_tile<ROWS, 1>(m, in, row, p, y);
+  for (; last - p >= MANY; p += MANY) float32_tile<ROWS, MANY>(m, in, row, p, panels_at(p), y);
+  for (; last - p >= FEW; p += FEW) float32_tile<ROWS, FEW>(m, in, row, p, panels_at(p), y);
+  for (; p < last; p++) float32_tile<ROWS, 1>(m, in, row, p, panels_at(p), y);
 }
 
-static void float32_product(const Linear *m, Packed in, int rows, int first, int last, Output y) {
-  for (int group = first; group < last; group += 8) { /* panels that stay close while the rows pass */
-    int end = group + 8 < last ? group + 8 : last, row = 0;
-    for (; rows - row >= 6; row += 6) float32_rows<6>(m, in, row, group, end, y);
-    for (; rows - row >= 2; row += 2) float32_rows<2>(m, in, row, group, end, y);
-    for (; row < rows; row++) float32_rows<1>(m, in, row, group, end, y);
+template <int ROWS = 6>
+static void float32_pass(const Linear *m, Packed in, int row, int rows, int first, int last, int ahead, Output y) {
+  if constexpr (ROWS > 1) {
+    if (rows < ROWS) return float32_pass<ROWS - 1>(m, in, row, rows, first, last, ahead, y);
+  }
+  float32_rows<ROWS>(m, in, row, first, last, ahead, y);
+}
+
+/* The rows are divided evenly among as few passes over the weights as there can be: a pass with 5 rows hardly takes
+   longer than one with 6, and one with 2 is bound by the cache, not by the arithmetic. The last pass, whose own
+   weights are in the cache by then, fetches those of the next panels from memory. */
+static void float32_product(const Linear *m, Packed in, int rows, int first, int last, int ahead, Output y) {
+  const int passes = (rows + 5) / 6;
+  for (int group = first; group < last; group += CLOSE_PANELS) {
+    const int end = group + CLOSE_PANELS < last ? group + CLOSE_PANELS : last;
+    for (int pass = 0; pass < passes; pass++) {
+      const int row = rows * pass / passes;
+      float32_pass(m, in, row, rows * (pass + 1) / passes - row, group, end, pass == passes - 1 ? ahead : 0, y);
+    }
   }
 }
 
@@ -501,9 +534,10 @@ static void int8_product(const Linear *m, Packed in, int rows, int first, int la
 
 #endif
 
-/* The panels first … last - 1 of the product, for all rows. */
-static void product(int kind, const Linear *m, Packed in, int rows, int first, int last, Output y) {
-  if (kind == FLOAT32) float32_product(m, in, rows, first, last, y);
+/* The panels first … last - 1 of the product, for all rows. ahead: how much further on those are that this thread
+   will probably want next. */
+static void product(int kind, const Linear *m, Packed in, int rows, int first, int last, int ahead, Output y) {
+  if (kind == FLOAT32) float32_product(m, in, rows, first, last, ahead, y);
   else if (kind == BFLOAT16) bfloat16_product(m, in, rows, first, last, y);
   else int8_product(m, in, rows, first, last, y);
 }

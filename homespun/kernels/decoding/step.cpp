@@ -8,6 +8,7 @@
 #include "products.h"
 
 constexpr int KV_BLOCK = 16; /* tokens */
+constexpr int SUMS = 8; /* sums that attention computes at once: each waits for its last addition, the others do not */
 
 enum { RMSNORM, LAYERNORM };
 enum { SWIGLU, GELU, RELU, GEGLU };
@@ -138,6 +139,15 @@ static void keep(const Model *m, const Work *w, int row, int layer, int head, co
   for (int d = 0; d < m->head_width; d++) store_kept(values + slot * padded + d, value[d]);
 }
 
+/* The numbers that a query's scores take: vectors of them are computed together, some behind the last token. */
+static inline int scores_room(const Model *m) { return up_to(m->context, KV_BLOCK) + SUMS / 2 * WIDTH; }
+
+/* The first `number` lanes, where there are so many. */
+static inline void put_lanes(float *to, int number, floats value) {
+  if (number >= WIDTH) return store(to, value);
+  for (int lane = 0; lane < number; lane++) to[lane] = value[lane];
+}
+
 /* A query, the first of the tokens that it attends to, the one behind the last, and where the average goes. */
 struct Query {
   const float *values;
@@ -145,55 +155,82 @@ struct Query {
   float *out;
 };
 
-/* The scores of Q queries with PARTS vectors of tokens of a KV block, (Q, PARTS). */
-template <int Q, typename T>
-static inline void block_scores(const T *keys, int width, const Query *query, float scale, floats score[Q][PARTS]) {
-  floats even[Q][PARTS], odd[Q][PARTS];
+/* The scores of Q queries with VECTORS vectors of tokens, (Q, VECTORS): `keys` says where those of each vector are. */
+template <int Q, int VECTORS, typename T>
+static inline void vector_scores(const T *const *keys, int width, const Query *query, float scale,
+                                 floats score[Q][VECTORS]) {
+  floats even[Q][VECTORS], odd[Q][VECTORS];
   for (int q = 0; q < Q; q++)
-    for (int part = 0; part < PARTS; part++) even[q][part] = odd[q][part] = all(0);
+    for (int v = 0; v < VECTORS; v++) even[q][v] = odd[q][v] = all(0);
   int d = 0;
   for (; d + 2 <= width; d += 2)
-    for (int part = 0; part < PARTS; part++) {
-      floats one = load_kept(keys + d * KV_BLOCK + part * WIDTH);
-      floats other = load_kept(keys + (d + 1) * KV_BLOCK + part * WIDTH);
+    for (int v = 0; v < VECTORS; v++) {
+      floats one = load_kept(keys[v] + d * KV_BLOCK), other = load_kept(keys[v] + (d + 1) * KV_BLOCK);
       for (int q = 0; q < Q; q++) {
-        even[q][part] += one * query[q].values[d];
-        odd[q][part] += other * query[q].values[d + 1];
+        even[q][v] = multiply_add(one, all(query[q].values[d]), even[q][v]);
+        odd[q][v] = multiply_add(other, all(query[q].values[d + 1]), odd[q][v]);
       }
     }
   if (d < width)
-    for (int part = 0; part < PARTS; part++) {
-      floats one = load_kept(keys + d * KV_BLOCK + part * WIDTH);
-      for (int q = 0; q < Q; q++) even[q][part] += one * query[q].values[d];
+    for (int v = 0; v < VECTORS; v++) {
+      floats one = load_kept(keys[v] + d * KV_BLOCK);
+      for (int q = 0; q < Q; q++) even[q][v] = multiply_add(one, all(query[q].values[d]), even[q][v]);
     }
   for (int q = 0; q < Q; q++)
-    for (int part = 0; part < PARTS; part++) score[q][part] = (even[q][part] + odd[q][part]) * scale;
+    for (int v = 0; v < VECTORS; v++) score[q][v] = (even[q][v] + odd[q][v]) * scale;
+}
+
+/* The sums over the tokens of some blocks of N vectors of values, each by its query's weight, (Q, N). `width`: of a
+   token's values */
+template <int Q, int N, typename T, typename Values>
+static inline void weighted_sums(Values values_of, int d, int width, int first_block, int kv_blocks, const float *weights,
+                                 int room, floats result[Q][N]) {
+  for (int q = 0; q < Q; q++)
+    for (int n = 0; n < N; n++) result[q][n] = all(0);
+  for (int p = first_block; p < kv_blocks; p++) {
+    const T *values = values_of(p) + d;
+    for (int t = 0; t < KV_BLOCK; t++) {
+      floats value[N];
+      for (int n = 0; n < N; n++) value[n] = load_kept(values + t * width + n * WIDTH);
+      for (int q = 0; q < Q; q++)
+        for (int n = 0; n < N; n++)
+          result[q][n] = multiply_add(value[n], all(weights[q * room + p * KV_BLOCK + t]), result[q][n]);
+    }
+  }
 }
 
 /* Q queries that look at the same keys: each for itself, but what they look at is read once.
-   scores: for each of them room for context + 16. */
+   scores: for each of them `scores_room`. */
 template <int Q, typename T>
 static void attend(const Model *m, const Work *w, int sequence, int layer, int key_head, const Query *query, float *scores) {
-  const int width = m->head_width, padded = up_to(width, LANES), room = up_to(m->context, KV_BLOCK);
+  const int width = m->head_width, padded = up_to(width, LANES), room = scores_room(m);
   int begin = query[0].first, tokens = 0;
   for (int q = 0; q < Q; q++) {
     begin = query[q].first < begin ? query[q].first : begin;
     tokens = query[q].tokens > tokens ? query[q].tokens : tokens;
   }
   const int first_block = begin / KV_BLOCK, kv_blocks = (tokens + KV_BLOCK - 1) / KV_BLOCK;
+  auto keys_of = [&](int p) { return kv_block_of<T>(m, w, sequence, p < kv_blocks ? p : kv_blocks - 1, layer, key_head); };
+  auto values_of = [&](int p) { return keys_of(p) + key_size(m); };
   floats largest[Q], total[Q];
   for (int q = 0; q < Q; q++) largest[q] = all(-INFINITY), total[q] = all(0);
-  for (int p = first_block; p < kv_blocks; p++) {
-    floats score[Q][PARTS];
-    block_scores<Q, T>(kv_block_of<T>(m, w, sequence, p, layer, key_head), width, query, m->scale, score);
+  constexpr int VECTORS = SUMS / 2 / Q;
+  for (int first = first_block * KV_BLOCK; first < kv_blocks * KV_BLOCK; first += VECTORS * WIDTH) {
+    const T *keys[VECTORS];
+    floats score[Q][VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+      const int t = first + v * WIDTH;
+      keys[v] = keys_of(t / KV_BLOCK) + t % KV_BLOCK;
+    }
+    vector_scores<Q, VECTORS, T>(keys, width, query, m->scale, score);
     for (int q = 0; q < Q; q++)
-      for (int part = 0; part < PARTS; part++) {
-        const int first = p * KV_BLOCK + part * WIDTH;
-        floats s = score[q][part];
-        for (int lane = query[q].tokens - first; lane < WIDTH; lane++) s[lane < 0 ? 0 : lane] = -INFINITY;
-        for (int lane = 0; lane < WIDTH && first + lane < query[q].first; lane++) s[lane] = -INFINITY;
+      for (int v = 0; v < VECTORS; v++) {
+        const int begins = first + v * WIDTH;
+        floats s = score[q][v];
+        for (int lane = query[q].tokens - begins; lane < WIDTH; lane++) s[lane < 0 ? 0 : lane] = -INFINITY;
+        for (int lane = 0; lane < WIDTH && begins + lane < query[q].first; lane++) s[lane] = -INFINITY;
         largest[q] = s > largest[q] ? s : largest[q];
-        store(scores + q * room + first, s);
+        store(scores + q * room + begins, s);
       }
   }
   for (int q = 0; q < Q; q++) {
@@ -206,24 +243,18 @@ static void attend(const Model *m, const Work *w, int sequence, int layer, int k
       store(at, weight);
     }
   }
-  for (int d = 0; d < padded; d += WIDTH) {
-    floats even[Q], odd[Q];
-    for (int q = 0; q < Q; q++) even[q] = odd[q] = all(0);
-    for (int p = first_block; p < kv_blocks; p++) {
-      const T *values = kv_block_of<T>(m, w, sequence, p, layer, key_head) + key_size(m) + d;
-      for (int t = 0; t < KV_BLOCK; t += 2) {
-        floats one = load_kept(values + t * padded), other = load_kept(values + (t + 1) * padded);
-        for (int q = 0; q < Q; q++) {
-          const float *weight = scores + q * room + p * KV_BLOCK + t;
-          even[q] += one * weight[0], odd[q] += other * weight[1];
-        }
-      }
-    }
+  auto mix = [&](auto number, int d) {
+    constexpr int N = decltype(number)::value;
+    floats result[Q][N];
+    weighted_sums<Q, N, T>(values_of, d, padded, first_block, kv_blocks, scores, room, result);
     for (int q = 0; q < Q; q++) {
-      floats result = (even[q] + odd[q]) * (1.0f / sum(total[q]));
-      for (int lane = 0; lane < WIDTH && d + lane < width; lane++) query[q].out[d + lane] = result[lane];
+      const float share = 1.0f / sum(total[q]);
+      for (int n = 0; n < N; n++) put_lanes(query[q].out + d + n * WIDTH, width - d - n * WIDTH, result[q][n] * share);
     }
-  }
+  };
+  int d = 0;
+  for (; padded - d >= SUMS / Q * WIDTH; d += SUMS / Q * WIDTH) mix(std::integral_constant<int, SUMS / Q>(), d);
+  for (; d < padded; d += WIDTH) mix(std::integral_constant<int, 1>(), d);
 }
 
 constexpr int QUERIES = 4; /* that look at the same keys at once, at most */
@@ -269,7 +300,7 @@ static size_t take(size_t *size, size_t bytes) {
 static int wide_columns(const Model *m) { return up_to(m->inner, LANES) * (is_gated(m) ? 2 : 1); }
 static int head_columns(const Model *m) { return up_to((m->heads + 2 * m->key_heads) * m->head_width, LANES); }
 
-static size_t scores_size(const Model *m) { return (size_t)QUERIES * up_to(m->context, KV_BLOCK); }
+static size_t scores_size(const Model *m) { return (size_t)QUERIES * scores_room(m); }
 
 static Scratch divide(const Model *m, char *from, int rows, int threads) {
   size_t size = 0, padded_rows = up_to(rows, TILE_ROWS), f = sizeof(float);
@@ -306,10 +337,12 @@ static void share(int threads, int number, int each, F f) {
 }
 
 static void multiply(const Model *m, const Linear *matrix, Packed in, int rows, Output y, int threads) {
-  const int panels = up_to(matrix->outputs, LANES) / LANES, each = panels < 16 * threads ? 2 : 4;
-  share(threads, panels, threads > 1 ? each : panels, [&](int first, int last) {
+  const int panels = up_to(matrix->outputs, LANES) / LANES;
+  const int each = threads == 1 ? panels : panels < 16 * threads ? 2 : 4;
+  const int ahead = threads == 1 ? CLOSE_PANELS : each * threads;
+  share(threads, panels, each, [&](int first, int last) {
     if (m->kind != FLOAT32) open_tiles();
-    product(m->kind, matrix, in, rows, first, last, y);
+    product(m->kind, matrix, in, rows, first, last, ahead, y);
     if (m->kind != FLOAT32) close_tiles();
   });
 }
