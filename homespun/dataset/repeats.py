@@ -71,7 +71,7 @@ class Lines:
     def finding(self, characters: int) -> Finding | None:
         least = max(FEWEST_COPIES, IN_DOCUMENTS * self.documents) if self.documents > 1 else FEWEST_COPIES
         often = {line: count for line, count in self.counts.items() if count >= least and in_words(line)}
-        copies = sum(len(line) * (count - 1) for line, count in often.items())
+        copies = sum(len(line.decode()) * (count - 1) for line, count in often.items())
         everywhere = self.documents > 1 and any(count > EVERYWHERE * self.documents for count in often.values())
         if copies < BOILERPLATE * characters and not everywhere:
             return None

@@ -55,6 +55,11 @@ def text_of(state: State, text: TextChoice) -> str:
     return text.name
 
 
+def name_of(state: State, text: TextChoice) -> str:
+    """What a run on that text may be called. Raises ApiError."""
+    return state.uploads.name(text.upload) if isinstance(text, UploadText) else Path(text_of(state, text)).stem
+
+
 def look(state: State, body: LookRequest) -> Record:
     text = text_of(state, body.text)
     commands = [command_lines.show(body, text, body.answers), command_lines.doctor(body, text)]
@@ -77,7 +82,7 @@ def plan(state: State, body: PlanRequest, *, beside_training: bool) -> Record:
         report = plan_report(
             said,
             lines=lines_of(state.jobs.log(record)),
-            next_name=free_name(state.folder, Path(said["plan"]["text"][0]).stem if text else "run"),
+            next_name=free_name(state.folder, name_of(state, body.text)),
             disturbed=disturbed or (DISTURBED if is_training(state) else None),
         )
         return {"plan": report.model_dump()}
@@ -99,7 +104,7 @@ def train(state: State, body: TrainRequest) -> StartedAnswer:
 
 def finetune(state: State, body: FinetuneRequest) -> StartedAnswer:
     text, model = text_of(state, body.text), model_of(state, body.run)
-    out = folder_for(state, body.name, free_name(state.folder, f"{model.name}-{Path(text).stem}"))
+    out = folder_for(state, body.name, free_name(state.folder, f"{model.name}-{name_of(state, body.text)}"))
     return started(state, "finetune", command_lines.finetune(body, text, model, out), out, body.model_dump())
 
 

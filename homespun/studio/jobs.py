@@ -20,7 +20,8 @@ from homespun.errors import HomespunError
 from homespun.fetch.cache import cache_folder
 from homespun.machine.atomic import write_json
 from homespun.server.errors import ApiError
-from homespun.studio.processes import Launcher, Started, end, is_alive
+from homespun.studio.processes import COLUMNS, Launcher, Started, end, is_alive
+from homespun.studio.reports import without_uploads
 from homespun.studio.schema.acts import Kind, StudioJob
 from homespun.studio.tail import last_lines
 
@@ -113,7 +114,8 @@ class Jobs:
         self.look_after(record)
         names = ("job", "kind", "state", "run", "begun", "ended", "problem")
         said: dict[str, Any] = {name: getattr(record, name) for name in names}
-        answer = StudioJob.model_validate({**said, **record.result, "lines": lines_of(self.log(record))})
+        said |= {**record.result, "lines": lines_of(self.log(record))}
+        answer = StudioJob.model_validate(without_uploads(said, cache_folder("studio", "uploads")))
         if record.is_over and record.ended is not None:
             self.answers[record.job] = answer  # nothing of it changes any more
         return answer
@@ -258,5 +260,23 @@ def problem_in(log: Path) -> str | None:
     begin = max((number for number, line in enumerate(lines) if line.startswith("error: ")), default=None)
     if begin is None:
         return None
-    what = [lines[begin].removeprefix("error: "), *lines[begin + 1 :]]
-    return "\n".join(line.strip() for line in what)
+    return "\n".join(unfolded(lines[begin:], COLUMNS)).removeprefix("error: ")
+
+
+def unfolded(lines: Sequence[str], width: int) -> list[str]:
+    """Lines as they were before they were folded between words; commands keep their indent, and a line each.
+
+    >>> unfolded(["error: Nothing is in", "the file.", "  Give another one:", "  homespun train TEXT"], 21)
+    ['error: Nothing is in the file.', 'Give another one:', '  homespun train TEXT']
+    """
+    found: list[str] = []
+    last = ""
+    for line in lines:
+        is_command = line.lstrip().startswith(("homespun ", "pip ", "HOMESPUN_"))
+        word = line.split(maxsplit=1)[:1]
+        if last and word and not is_command and len(last) + 1 + len(word[0]) > width:
+            found[-1] += f" {line.strip()}"
+        else:
+            found.append(f"  {line.strip()}" if is_command else line.strip())
+        last = "" if is_command else line
+    return found

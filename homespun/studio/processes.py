@@ -22,6 +22,7 @@ import psutil
 from homespun.training.lock import SAME_BEGINNING, began
 
 NICE = 10
+COLUMNS = 100  # that a command has for what it prints
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def launched(arguments: list[str], folder: Path, output: Path, errors: Path) -> 
             stdout=out,
             stderr=log if errors != output else subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "100"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": str(COLUMNS)},
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -87,6 +88,22 @@ def text_report(shown: Any, examined: Any) -> TextReport:
     else:
         examination = ExaminationReport.model_validate(examined)
     return TextReport(shown=shown, examination=examination, problem=problem)
+
+
+def without_uploads(value: Any, folder: Path) -> Any:
+    """The same, with uploaded files named as the page knows them, and not by where they lie in that folder.
+
+    >>> without_uploads({"title": "/cache/up/0123456789abcdef/a.txt"}, Path("/cache/up"))
+    {'title': 'a.txt'}
+    """
+    if isinstance(value, str):
+        name = rf"{re.escape(str(folder))}[\\/][0-9a-f]{{16}}"
+        return re.sub(name, "your files", re.sub(rf"{name}[\\/]", "", value))
+    if isinstance(value, dict):
+        return {key: without_uploads(one, folder) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_uploads(one, folder) for one in value]
+    return value
 
 
 def export_report(said: dict[str, Any], folder: Path) -> ExportReport:

@@ -7,7 +7,7 @@ import re
 import shutil
 import unicodedata
 from collections.abc import AsyncIterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from homespun.errors import WriteFailed
 from homespun.fetch.cache import cache_folder, written_whole
@@ -28,10 +28,18 @@ class Uploads:
         self.folder = cache_folder("studio", "uploads")
 
     def place(self, upload: str) -> Path:
-        """The text of an upload: its file, or its folder where it has several. Raises ApiError."""
+        """The text of an upload: its file, or the folder with all of them. Raises ApiError."""
         folder = self.folder_of(upload)
         files = list(files_in(folder))
-        return folder / files[0] if len(files) == 1 else folder
+        if len(files) == 1:
+            return folder / files[0]
+        tops = {PurePosixPath(file).parts[0] for file in files}
+        return folder / tops.pop() if len(tops) == 1 else folder  # a folder that was dropped keeps its name
+
+    def name(self, upload: str) -> str:
+        """What the text may be called. Raises ApiError."""
+        place = self.place(upload)
+        return "files" if place.name == upload else place.stem
 
     def folder_of(self, upload: str) -> Path:
         folder = self.folder / upload

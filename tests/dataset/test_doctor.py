@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import unicodedata
 from pathlib import Path
 
@@ -273,6 +274,14 @@ def test_nearly_equal_documents_are_found_among_too_many_to_keep(
     assert "one document in 2" in found.sampled
     finding = next(finding for finding in found.findings if finding.kind == "near-duplicates")
     assert finding.what.startswith("about ") and 20 <= int(finding.what.split()[1]) <= 64
+
+
+def test_a_line_that_is_the_whole_text_is_no_more_than_all_of_it(tmp_path: Path) -> None:
+    text = "Müller fährt über die Brücke und kauft süße Äpfel.\n" * 300
+    found = examined(tmp_path, {"book.txt": text}).findings
+    (finding,) = (one for one in found if one.kind == "boilerplate")
+    share = re.search(r"([\d.]+)% of the text", finding.what)
+    assert share is not None and 90 < float(share[1]) <= 100
 
 
 def test_a_line_in_many_documents_is_boilerplate(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from homespun.cli import main
+from homespun.cli.errors import fit
 from homespun.studio.command_lines import export, finetune, train
 from homespun.studio.jobs import problem_in
+from homespun.studio.processes import COLUMNS
 from homespun.studio.schema.acts import ExportRequest, FinetuneRequest, PlanRequest
 from homespun.studio.static_files import StaticFiles
 from homespun.studio.uploads import LONGEST_NAME, cleaned
@@ -48,7 +50,20 @@ def test_a_failure_is_read_from_what_the_command_printed(tmp_path: Path) -> None
     log.write_text(
         "note: read as cp1250\nerror: first\nmore\nerror: There is no text.\n  Give one:\n    homespun x\n"
     )
-    assert problem_in(log) == "There is no text.\nGive one:\nhomespun x"
+    assert problem_in(log) == "There is no text.\nGive one:\n  homespun x"
+
+
+@pytest.mark.parametrize("length", range(40, 200, 7))
+def test_a_failure_is_not_folded_as_the_terminal_had_it(
+    tmp_path: Path, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    words = (
+        "a folder of words that go on and on and never come to their end because there are so many of them " * 3
+    )
+    what, todo = f"{words[:length].strip()}.", f"Do this with {words[: length // 2].strip()}."
+    (tmp_path / "log").write_text(fit(f"error: {what}", f"{todo}\nhomespun train it") + "\n")
+    assert problem_in(tmp_path / "log") == f"{what}\n{todo}\n  homespun train it"
 
 
 @pytest.mark.parametrize(

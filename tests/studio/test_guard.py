@@ -11,6 +11,7 @@ import pytest
 
 from homespun.server.errors import ApiError
 from homespun.studio.reference import schema
+from homespun.studio.reports import without_uploads
 from homespun.studio.uploads import Uploads
 from tests.patience import PATIENCE
 from tests.server.test_guard import Answer
@@ -267,6 +268,23 @@ def test_an_upload_beyond_the_limit_leaves_nothing() -> None:
         asyncio.run(uploads.take("b.txt", "in", first.upload, sent(b"78901")))
     assert [path.name for path in uploads.folder.rglob("*.*")] == ["a.txt"]
     assert uploads.place(first.upload).read_bytes() == b"123456"
+
+
+def test_an_upload_is_called_as_what_was_dropped() -> None:
+    uploads = Uploads(most_bytes=10)
+    one = asyncio.run(uploads.take("a.txt", "letters", None, sent(b"1")))
+    assert (uploads.name(one.upload), uploads.place(one.upload).name) == ("a", "a.txt")
+    asyncio.run(uploads.take("b.txt", "letters/old", one.upload, sent(b"2")))
+    assert uploads.name(one.upload) == uploads.place(one.upload).name == "letters"
+    asyncio.run(uploads.take("c.txt", "", one.upload, sent(b"3")))
+    assert (uploads.name(one.upload), uploads.place(one.upload).name) == ("files", one.upload)
+    place = str(uploads.place(one.upload))
+    said = {"title": place, "notes": [f"{place}/letters/a.txt is empty."], "seconds": 1.5}
+    assert without_uploads(said, uploads.folder) == {
+        "title": "your files",
+        "notes": ["letters/a.txt is empty."],
+        "seconds": 1.5,
+    }
 
 
 @pytest.mark.parametrize("line", ["Content-Type: text/plain", "Content-Type: multipart/form-data; boundary=x"])
