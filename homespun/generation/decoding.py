@@ -64,14 +64,14 @@ def worthwhile_weights(model: CausalLM) -> str:
     return "bfloat16" if model.device.type == "cpu" and STEP.can_be_had() else "float32"
 
 
-def decoded(model: CausalLM, weights: str) -> DecodedModel:
-    """Raises ModelError for a bigram."""
+def decoded(model: CausalLM, weights: str, *, wait: bool = True) -> DecodedModel:
+    """Raises ModelError for a bigram. wait: as for `Engine`."""
     if not isinstance(model, GPT):
         raise ModelError(
             "A bigram is a table that is looked up: nothing is multiplied, and nothing is gained by rounding.",
             "Leave the weights as they are.",
         )
-    return DecodedModel(model, weights)
+    return DecodedModel(model, weights, wait=wait)
 
 
 class DecodedModel(nn.Module):

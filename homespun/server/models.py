@@ -32,11 +32,13 @@ class Entry:
     place     a folder, a .gguf file, a hub id, or the name of a known model
     names     what clients may call it; the first is its own
     adapters  names and folders of its adapters
+    settings  of its own, before those that all models have
     """
 
     place: str | Path
     names: list[str]
     adapters: Mapping[str, Path] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     created: int = field(default_factory=lambda: int(time.time()))
     views: list[Served] = field(default_factory=list)
     loading: asyncio.Task[None] | None = None
@@ -103,8 +105,9 @@ class Models:
     async def load(self, entry: Entry) -> None:
         await self.make_room(entry)
         started = time.monotonic()
+        options = {**self.settings, **entry.settings}
         entry.views = await in_thread(
-            lambda: serve(entry.place, entry.names[0], options=self.settings, adapters=entry.adapters)
+            lambda: serve(entry.place, entry.names[0], options=options, adapters=entry.adapters)
         )
         log.info("loaded %s in %.1f s", entry.names[0], time.monotonic() - started)
 

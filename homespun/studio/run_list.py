@@ -50,6 +50,10 @@ class RunList:
     def one(self, run: str, since: float | None = None) -> RunSummary:
         return summary_of(self.place(run), run, since=since)
 
+    def has(self, run: str) -> bool:
+        """Raises ApiError for a path that is outside."""
+        return (place_below(self.folder, run, "run") / PLAN).is_file()
+
     def place(self, run: str) -> Path:
         """The folder of a run. Raises ApiError where it is outside, or no run."""
         folder = place_below(self.folder, run, "run")

@@ -45,5 +45,5 @@ def run(
     engines = Engines()
     server = Server(Models([], engines, {}), engines, Metrics(), Options(slides=True))
     state = State(folder, static, server, launcher, token=token)
-    server.models = RunModels(state.run_list, engines, SETTINGS)
+    state.models = server.models = RunModels(state.run_list, engines, SETTINGS)
     serve_application(guarded(state, rules), server, sockets, ready=ready, before_end=state.close)

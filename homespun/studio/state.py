@@ -10,6 +10,7 @@ from pathlib import Path
 from homespun.server.answering import Server
 from homespun.server.errors import ApiError
 from homespun.studio.jobs import Jobs
+from homespun.studio.models import RunModels
 from homespun.studio.processes import Launcher
 from homespun.studio.run_list import RunList
 from homespun.studio.schema.runs import Runs, RunSummary
@@ -23,6 +24,7 @@ class State:
     static     the built page
     server     of the models, as homespun serve has it
     token      that opens a session; cookie: its secret, which is another one
+    models     those of the runs: the server's
     stopping   processes that were asked to stop, and when they began: a second SIGINT would not let them save
     starting   held while a training is started, so that two requests do not start two
     """
@@ -34,6 +36,7 @@ class State:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     most_bytes: int = MOST_BYTES
+    models: RunModels = field(init=False)
     stopping: set[tuple[int, float | None]] = field(default_factory=set)
     starting: threading.Lock = field(default_factory=threading.Lock)
 

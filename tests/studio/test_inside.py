@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from homespun.checkpoint.folder import load_model
+from homespun.generation.decoding import decoded
 from homespun.insight.probabilities import attention, token_probabilities
 from tests.studio.conftest import make_run
 from tests.studio.running import RunningStudio
@@ -50,6 +51,24 @@ def test_every_piece_of_a_text_has_its_surprise(studio: RunningStudio, model: An
         assert cell["bits"] == (None if bits is None else pytest.approx(bits, abs=1e-3))
         assert cell["rank"] == expected.ranks[cell["place"]]
     assert sum(cell["tokens"] for cell in found["cells"]) == len(found["ids"]) - found["hidden"]
+
+
+def test_a_model_with_rounded_weights_answers_beside_the_model_itself(studio: RunningStudio, model: Any) -> None:
+    own = ask(studio, "surprise", text=TEXT)
+    rounded = ask(studio, "surprise", text=TEXT, run="runs/one@int8")
+    ids = torch.tensor([own["ids"]])
+    expected = -decoded(model[0], "int8", wait=False)(ids)[0].log_softmax(-1)[0, :-1] / math.log(2)  # (T - 1, V)
+    bits = [cell["bits"] for cell in rounded["cells"] if cell["bits"] is not None]
+    assert bits == pytest.approx(expected.gather(1, ids[0, 1:, None])[:, 0].tolist(), abs=1e-4)
+    assert bits != [cell["bits"] for cell in own["cells"] if cell["bits"] is not None]
+    assert ask(studio, "surprise", text=TEXT) == own, "the model itself has been rounded"
+    asked = {"prompt": TEXT, "max_tokens": 4, "temperature": 0}
+    written = studio.post("/v1/completions", model="runs/one@int8", **asked)
+    assert written["model"] == "runs/one@int8" and written["choices"][0]["text"]
+    assert studio.post("/api/inside/surprise", 404, text=TEXT, run="runs/one@int4")["code"] == "run_not_found"
+    for what, asked in (("maps", {"place": 5}), ("lens", {"place": 5})):
+        assert ask(studio, what, 400, run="runs/one@int8", ids=own["ids"], **asked)["code"] == "rounded"
+    assert studio.get("/api/inside/parameters", 400, run="runs/one@int8")["code"] == "rounded"
 
 
 def test_a_distribution_is_weighed_as_the_engine_weighs_it(

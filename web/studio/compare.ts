@@ -8,6 +8,15 @@ export interface Piece {
   second: number;
 }
 
+/** A model whose weights are rounded, as the studio's server names it: "runs/book@int8". */
+export const roundedName = (run: string): string => `${run}@int8`;
+
+/** "runs/book@int8" -> the run, and whether its weights are rounded. */
+export function parted(name: string): { run: string; isRounded: boolean } {
+  const isRounded = name.endsWith("@int8");
+  return { run: isRounded ? name.slice(0, -"@int8".length) : name, isRounded };
+}
+
 /** Two readings of one text, cut where both have a boundary. What only one of them reaches is left out. */
 export function pieces(first: readonly Cell[], second: readonly Cell[]): Piece[] {
   const found: Piece[] = [];

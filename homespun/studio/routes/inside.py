@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import APIRouter
 
 from homespun.studio import inside as answered
+from homespun.studio.models import model_itself
 from homespun.studio.schema import inside
 from homespun.studio.state import State
 
@@ -23,20 +23,21 @@ T = TypeVar("T")
 def routes(state: State) -> APIRouter:
     router = APIRouter(prefix="/api/inside", tags=["inside"])
 
-    async def asked(function: Callable[[CausalLM, Tokenizer, B], T], body: B) -> T:
-        """Of the model of that run, in the thread that computes with it."""
+    async def asked(function: Callable[[CausalLM, Tokenizer, B], T], body: B, *, is_of_text: bool = False) -> T:
+        """Of the model of that run, in the thread that computes with it. is_of_text: also with rounded weights."""
         served = await state.server.models.get(body.run)
-        return await state.server.engines.call(partial(function, served.engine.model, served.tokenizer, body))
+        chosen = state.models.as_it_writes if is_of_text else model_itself
+        return await state.server.engines.call(lambda: function(chosen(served), served.tokenizer, body))
 
     @router.post("/surprise")
     async def surprise(body: inside.TextRequest) -> inside.Surprise:
         """How surprised the model is by each token of a text, and the ids that the other questions take."""
-        return await asked(answered.surprise, body)
+        return await asked(answered.surprise, body, is_of_text=True)
 
     @router.post("/distribution")
     async def distribution(body: inside.DistributionRequest) -> inside.DistributionView:
         """What could stand at a place, and how likely it is."""
-        return await asked(answered.distribution, body)
+        return await asked(answered.distribution, body, is_of_text=True)
 
     @router.post("/attention")
     async def attention(body: inside.PlaceRequest) -> inside.AttentionView:

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Query
 from homespun.server.errors import ApiError
 from homespun.studio import acting
 from homespun.studio import measured as answered
+from homespun.studio.models import model_itself
 from homespun.studio.schema import inside
 from homespun.studio.schema.values import Answer, RunPath
 from homespun.studio.state import State
@@ -52,7 +53,7 @@ def routes(state: State) -> APIRouter:
                 headers={"retry-after": str(AGAIN)},
             )
         served = await state.server.models.get(run)
-        return await state.server.engines.call(lambda: function(served.engine.model, served.tokenizer))
+        return await state.server.engines.call(lambda: function(model_itself(served), served.tokenizer))
 
     def folder_of(run: str) -> Path:
         return state.run_list.place(run)
@@ -70,7 +71,7 @@ def routes(state: State) -> APIRouter:
             return cast("A", found[what])
 
         served = await state.server.models.get(run)
-        return await asked(run, answer, is_light=anyway or what in known.get(served.engine.model, {}))
+        return await asked(run, answer, is_light=anyway or what in known.get(model_itself(served), {}))
 
     @router.get("/film")
     async def film(run: Wanted) -> inside.EmbeddingHistory:

@@ -1,8 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { joined, lastBefore, pieces, shadeOfDifference, totals } from "../compare.ts";
+import { joined, lastBefore, parted, pieces, roundedName, shadeOfDifference, totals } from "../compare.ts";
 import type { Cell } from "../../views/types.ts";
 
 const cells = (...all: [string, number][]): Cell[] => all.map(([text, bits], place) => ({ text, bits, place, tokens: 1, rank: 0 }));
+
+describe("a model with rounded weights", () => {
+  test("has a name of its own, which says whose it is", () => {
+    expect(parted(roundedName("runs/book"))).toEqual({ run: "runs/book", isRounded: true });
+    expect(parted("runs/me@home")).toEqual({ run: "runs/me@home", isRounded: false });
+  });
+});
 
 describe("two models on one text", () => {
   test("are compared piece by piece where their tokens agree", () => {
