@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.interop.browsers import AXE, CHROMIUM
-from tests.studio.running import TOKEN, RunningStudio
+from tests.studio.running import SMALL, TOKEN, RunningStudio
 
+BOOK = {"kind": "path", "path": "book.txt"}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 MOST = 180_000  # milliseconds until something that is waited for is there: a training, too
 
@@ -48,6 +49,36 @@ def browsing(studio: RunningStudio, path: str = "#/", **context: Any) -> Iterato
 def address(run: str, part: str, **query: str) -> str:
     search = f"?{urllib.parse.urlencode(query)}" if query else ""
     return f"#/runs/{urllib.parse.quote(run, safe='')}/{part}{search}"
+
+
+def train(studio: RunningStudio, name: str, *, steps: int, context: int = 32, **settings: Any) -> str:
+    asked = {
+        "text": BOOK,
+        "steps": steps,
+        "tokenizer": "char",
+        "context": context,
+        "settings": {**SMALL, **settings},
+    }
+    plan = studio.job(studio.post("/api/act/plan", **asked)["job"])
+    assert plan["state"] == "done", plan["problem"]
+    started: str = studio.post("/api/act/train", plan=plan["job"], name=name)["run"]
+    studio.in_state(started, "finished")
+    return started
+
+
+def done(tab: Any) -> str:
+    """Waits until the model has written; the text."""
+    tab.locator(".unseen", has_text="done").wait_for(state="attached")
+    tab.locator(".mirror span").first.wait_for(state="attached")
+    text: str = tab.input_value(".sheet textarea")
+    return text
+
+
+def state_of(tab: Any, state: str) -> str:
+    shown = tab.locator(f".state.{state}").first
+    shown.wait_for()
+    text: str = shown.inner_text()
+    return text
 
 
 def problems_of(tab: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 const VOWEL = /^[aeiouyäöüáéíóúàèìòùâêîôûåæøœаеёиоуыэюяαεηιουω]$/;
 
-const KINDS: readonly (readonly [name: string, mark: string, belongs: (token: string) => boolean])[] = [
+export const KINDS: readonly (readonly [name: string, mark: string, belongs: (token: string) => boolean])[] = [
   ["vowels", "●", (c) => VOWEL.test(c)],
   ["small letters", "○", (c) => /^\p{Ll}$/u.test(c)],
   ["capital letters", "▲", (c) => /^\p{Lu}$/u.test(c)],
@@ -10,5 +10,4 @@ const KINDS: readonly (readonly [name: string, mark: string, belongs: (token: st
   ["everything else", "+", () => true],
 ];
 
-export { KINDS };
 export const kindOf = (token: string): number => KINDS.findIndex(([, , belongs]) => belongs(token));
