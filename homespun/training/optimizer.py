@@ -106,4 +106,6 @@ class Optimizers:
                 if id(weight) in mine:
                     if isinstance(optimizer, Muon) and what == "momentum":
                         tensor = optimizer.part(weight, tensor)
-                    optimizer.state[weight][what] = tensor.to(weight.device)
+                    # Muon counts its turns on the CPU: on a GPU, reading the count would wait for the device.
+                    is_count = isinstance(optimizer, Muon) and not tensor.ndim
+                    optimizer.state[weight][what] = tensor if is_count else tensor.to(weight.device)
