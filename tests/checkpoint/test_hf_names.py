@@ -94,7 +94,7 @@ def test_the_scale_of_gemmas_scores_is_written_where_nobody_has_set_it() -> None
     config = GPTConfig.of(
         "gemma3", vocab_size=31, context_length=12, n_layer=2, n_head=2, n_embd=32, head_width=64
     )
-    assert to_hf(config)["query_pre_attn_scalar"] == 64
+    assert to_hf(config, special_ids=SpecialIds(), dtype="float32")["query_pre_attn_scalar"] == 64
 
 
 def test_sampling_is_written_in_foreign_words() -> None:

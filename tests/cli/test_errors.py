@@ -121,7 +121,7 @@ def test_an_unknown_command_names_the_near_one(run: Run, wrong: str, right: str)
 def test_an_unknown_command_far_from_all_names_them_all(run: Run) -> None:
     outcome = run("xyzzy")
     assert outcome.code == 2 and "train, plan, generate, chat, finetune, show, evaluate" in outcome.err
-    assert "list, show" in run("data", "xyzzy").err
+    assert "doctor, list, prepare, show" in run("data", "xyzzy").err
 
 
 def test_an_unknown_option_names_the_near_one(run: Run) -> None:

@@ -25,7 +25,7 @@ from homespun.kernels.projections import PROJECTIONS, JoinedAttention
 from homespun.kernels.select import TRAINING, with_training_kernels
 from homespun.kernels.selfcheck import computes_gradients_of
 from homespun.kernels.training.modules import ATTENTION, SWIGLU, NativeSwiGLU, native_swiglu
-from homespun.model import block
+from homespun.model import block, size
 from homespun.model.block import FeedForward
 from homespun.model.config import GPTConfig
 from homespun.model.gpt import GPT
@@ -46,10 +46,11 @@ def config_of(family: str = "modern", **settings: Any) -> GPTConfig:
 
 
 @pytest.fixture
-def geglu(monkeypatch: pytest.MonkeyPatch) -> GPTConfig:
+def reglu(monkeypatch: pytest.MonkeyPatch) -> GPTConfig:
     """A feed-forward layer that no kernel has heard of: gated as SwiGLU is, by another function."""
-    monkeypatch.setitem(block.GATED, "geglu", F.gelu)
-    return config_of(feed_forward="geglu")
+    monkeypatch.setitem(block.GATED, "reglu", F.relu)
+    monkeypatch.setattr(size, "GATED", (*size.GATED, "reglu"))
+    return config_of(feed_forward="reglu")
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=named)
@@ -74,17 +75,26 @@ def test_the_families_have_the_kernels_that_they_had(family: str) -> None:
         {"rotary_width": 8},
         {"norm_place": "after"},
         {"norm_place": "both"},
-        {"qk_norm_over": "all"},
-        {"parallel": True},
         {"attention_scale": 0.1},
         {"embedding_scale": 8.0},
         {"residual_scale": 0.5},
         {"logit_scale": 0.5},
         {"norm": "rmsnorm_plus_one"},
+        {"feed_forward": "geglu"},
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_the_settings_of_other_peoples_models_exclude_the_compiled_step(settings: dict[str, Any]) -> None:
+def test_the_decoding_step_computes_the_settings_of_other_peoples_models(
+    settings: dict[str, Any],
+    native: ctypes.CDLL,  # noqa: F811
+) -> None:
+    torch.manual_seed(0)
+    model = GPT(config_of(**settings)).eval()
+    assert native_step(model, "float32", 3, wait=True, note=pytest.fail) is not None
+
+
+@pytest.mark.parametrize("settings", [{"qk_norm_over": "all", "qk_norm": True}, {"parallel": True}])
+def test_settings_that_the_decoding_step_does_not_know_exclude_it(settings: dict[str, Any]) -> None:
     assert DECODING.suits(config_of(), "cpu", "float32")
     assert not DECODING.suits(config_of(**settings), "cpu", "float32")
 
@@ -97,7 +107,6 @@ def test_the_settings_of_other_peoples_models_exclude_the_compiled_step(settings
         (ATTENTION, {"family": "gpt2", "dropout": 0.1}),  # of single attention weights
         (ATTENTION, {"scale_by": "nothing"}),
         (DECODING, {"norm": "made up"}),
-        (DECODING, {"feed_forward": "geglu"}),
         (DECODING, {"position": "alibi"}),
         (DECODING, {"scale_by": "nothing"}),
     ],
@@ -120,15 +129,15 @@ def test_a_setting_that_a_kernel_does_not_know_excludes_it() -> None:
     assert not kernel.suits(config_of(), "cpu", "float32")
 
 
-def test_no_kernel_computes_geglu_as_swiglu(geglu: GPTConfig, native: ctypes.CDLL) -> None:  # noqa: F811
+def test_no_kernel_computes_another_gate_as_swiglu(reglu: GPTConfig, native: ctypes.CDLL) -> None:  # noqa: F811
     torch.manual_seed(0)
-    model = GPT(geglu).eval()
+    model = GPT(reglu).eval()
     layer = model.blocks[0].feed_forward
     assert isinstance(layer, FeedForward) and layer.gate is not None
     x = torch.randn(1, 3, 64)
-    torch.testing.assert_close(layer(x), layer.down(F.gelu(layer.gate(x)) * layer.up(x)))
+    torch.testing.assert_close(layer(x), layer.down(F.relu(layer.gate(x)) * layer.up(x)))
     assert native_swiglu("blocks.0.feed_forward", layer) is None
-    assert SWIGLU not in select.suitable(TRAINING, geglu, "cpu", "bfloat16")
+    assert SWIGLU not in select.suitable(TRAINING, reglu, "cpu", "bfloat16")
     fastest = with_training_kernels(model, "cpu", torch.bfloat16)
     assert not any(isinstance(module, NativeSwiGLU) for module in fastest.modules())
     assert native_step(model, "float32", 3, wait=True, note=pytest.fail) is None

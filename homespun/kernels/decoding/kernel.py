@@ -36,10 +36,11 @@ DECODING = Kernel(
         "position": one_of("position", "rotary", "learned"),
         "scale_by": one_of("scale_by", "head_width", "n_embd"),
         "qk_norm": one_of("qk_norm", True, False),
+        "norm_place": one_of("norm_place", "before", "after", "both"),
     }
     | dict.fromkeys(
         (
-            *("layers", "window", "local_base", "rotary_width", "norm_place", "attention_scale"),
+            *("layers", "window", "local_base", "rotary_width", "attention_scale"),
             *("embedding_scale", "residual_scale", "logit_scale"),
         ),
         any_value,
