@@ -32,13 +32,18 @@ log = logging.getLogger("homespun.serve")
 
 @dataclass
 class Server:
-    """All that a request needs. is_stopping: no new ones are taken."""
+    """All that a request needs.
+
+    is_stopping  no new requests are taken
+    is_loading   the first model is not there yet
+    """
 
     models: Models
     engines: Engines
     metrics: Metrics
     options: Options
     is_stopping: bool = False
+    is_loading: bool = False
 
     def checked_fields(self, endpoint: str, body: Parameters) -> dict[str, str]:
         """The header that names what was ignored. ApiError for refused fields, and while the server stops."""

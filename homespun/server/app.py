@@ -92,6 +92,15 @@ def add_others(app: FastAPI, server: Server) -> None:
     async def health() -> Response:
         if server.is_stopping:
             raise ApiError("The server is being stopped.", status=503, kind="server_error", code="stopping")
+        if server.is_loading:
+            raise ApiError(
+                "The model is being loaded.",
+                "Requests wait until it is there.",
+                status=503,
+                kind="server_error",
+                code="loading",
+                headers={"retry-after": "1"},
+            )
         return Json({"status": "ok"})
 
     @app.get("/version")

@@ -197,16 +197,14 @@ class Protocol(H11Protocol):
 class Process(uvicorn.Server):
     """Ctrl-C: no new requests; texts go on for 2 s, then end with an error that says why. A second: at once."""
 
-    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[Process], None]) -> None:
+    def __init__(self, config: uvicorn.Config, server: Server) -> None:
         super().__init__(config)
         self.server = server
-        self.ready = ready
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        self.ready(self)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         is_first = not self.should_exit
@@ -231,15 +229,19 @@ def run(
     load_first: bool = True,
     ready: Callable[[Process], None] = lambda process: None,
 ) -> None:
-    """Serves until it is interrupted. ready is called when the first model is loaded and the sockets are open."""
+    """Serves until it is interrupted. While the first model is loaded, requests wait, and /health says so.
+
+    ready is called when it is loaded. Raises what loading it raises.
+    """
     engines = Engines()
-    server = Server(Models(entries, engines, settings), engines, Metrics(), options)
+    server = Server(Models(entries, engines, settings), engines, Metrics(), options, is_loading=load_first)
 
     async def load() -> None:
         if load_first:
             await server.models.get(None)
+            server.is_loading = False
 
-    serve_application(application(server, rules), server, sockets, before_start=load, ready=ready)
+    serve_application(application(server, rules), server, sockets, prepare=load, ready=ready)
 
 
 async def nothing() -> None:
@@ -251,11 +253,14 @@ def serve_application(
     server: Server,
     sockets: Sequence[socket.socket],
     *,
-    before_start: Callable[[], Awaitable[None]] = nothing,
+    prepare: Callable[[], Awaitable[None]] = nothing,
     before_end: Callable[[], Awaitable[None]] = nothing,
     ready: Callable[[Process], None] = lambda process: None,
 ) -> None:
-    """Serves an application over the engines of `server` until the process is interrupted."""
+    """Serves an application over the engines of `server` until the process is interrupted.
+
+    prepare runs beside it from the beginning, and ready is called when it is done; what it raises ends the server.
+    """
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -270,12 +275,22 @@ def serve_application(
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=2**16,
     )
-    process = Process(config, server, ready)
+    process = Process(config, server)
 
     async def main() -> None:
-        await before_start()
+        serving = asyncio.ensure_future(process.serve(sockets=list(sockets)))
+        preparing = asyncio.ensure_future(prepare())
         try:
-            await process.serve(sockets=list(sockets))
+            await asyncio.wait({serving, preparing}, return_when=asyncio.FIRST_COMPLETED)
+            if not preparing.done():
+                preparing.cancel()  # it was interrupted
+            elif preparing.exception() is None:
+                ready(process)
+            else:
+                process.should_exit = server.is_stopping = True
+            await serving
+            if not preparing.cancelled():
+                preparing.result()
         finally:
             if not process.force_exit:
                 await before_end()

@@ -55,11 +55,15 @@ def make_model(folder: Path, *, context: int, template: str | None = None, seed:
 
 @dataclass
 class Running:
-    """A server that runs. url: without /v1."""
+    """A server that runs. url: without /v1. found: its process, once the first model is loaded."""
 
     url: str
     port: int
-    process: serving.Process
+    found: list[serving.Process]
+
+    @property
+    def process(self) -> serving.Process:
+        return self.found[0]
 
     @property
     def server(self) -> Any:
@@ -73,8 +77,10 @@ def running(
     rules: dict[str, Any] | None = None,
     streams: int = 16,
     wait: bool = False,
+    is_loaded: bool = True,
     **options: Any,
 ) -> Iterator[Running]:
+    """is_loaded: wait until the first model is, before anything is asked."""
     ready = threading.Event()
     found: list[serving.Process] = []
 
@@ -105,10 +111,11 @@ def running(
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        assert ready.wait(PATIENCE), "the server does not start"
+        assert not is_loaded or ready.wait(PATIENCE), "the server does not start"
         try:
-            yield Running(f"http://127.0.0.1:{port}", port, found[0])
+            yield Running(f"http://127.0.0.1:{port}", port, found)
         finally:
+            assert ready.wait(PATIENCE), "the first model is not loaded"
             found[0].should_exit = True
             found[0].end_texts()
             thread.join(PATIENCE)

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import weakref
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,12 @@ import httpx
 import openai
 import pytest
 
+from homespun.errors import HomespunError
+from homespun.server import models as loading
+from homespun.server import serving
+from homespun.server.guard import Rules
 from homespun.server.models import Entry
+from homespun.server.options import Options
 from tests.patience import PATIENCE
 from tests.server.running import Running, running
 
@@ -334,3 +341,43 @@ def test_many_who_come_and_go_leave_nothing_behind(served: Running) -> None:
     until(lambda: not engines.live and not engines.works)
     assert not any(engines.texts.values())
     assert engine_of(served).runner.manager.free_blocks() == engine_of(served).runner.manager.number
+
+
+def test_while_the_model_is_loaded_health_says_so_and_requests_wait(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_load, serve = threading.Event(), loading.serve
+
+    def serve_later(*place: Any, **options: Any) -> Any:
+        assert may_load.wait(PATIENCE)
+        return serve(*place, **options)
+
+    monkeypatch.setattr(loading, "serve", serve_later)
+    with running([Entry(models / "tiny", ["tiny"])], is_loaded=False) as server, ThreadPoolExecutor(1) as pool:
+        try:
+            answer = httpx.get(f"{server.url}/health", timeout=PATIENCE)
+            assert answer.status_code == 503 and answer.json()["error"]["code"] == "loading"
+            asked = pool.submit(
+                httpx.post,
+                f"{server.url}/v1/completions",
+                json={"model": "tiny", "prompt": "a", "max_tokens": 2},
+                timeout=PATIENCE,
+            )
+            with pytest.raises(futures.TimeoutError):
+                asked.result(timeout=0.2)
+        finally:
+            may_load.set()
+        assert asked.result().json()["usage"]["completion_tokens"] == 2
+        until(lambda: httpx.get(f"{server.url}/health").json() == {"status": "ok"})
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with serving.listening(serving.Address(port=0)) as sockets, pytest.raises(HomespunError):
+        serving.run(
+            [Entry(tmp_path, ["broken"])],
+            sockets,
+            settings={"device": "cpu", "weights": "float32"},
+            options=Options(),
+            rules=Rules(port=sockets[0].getsockname()[1]),
+        )
