@@ -24,9 +24,13 @@ lint: .venv/for-work
 test-slow: .venv/for-work ## the proofs that take minutes: the losses that the README names
 	@$(BIN)/python -m pytest -m slow
 
-test-clients: ## programs that talk to homespun serve: lm-eval, llm, LangChain, LiteLLM, schemathesis (in .clients)
+FOR_CLIENTS = openai transformers hypothesis pytest pytest-timeout
+CLIENTS = "lm-eval[api,hf]" llm langchain-openai litellm schemathesis
+test-clients: ## programs that talk to homespun serve: lm-eval, llm, LangChain, LiteLLM, schemathesis, Node's (in .clients)
 	@test -x .clients/bin/python || $(PYTHON) -m venv .clients
-	@.clients/bin/pip install --quiet -c constraints.txt -e ".[dev]" "lm-eval[api]" llm langchain-openai litellm schemathesis
+	@.clients/bin/pip install --quiet -c constraints.txt -c tests/server/clients.txt -e ".[serve,chat,constrained]" $(FOR_CLIENTS)
+	@.clients/bin/pip install --quiet -c constraints.txt -c tests/server/clients.txt $(CLIENTS)
+	@.clients/bin/pip install --quiet --no-deps "chardet>=7.4" # lm-eval's tables ask for an older one, and do with it
 	@.clients/bin/python -m pytest tests/server/test_clients.py -m clients
 
 test-browser: .venv/for-work ## open exported pages and the studio in Chromium, where it is installed: some minutes

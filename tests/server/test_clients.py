@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +46,91 @@ def test_lm_eval_gets_the_log_probabilities_that_transformers_gives(served: Runn
     whole = ("".join(text for pair in TEXTS for text in pair),)
     rolling = ask(ours, "loglikelihood_rolling", whole)
     assert rolling == pytest.approx(ask(theirs, "loglikelihood_rolling", whole), abs=1e-3)
+
+
+CHOICES = """
+task: choices
+dataset_path: json
+dataset_kwargs: {data_files: {test: DATA}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{question}}"
+doc_to_choice: "{{choices}}"
+doc_to_target: answer
+metric_list: [{metric: acc}, {metric: acc_norm}]
+"""
+WHOLE = """
+task: whole
+dataset_path: json
+dataset_kwargs: {data_files: {test: DATA}}
+test_split: test
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{question}}"
+metric_list: [{metric: bits_per_byte}, {metric: byte_perplexity}]
+"""
+QUESTIONS = [
+    {"question": f"once upon a time number {number} ", "choices": choices, "answer": number % 2}
+    for number, choices in enumerate([["there was", "a king"], ["né", "à la crème"], ["yes", "no"]] * 4)
+]
+
+
+def test_the_command_line_of_lm_eval_prints_what_it_prints_of_transformers(
+    served: Running, models: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("lm_eval")
+    data = tmp_path / "questions.json"
+    data.write_text(json.dumps(QUESTIONS))
+    for name, task in (("choices", CHOICES), ("whole", WHOLE)):
+        (tmp_path / f"{name}.yaml").write_text(task.replace("DATA", str(data)))
+
+    def evaluated(name: str, *model: str) -> dict[str, dict[str, float]]:
+        command = [sys.executable, "-m", "lm_eval", *model, "--tasks", "choices,whole", "--include_path", "."]
+        command += ["--output_path", name, "--log_samples"]
+        done = subprocess.run(command, cwd=tmp_path, env=offline(tmp_path), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        (results,) = (tmp_path / name).rglob("results_*.json")
+        found: dict[str, dict[str, float]] = json.loads(results.read_text())["results"]
+        (samples,) = (tmp_path / name).rglob("samples_choices_*.jsonl")
+        lines = map(json.loads, samples.read_text().splitlines())
+        found["of each choice"] = {
+            f"{line['doc_id']}, {place}": float(answer[0][0] if isinstance(answer[0], list) else answer[0])
+            for line in lines
+            for place, answer in enumerate(line["resps"])
+        }
+        return found
+
+    url = f"base_url={served.url}/v1/completions"
+    place = f"model=tiny,{url},tokenizer_backend=remote,num_concurrent=2,max_length=128"
+    own = evaluated("own", "--model", "local-completions", "--model_args", place)
+    theirs = evaluated("theirs", "--model", "hf", "--model_args", f"pretrained={models / 'tiny'},dtype=float32")
+    assert len(own["of each choice"]) == 24
+    for task, metrics in theirs.items():
+        numbers = {metric: value for metric, value in metrics.items() if isinstance(value, float)}
+        assert numbers
+        for metric, value in numbers.items():
+            assert own[task][metric] == pytest.approx(value, abs=1e-3), (task, metric)
+
+
+def offline(folder: Path) -> dict[str, str]:
+    """The environment of a program that shall download nothing, and keep what it keeps in that folder."""
+    return {**os.environ, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+
+def test_clients_of_node_write_talk_stream_and_break_off(served: Running) -> None:
+    folder = Path(__file__).parent / "node"
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("Node and npm are not installed: openai and ai for Node are not tried")
+    if not (folder / "node_modules").exists():
+        subprocess.run(["npm", "ci", "--no-fund", "--no-audit", "--silent"], cwd=folder, check=True)
+    command = ["node", "clients.mjs", served.url, "tiny", "talker"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    got = json.loads(done.stdout)
+    assert {"tiny", "talker"} <= set(got["models"])
+    assert got["usage"]["completion_tokens"] == got["aiUsage"] == 40
+    assert got["ai"] and got["response"] > 0
+    assert 3 <= got["aborted"] < 5000
 
 
 def test_llm_writes_and_talks(served: Running, tmp_path: Path) -> None:
