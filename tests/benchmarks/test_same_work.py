@@ -85,7 +85,11 @@ def test_the_share_of_the_product_rate_is_that_of_the_dtype_of_the_step(
     from benchmarks import share
 
     monkeypatch.setattr(share, "Side", made_up)
-    made_up.facts_of["ours"] = {"flops": 5e8, "how": "eager", "threads": 2}  # in a second; products alone make 1e9
+    made_up.facts_of["ours"] = {
+        "flops": 1e8,
+        "how": "eager",
+        "threads": 2,
+    }
     result, _, _ = ran(share.BENCHMARK, "--rounds", "1")
     assert result["rows"]["share"]["median"] == 0.5
     assert any("in float32" in note for note in result["notes"])

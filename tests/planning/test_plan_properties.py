@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homespun.errors import HomespunError
+from homespun.machine.device import DTYPES
 from homespun.model.config import BigramConfig, GPTConfig
 from homespun.model.families import TRAINED
 from homespun.planning.base_plan import OPTIMIZERS, parse
@@ -28,8 +29,8 @@ COUNT = st.integers(1, 2**40)
 def legal(name: str, kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
     """Any value that the field of that name may have."""
     least, most = metadata.get("least", 0), metadata.get("most", math.inf)
-    if name in ("model", "optimizer"):
-        return st.sampled_from(list(TRAINED) if name == "model" else OPTIMIZERS)
+    if name in (choices := {"model": list(TRAINED), "optimizer": OPTIMIZERS, "gradient_dtype": DTYPES}):
+        return st.sampled_from(choices[name])
     if kind is bool:
         return st.booleans()
     if kind is int:
