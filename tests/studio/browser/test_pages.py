@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,47 @@ def test_a_file_that_is_picked_is_uploaded_and_read(studio: RunningStudio, tmp_p
         tab.locator("input[type=file]").set_input_files(str(tmp_path / "letters.txt"))
         tab.locator(".preview", has_text="Dear Anna").wait_for()
         assert "text=upload" in tab.url
+
+
+def drop(tab: Any, place: str, *paths: Path) -> None:
+    """Files and folders of the disk are dropped on a part of the page, as by a file manager."""
+    box = tab.locator(place).bounding_box()
+    session = tab.context.new_cdp_session(tab)
+    what = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        session.send("Input.dispatchDragEvent", {"type": kind, **at, "data": what})
+
+
+def test_a_folder_that_is_dropped_is_uploaded_with_all_that_is_in_it(
+    studio: RunningStudio, tmp_path: Path
+) -> None:
+    letters = tmp_path / "letters"
+    (letters / "1987").mkdir(parents=True)
+    (letters / "anna.txt").write_text("Dear Anna, the kettle is lost.\n" * 100, encoding="utf-8")
+    (letters / "1987" / "otto.txt").write_text("Dear Otto, so it is here.\n" * 100, encoding="utf-8")
+    with browsing(studio, "#/train") as tab:
+        tab.locator(".drop").wait_for()
+        drop(tab, ".drop", letters)
+        tab.locator(".preview", has_text="Dear Anna").wait_for()
+        tab.locator(".preview", has_text="Dear Otto").wait_for()
+        tab.get_by_text("in 2 documents").wait_for()
+        assert "text=upload" in tab.url
+
+
+def test_a_folder_below_the_studios_is_taken_whole(studio: RunningStudio) -> None:
+    inner = studio.folder / "diaries" / "old"
+    inner.mkdir(parents=True)
+    for name in ("one", "two", "three"):
+        (inner / f"{name}.txt").write_text(f"Today is day {name}, and the moon is blue.\n" * 60, encoding="utf-8")
+    with browsing(studio, "#/train") as tab:
+        tab.get_by_role("button", name="diaries/").click()
+        tab.get_by_role("button", name="old/").click()
+        tab.get_by_role("button", name="three.txt").wait_for()
+        tab.get_by_role("button", name="‹ back").click()
+        tab.get_by_role("button", name="take all of old").click()
+        tab.get_by_text("in 3 documents").wait_for()
+        assert "text=path%3Adiaries%2Fold" in tab.url
 
 
 def test_a_run_that_is_not_there_says_so(studio: RunningStudio) -> None:
