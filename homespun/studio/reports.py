@@ -83,8 +83,7 @@ def text_report(shown: Any, examined: Any) -> TextReport:
     elif shown.get("problem"):
         problem = f"{shown['problem']['what']}\n{shown['problem']['todo']}"
     if isinstance(examined, HomespunError):
-        has_conversations = shown is not None and shown.get("conversations")
-        problem = problem or (None if has_conversations else str(examined))
+        problem = problem or str(examined)
     else:
         examination = ExaminationReport.model_validate(examined)
     return TextReport(shown=shown, examination=examination, problem=problem)

@@ -17,8 +17,8 @@ export function chosen(note: string | undefined): Choice | null {
   return /^[a-z][a-z0-9-]{0,40}$/.test(rest) ? { kind: "named", name: rest } : null;
 }
 
-/** What `homespun data show --json` says, as far as the page uses it. */
-export interface Shown {
+/** A text, in what `homespun data show --json` says, as far as the page uses it. */
+interface Described {
   title: string;
   documents: number;
   characters: number;
@@ -28,9 +28,15 @@ export interface Shown {
   beginnings: [string, string][];
   notes: string[];
   training: { tokenizer: string; why: string; vocab_size: number; train_characters: number; val_characters: number; split: string } | null;
-  conversations: { count: number; said: string; notes: string[]; examples: [string, [string, string][]][] } | null;
-  problem: string | null;
+  conversations: Conversations | null;
 }
+interface Conversations {
+  count: number;
+  said: string;
+  notes: string[];
+  examples: [string, [string, string][]][];
+}
+export type Shown = Described | { conversations: Conversations }; // the second: conversations that are no text
 
 // The slider of minutes: equal ratios take equal ways.
 export const MINUTES = [0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1440] as const;

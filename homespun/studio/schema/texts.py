@@ -104,8 +104,8 @@ class ExaminationReport(Answer):
 class TextReport(Answer):
     """How a text is read (`homespun data show --json`, as it prints it) and what the doctor has found.
 
-    shown        null where it cannot be read as a text
-    problem      why not, or why nothing could be trained on; null where all is well
+    shown        null where it can be read neither as a text nor as conversations
+    problem      why it is no text, or why nothing could be trained on it as one; null where all is well
     examination  null where there is no text to examine
     """
 

@@ -1,14 +1,15 @@
-"""What is done with a model in Chromium: compared, carried on, exported."""
+"""What is done with a model in Chromium: compared, fine-tuned, talked to, carried on, exported."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.studio.browsing import address, browsing, state_of, train
-from tests.studio.running import RunningStudio, until
+from tests.studio.running import TEXT, RunningStudio, until
 
 pytestmark = pytest.mark.browser
 CHECKED = re.compile(
@@ -44,6 +45,53 @@ def test_a_model_is_compared_with_itself_in_int8(studio: RunningStudio, run: str
         tab.get_by_role("button", name="Let both go on").click()
         tab.locator(".unseen", has_text="done").wait_for(state="attached")
         assert tab.locator(".beside h2").all_inner_texts() == ["first", "first, weights in int8"]
+
+
+def test_a_model_is_fine_tuned_on_conversations_and_then_answers_and_is_compared(
+    studio: RunningStudio,
+) -> None:
+    base = train(studio, "base", steps=10, context=128)
+    talk = [
+        {"messages": [{"role": "user", "content": f"The {one}."}, {"role": "assistant", "content": said}]}
+        for one, said in zip(("moon", "garden", "river", "kettle") * 10, TEXT.splitlines(), strict=False)
+    ]
+    lines = "".join(json.dumps(one) + "\n" for one in talk)
+    (studio.folder / "talk.jsonl").write_text(lines, encoding="utf-8")
+    with browsing(studio, address(base, "chat"), viewport={"width": 1200, "height": 900}) as tab:
+        tab.get_by_text("This model has not learned to answer").wait_for()
+        tab.get_by_role("link", name="Fine-tune it on conversations").click()
+        tab.get_by_role("button", name="talk.jsonl").click()
+        tab.locator("dl.talk").wait_for()
+        tab.get_by_label("How long may it take?").press("Home")
+        tab.get_by_label("name").fill("answers")
+        tab.get_by_role("button", name="Start the fine-tuning").click()
+        tab.wait_for_url("**/run")
+        state_of(tab, "finished")
+        assert studio.run("runs/answers")["tuned_from"] == "base"
+        tab.get_by_role("link", name="Chat", exact=True).click()
+        tab.get_by_label("Your message").fill("The kettle.")
+        tab.get_by_label("Your message").press("Enter")
+        tab.locator(".unseen", has_text="done").wait_for(state="attached")
+        said = tab.locator(".chat li.assistant p").inner_text()
+        tab.get_by_label("show how surprising each piece was").check()
+        shades = tab.locator(".chat li.assistant p span[class^=s]")
+        until(lambda: not said.strip() or shades.count() or None)
+        tab.reload()  # the conversation is there again
+        assert tab.locator(".chat li.user p").inner_text() == "The kettle."
+        tab.get_by_role("button", name="Take back").click()
+        assert tab.locator(".chat li.user").count() == 0
+        # Beside the model that it comes from: the same text; and a question, which only one of them can answer.
+        tab.get_by_role("link", name="Compare", exact=True).click()
+        tab.fill("textarea.both", "The dog wants the garden today.")
+        until(lambda: tab.locator(".figures.two dt").all_inner_texts() == ["answers", "base"] or None)
+        tab.get_by_role("button", name="the same question").click()
+        tab.get_by_text("base has not learned to answer").wait_for()
+        tab.locator("select").first.select_option("runs/answers@int8")
+        tab.get_by_label("The question for both models").fill("The moon.")
+        tab.get_by_role("button", name="Ask both").click()
+        tab.locator(".unseen", has_text="done").wait_for(state="attached")
+        assert tab.locator(".beside h2").all_inner_texts() == ["answers", "answers, weights in int8"]
+        assert "…" not in tab.locator(".beside .written").all_inner_texts()
 
 
 def test_a_finished_run_is_carried_on_by_its_button(studio: RunningStudio) -> None:

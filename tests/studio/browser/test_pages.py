@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,15 @@ def test_a_folder_below_the_studios_is_taken_whole(studio: RunningStudio) -> Non
 def test_a_run_that_is_not_there_says_so(studio: RunningStudio) -> None:
     with browsing(studio, address("runs/nobody", "run"), refused=True) as tab:
         tab.get_by_role("alert").first.wait_for()
+
+
+def test_conversations_are_no_text_to_train_on_and_the_page_says_where_they_belong(
+    studio: RunningStudio,
+) -> None:
+    talk = {
+        "messages": [{"role": "user", "content": "The moon."}, {"role": "assistant", "content": "It is blue."}]
+    }
+    (studio.folder / "only-talk.jsonl").write_text((json.dumps(talk) + "\n") * 20, encoding="utf-8")
+    with browsing(studio, "#/train?text=path%3Aonly-talk.jsonl") as tab:
+        tab.get_by_text("That is a conversation").wait_for()
+        assert tab.get_by_role("button", name="Start the training").count() == 0
