@@ -49,8 +49,8 @@ def test_a_run_on_shards_learns_the_same_wherever_they_lie_and_can_be_repeated(
     notes = Notes()
     here = homespun.train("owt", out="here", watcher=notes, **HOW).folder
     assert not any("tokenizer" in line for line in notes.notes)
-    fsspec.filesystem("memory").put("owt", "/bucket/owt", recursive=True)
-    there = homespun.train("memory://bucket/owt", out="there", watcher=Watcher(), **HOW).folder
+    fsspec.filesystem("memory").put("owt", "/bucket/run-owt", recursive=True)
+    there = homespun.train("memory://bucket/run-owt", out="there", watcher=Watcher(), **HOW).folder
     assert losses(there) == losses(here)
     again = homespun.train(plan=here / "plan.toml", out="again", watcher=Watcher()).folder
     assert losses(again) == losses(here)

@@ -185,14 +185,14 @@ def test_shards_come_from_elsewhere_into_a_cache_of_limited_size(
     monkeypatch.setenv("HOMESPUN_CACHE", str(tmp_path / "cache"))
     together(texts, tmp_path / "out", 1)
     memory = fsspec.filesystem("memory")
-    memory.put(str(tmp_path / "out"), "/bucket/owt", recursive=True)
-    dataset, _ = open_sharded("memory://bucket/owt")
+    memory.put(str(tmp_path / "out"), "/bucket/division", recursive=True)
+    dataset, _ = open_sharded("memory://bucket/division")
     here, _ = open_sharded(str(tmp_path / "out"))
     assert np.array_equal(dataset.train.ids[:], here.train.ids[:])
     cached = list((tmp_path / "cache" / "shards").glob("*.npy"))
     assert len(cached) == len(dataset.train.ids.shards)  # type: ignore[attr-defined]
 
-    place = Remote("memory://bucket/owt", limit=20_000)
+    place = Remote("memory://bucket/division", limit=20_000)
     for shard in dataset.val.ids.shards + dataset.train.ids.shards:  # type: ignore[attr-defined]
         place.path_of(shard)
     assert sum(path.stat().st_size for path in (tmp_path / "cache" / "shards").glob("*.npy")) <= 20_000
