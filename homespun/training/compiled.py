@@ -27,13 +27,7 @@ from torch import Tensor, nn
 from homespun.kernels.select import with_eager_kernels, with_step_kernels, with_training_kernels
 from homespun.kernels.selfcheck import agree
 from homespun.kernels.training.source import TRAINING
-from homespun.machine.device import (
-    choose_dtype,
-    compile_cache,
-    first_line,
-    memory_free,
-    to_device,
-)
+from homespun.machine.device import choose_dtype, compile_cache, first_line, memory_free, to_device
 from homespun.machine.jobs import GAVE_UP, Job, start
 from homespun.model.causal_lm import CausalLM
 from homespun.model.dropout import rows_of
