@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from homespun.api import train_setup as preparing
+from homespun.api import machine_facts
 from homespun.finetuning import speed
 from homespun.kernels import select
 from homespun.kernels.training import operations
@@ -99,7 +99,7 @@ def test_the_plan_is_made_after_a_share_of_the_minutes(monkeypatch: pytest.Monke
     monkeypatch.setattr(calibrate, "compiled_way", compiled_way)
     monkeypatch.setattr(select, "computes_step", lambda *what: (given.update(kernels=what[-1]), False)[1])
     facts = Facts(train_tokens=10**6, val_tokens=10**5, vocab_size=65, can_compile=True)
-    preparing.timed(facts, Wishes(text=("t",), tokenizer="char", minutes=1.0))
+    machine_facts.timed(facts, Wishes(text=("t",), tokenizer="char", minutes=1.0))
     assert given.keys() == {"compilers", "kernels", "timing", "operations"}
     assert max(given.values()) <= longest_wait(1.0) == 6.0
 

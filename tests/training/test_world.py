@@ -1,4 +1,7 @@
-"""What a clock, memory or a signal decides is decided once, and every process of a run adopts it."""
+"""What a clock, memory or a signal decides is decided once, and every process of a run adopts it.
+
+The two worlds here run one after the other and hand no weights round: AdamW, which every process computes whole.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def trained(
 def test_processes_with_clocks_of_their_own_take_the_same_steps(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = small_plan(dataset, steps=300).with_(minutes=1.0)
+    plan = small_plan(dataset, steps=300).with_(minutes=1.0, optimizer="adamw")
     first = RankZero()
     monkeypatch.setattr(clock_module, "time", Ticking(0.05))
     one, loss = trained(plan, dataset, first)
@@ -100,7 +103,7 @@ def test_micro_batches_are_as_many_everywhere(dataset: Dataset) -> None:
             raise RuntimeError("CUDA out of memory.")
         return forward(*micro_batch)
 
-    plan, first = small_plan(dataset, steps=5), RankZero()
+    plan, first = small_plan(dataset, steps=5).with_(optimizer="adamw"), RankZero()
     one, loss = trained(plan, dataset, first, memory_for_two)
     assert one.plan.micro_batches == 4
     other, same = trained(plan, dataset, RankOne(first.decided), memory_for_two)  # type: ignore[attr-defined]
