@@ -12,9 +12,10 @@ import json
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,7 +38,7 @@ CODES = {
 }
 DTYPES = {code: dtype for dtype, code in CODES.items()}
 LFS_POINTER = b"version https://git-lfs"  # how the file begins that stands for one that was not downloaded
-AT_ONCE = 32 * 2**20  # bytes of a tensor that are mapped at a time
+AT_ONCE = 32 * 2**20  # bytes that are mapped at a time
 LONGEST_HEADER = 16 * 2**20  # bytes: room for more than a hundred thousand tensors
 
 
@@ -131,26 +132,54 @@ def read_tensors(path: str | Path, *, device: torch.device | str = "cpu") -> dic
     wanted = sum(math.prod(tensor.shape) * DTYPES[tensor.code].itemsize for tensor in header.values())
     check_memory(Path(path), wanted)
     # In memory of their own, because the library's are windows onto a file that may be replaced.
-    return {name: read_tensor(one, device=device, dtype=DTYPES[one.code]) for name, one in header.items()}
+    with TensorReader() as reader:
+        return {name: reader.read(one, device=device, dtype=DTYPES[one.code]) for name, one in header.items()}
 
 
-def read_tensor(stored: StoredTensor, *, device: torch.device | str, dtype: torch.dtype) -> Tensor:
-    """One tensor, in memory of its own and in that dtype. Raises CheckpointError.
+class TensorReader:
+    """Reads tensors of files, one at a time. A context manager.
 
-    The library maps the file, and pages that were read count as memory of this process until it lets go of them:
-    with the file kept open, a model takes twice its size. So it is opened anew for every piece of the rows.
+    The library maps a file, and pages that were read count as memory of this process until it lets go of them:
+    with the file kept open, a model takes twice its size. So the file is opened anew after AT_ONCE bytes. Not for
+    every tensor: opening reads the header, which has all of them.
     """
-    whole = torch.empty(stored.shape, dtype=dtype, device=device)
-    flat = whole if whole.dim() else whole[None]
-    row = max(math.prod(flat.shape[1:]), 1) * DTYPES[stored.code].itemsize
-    rows = max(AT_ONCE // row, 1)
-    for begin in range(0, len(flat), rows):
-        with opened(stored.path) as file:
-            if whole.dim():
-                flat[begin : begin + rows] = file.get_slice(stored.name)[begin : begin + rows]
-            else:
-                flat[0] = file.get_tensor(stored.name)
-    return whole
+
+    def __init__(self) -> None:
+        self.files = ExitStack()
+        self.path: Path | None = None
+        self.bytes_read = 0  # since the file was opened
+        self.file: safe_open
+
+    def __enter__(self) -> TensorReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.files.__exit__(kind, error, trace)
+
+    def opened(self, path: Path, wanted: int) -> safe_open:
+        """The file, opened anew if it is another one or if so many more bytes would be too many."""
+        if path != self.path or self.bytes_read + wanted > AT_ONCE:
+            self.files.close()
+            self.path, self.bytes_read = path, 0
+            self.file = self.files.enter_context(opened(path))
+        self.bytes_read += wanted
+        return self.file
+
+    def read(self, stored: StoredTensor, *, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+        """The tensor, in memory of its own and in that dtype; a large one in pieces. Raises CheckpointError."""
+        whole = torch.empty(stored.shape, dtype=dtype, device=device)
+        size = DTYPES[stored.code].itemsize
+        if not whole.dim():
+            return whole.copy_(self.opened(stored.path, size).get_tensor(stored.name))
+        row = max(math.prod(stored.shape[1:]), 1) * size
+        rows = max(AT_ONCE // row, 1)
+        for begin in range(0, len(whole), rows):
+            piece = whole[begin : begin + rows]
+            file = self.opened(stored.path, row * len(piece))
+            piece.copy_(file.get_slice(stored.name)[begin : begin + rows])
+        return whole
 
 
 def check_memory(path: Path, wanted: int) -> None:

@@ -15,7 +15,7 @@ from homespun.checkpoint.hf_names import counterpart
 from homespun.checkpoint.layout import Layout, layout
 from homespun.checkpoint.place import INDEX, WEIGHTS, no_weights
 from homespun.checkpoint.stored_names import usual_names
-from homespun.checkpoint.tensors import DTYPES, StoredTensor, opened, read_header, read_tensor
+from homespun.checkpoint.tensors import DTYPES, StoredTensor, TensorReader, opened, read_header
 from homespun.errors import CheckpointError
 from homespun.model.causal_lm import CausalLM
 from homespun.model.config import GPTConfig, ModelConfig
@@ -46,14 +46,15 @@ def from_stored(
 ) -> dict[str, Tensor]:
     """The model's weights by our own names, read one tensor at a time. shapes are the model's."""
     weights: dict[str, Tensor] = {}
-    for tensor in tensors:
-        whole = read_tensor(stored[tensor.name], device=device, dtype=dtype)
-        if tensor.transposed:
-            whole = whole.t()
-        parts = tensor.cut(whole, [shapes[name][0] for name in tensor.parts])
-        if len(parts) > 1:  # each in memory of its own: what takes over one part is not to keep all of them
-            parts = [part.clone(memory_format=torch.contiguous_format) for part in parts]
-        weights.update(zip(tensor.parts, (part.contiguous() for part in parts), strict=True))
+    with TensorReader() as reader:
+        for tensor in tensors:
+            whole = reader.read(stored[tensor.name], device=device, dtype=dtype)
+            if tensor.transposed:
+                whole = whole.t()
+            parts = tensor.cut(whole, [shapes[name][0] for name in tensor.parts])
+            if len(parts) > 1:  # each in memory of its own: what takes over one part is not to keep all of them
+                parts = [part.clone(memory_format=torch.contiguous_format) for part in parts]
+            weights.update(zip(tensor.parts, (part.contiguous() for part in parts), strict=True))
     return weights
 
 

@@ -63,12 +63,26 @@ def test_a_tensor_is_read_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(tensors, "AT_ONCE", 30 * 7 * 4)
     header = read_header(tmp_path / "a.safetensors")
     monkeypatch.setattr(tensors, "opened", opened)
-    back = tensors.read_tensor(header["matrix"], device="cpu", dtype=torch.float32)
+    with tensors.TensorReader() as reader:
+        back = reader.read(header["matrix"], device="cpu", dtype=torch.float32)
     assert torch.equal(back, matrix)
     assert len(pieces) == 4
-    rounded = tensors.read_tensor(header["matrix"], device="cpu", dtype=torch.bfloat16)
-    assert torch.equal(rounded, matrix.bfloat16())
-    assert tensors.read_tensor(header["step"], device="cpu", dtype=torch.float32).item() == 3.0
+    with tensors.TensorReader() as reader:
+        rounded = reader.read(header["matrix"], device="cpu", dtype=torch.bfloat16)
+        assert torch.equal(rounded, matrix.bfloat16())
+        assert reader.read(header["step"], device="cpu", dtype=torch.float32).item() == 3.0
+
+
+def test_a_file_is_not_opened_for_every_one_of_many_small_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {f"layer.{number}": torch.full((4,), float(number)) for number in range(300)}
+    write_tensors(tmp_path / "a.safetensors", written)
+    library, openings = tensors.opened, []
+    monkeypatch.setattr(tensors, "opened", lambda *of: (openings.append(of), library(*of))[1])
+    back = read_tensors(tmp_path / "a.safetensors")
+    assert back.keys() == written.keys() and all(torch.equal(back[name], one) for name, one in written.items())
+    assert len(openings) == 2  # for the header, and for all numbers
 
 
 def test_what_the_library_writes_is_read(tmp_path: Path) -> None:
