@@ -232,7 +232,10 @@ def arrives(store: Store, key: str, seconds: float) -> bool:
 
 
 def exchanged(store: Store, place: Place, what: str, said: Any, seconds: float = ANSWER) -> list[Any]:
-    """What every rank says, in the order of the ranks."""
+    """What every rank says, in the order of the ranks.
+
+    What was said may be a reason to end, on all ranks. So rank 0, with which the store may end, returns last.
+    """
     store.set(f"{what}/{place.rank}", json.dumps(said))
     heard = []
     for rank in range(place.size):
@@ -242,6 +245,11 @@ def exchanged(store: Store, place: Place, what: str, said: Any, seconds: float =
                 "Look at what it says where it was started.",
             )
         heard.append(json.loads(store.get(f"{what}/{rank}")))
+    if place.rank > 0:
+        store.set(f"{what}/heard/{place.rank}", "")
+    else:
+        for rank in range(1, place.size):
+            arrives(store, f"{what}/heard/{rank}", seconds)  # a rank that ends meanwhile is missed later
     return heard
 
 
