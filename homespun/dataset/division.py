@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homespun.dataset.pipeline import Part, changed, document_parts, encode_in_order
-from homespun.dataset.sharded import BLOCK, META, Shard
+from homespun.dataset.pipeline import Part, changed, document_parts, encode_in_order, end_between_documents
+from homespun.dataset.sharded import META, Shard
 from homespun.dataset.shards import FORMAT, ShardWriter, id_type, telling_why
 from homespun.dataset.splits import check_learnable, fit_context, plan_splits
 from homespun.errors import TextUnreadable, UsageError
+from homespun.fetch.cache import sha256_of
 from homespun.machine.atomic import write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -204,9 +205,7 @@ def write_units(
     key: str,
 ) -> None:
     """Write the shards of those units, and behind each its JSON file."""
-    several = sum(1 for characters in survey.document_characters if characters) > 1
-    dtype = id_type(tokenizer.vocab_size)
-    end = np.array([tokenizer.end_of_text], dtype) if several and tokenizer.end_of_text is not None else None
+    dtype, end = id_type(tokenizer.vocab_size), end_between_documents(survey, tokenizer)
     stream = parts_of_units(corpus, survey, documents, cuts, wanted, unit)
     done = set()
     for number, members in groupby(stream, key=lambda pair: pair[0]):
@@ -229,13 +228,7 @@ def write_unit(
         shards = [ShardWriter(out / f".{name}-{number:05}.npy", dtype) for name in NAMES]
         try:
             for part in encode_in_order(parts, tokenizer):
-                shard = shards[part.split]
-                shard.append(part.ids)
-                if part.ends and end is not None:
-                    shard.append(end)
-                shard.characters += part.characters
-                shard.bytes += part.bytes
-                shard.documents += part.ends
+                shards[part.split].add(part, end)
             entries = {name: finished(shard, name) for name, shard in zip(NAMES, shards, strict=True)}
         finally:
             for shard in shards:
@@ -248,11 +241,7 @@ def finished(shard: ShardWriter, name: str) -> dict[str, Any]:
     entry = shard.finish()
     path = shard.path.with_name(shard.path.name.removeprefix("."))
     shard.path.replace(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    found = Shard(path.name, entry["tokens"], entry["file_bytes"], digest.hexdigest())
+    found = Shard(path.name, entry["tokens"], entry["file_bytes"], sha256_of(path))
     sizes = {name: entry[name] for name in ("characters", "bytes", "documents")}
     return {"shard": vars(found), **sizes}
 

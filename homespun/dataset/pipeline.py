@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from homespun.dataset.shards import id_type
 from homespun.errors import TextUnreadable, UnknownCharacter
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ class EncodedPart(NamedTuple):
     characters: int
     bytes: int
     ends: bool
+
+
+def end_between_documents(survey: Survey, tokenizer: Tokenizer) -> np.ndarray | None:
+    """The end-of-text token (1,) that follows each document; None for one document, and without such a token."""
+    several = sum(1 for characters in survey.document_characters if characters) > 1
+    if not several or tokenizer.end_of_text is None:
+        return None
+    return np.array([tokenizer.end_of_text], id_type(tokenizer.vocab_size))
 
 
 def parts(corpus: Corpus, survey: Survey, cuts: Sequence[int]) -> Iterator[Part]:

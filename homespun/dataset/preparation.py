@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from homespun.dataset.pipeline import encode_in_order, parts
+from homespun.dataset.pipeline import encode_in_order, end_between_documents, parts
 from homespun.dataset.shards import (
     FORMAT,
     ShardWriter,
@@ -215,25 +213,14 @@ def write_splits(
     on_progress: OnProgress | None,
 ) -> list[dict[str, Any]]:
     """Encode the corpus into one shard for each name, and return their entries for meta.json."""
-    dtype = id_type(tokenizer.vocab_size)
-    several = sum(1 for characters in survey.document_characters if characters) > 1
-    end = None
-    if several and tokenizer.end_of_text is not None:
-        end = np.array([tokenizer.end_of_text], dtype)
-
+    dtype, end = id_type(tokenizer.vocab_size), end_between_documents(survey, tokenizer)
     with telling_why(draft):
         shards = [ShardWriter(draft / f"{name}.npy", dtype) for name in names]
     done = bytes_needed = 0
     try:
         for part in encode_in_order(parts(corpus, survey, cuts), tokenizer):
-            shard = shards[part.split]
             with telling_why(draft, bytes_needed):
-                shard.append(part.ids)
-                if part.ends and end is not None:
-                    shard.append(end)
-            shard.characters += part.characters
-            shard.bytes += part.bytes
-            shard.documents += part.ends
+                shards[part.split].add(part, end)
             done += part.characters
             if not bytes_needed and done >= 2**20:  # enough to estimate the size of all ids
                 written = sum(shard.tokens for shard in shards) * dtype.itemsize

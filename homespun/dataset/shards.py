@@ -17,12 +17,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from homespun.errors import WriteFailed
 from homespun.fetch.cache import is_abandoned
+
+if TYPE_CHECKING:
+    from homespun.dataset.pipeline import EncodedPart
 
 FORMAT = 1  # of the folder. Raise it when ids or splits change: every text is then prepared again
 
@@ -80,6 +83,15 @@ class ShardWriter:
         """Append ids (n,), each less than the vocabulary size."""
         self.file.write(np.ascontiguousarray(ids, dtype=self.dtype).data)
         self.tokens += len(ids)
+
+    def add(self, part: EncodedPart, end: np.ndarray | None) -> None:
+        """Append a part of the text, and `end` behind a document that ends with it; count what they stand for."""
+        self.append(part.ids)
+        if part.ends and end is not None:
+            self.append(end)
+        self.characters += part.characters
+        self.bytes += part.bytes
+        self.documents += part.ends
 
     def finish(self) -> dict[str, Any]:
         """Close the file, with all data on the disk, and return its entry for meta.json."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -26,7 +27,7 @@ from homespun.distributed.place import Place
 from homespun.errors import ProcessLost
 from homespun.machine.device import usable_cores
 from homespun.planning.base_plan import BasePlan
-from homespun.training.grains import GRAINS, Node, add, nodes_of
+from homespun.training.grains import GRAINS, Node, add, nodes_of, pack, unpack
 from homespun.training.world import rows_of_rank
 
 T = TypeVar("T")
@@ -138,16 +139,11 @@ class Processes:
 
         In bfloat16, where the sum itself is rounded as well, loss and count go separately.
         """
-        sizes = [weight.numel() for weight in weights]
-        flat = torch.zeros(sum(sizes) + 2, device=weights[0].device)
-        views = [view.view_as(weight) for view, weight in zip(flat[:-2].split(sizes), weights, strict=True)]
+        flat = torch.zeros(sum(weight.numel() for weight in weights) + 2, device=weights[0].device)
         if losses is None:
             flat[-1] = 1.0
         else:
-            present = [(view, weight.grad) for view, weight in zip(views, weights, strict=True)]
-            there = [(view, gradient) for view, gradient in present if gradient is not None]
-            torch._foreach_copy_([view for view, _ in there], [gradient for _, gradient in there])
-            flat[-2] = torch.stack(losses).sum()
+            pack(flat, weights, losses)
         with self.together():
             if dtype == flat.dtype:
                 dist.all_reduce(flat)
@@ -158,9 +154,7 @@ class Processes:
                 flat[:-2] = rounded
         if losses is None or flat[-1].item():
             return None
-        for view, weight in zip(views, weights, strict=True):
-            if weight.grad is not None:
-                weight.grad = view
+        unpack(flat, weights, {weight for weight in weights if weight.grad is not None})
         return [flat[-2]]
 
     def sum_tree(self, nodes: dict[Node, Tensor], length: int) -> Tensor:
@@ -299,6 +293,4 @@ def process_lost(silent: bool) -> ProcessLost:
 
 @lru_cache(maxsize=64)
 def hash_of(plan: BasePlan) -> str:
-    import hashlib
-
     return hashlib.sha256(plan.toml().encode()).hexdigest()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.errors import DeviceError
+from homespun.machine.accelerator import accelerator_name
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ def describe_machine(device: str = "auto") -> Machine:
         python=platform.python_version(),
         torch=torch.__version__,
         device=str(chosen),
-        accelerator=torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else None,
+        accelerator=accelerator_name(chosen) or None,
         dtype=str(choose_dtype("auto", chosen)).removeprefix("torch."),
         matrix_units=matrix_units(),
         compiler=compiler(),

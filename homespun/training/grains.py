@@ -101,19 +101,23 @@ def parent(node: Node) -> Node:
 
 
 def pack(vector: Tensor, weights: Sequence[Tensor], losses: list[Tensor]) -> None:
-    """The gradients, the loss and a zero, in one vector."""
-    views = vector[:-2].split([weight.numel() for weight in weights])
-    for view, weight in zip(views, weights, strict=True):
-        if weight.grad is not None:
-            view.copy_(weight.grad.flatten())
+    """Put the gradients and the sum of the losses into a vector of zeros; the last number stays zero."""
+    pairs = [(view, weight.grad) for view, weight in zip(views_of(vector, weights), weights, strict=True)]
+    there = [(view, gradient) for view, gradient in pairs if gradient is not None]
+    torch._foreach_copy_([view for view, _ in there], [gradient for _, gradient in there])
     vector[-2] = torch.stack(losses).sum()
 
 
-def unpack(vector: Tensor, weights: Sequence[Tensor], learning: set[Tensor]) -> None:
+def views_of(vector: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of such a vector that the gradients have, each in the shape of its weight."""
     views = vector[:-2].split([weight.numel() for weight in weights])
-    for view, weight in zip(views, weights, strict=True):
+    return [view.view_as(weight) for view, weight in zip(views, weights, strict=True)]
+
+
+def unpack(vector: Tensor, weights: Sequence[Tensor], learning: set[Tensor]) -> None:
+    for view, weight in zip(views_of(vector, weights), weights, strict=True):
         if weight in learning:
-            weight.grad = view.view_as(weight).to(weight.device)
+            weight.grad = view.to(weight.device)
 
 
 def forget_gradients(weights: Sequence[Tensor]) -> set[Tensor]:
